@@ -1,0 +1,144 @@
+"""Word error rate: edits over reference words, with a bootstrap interval over utterances.
+
+An utterance, not a word, is what is drawn again in the bootstrap: words of one sentence are misheard
+together, and an interval that takes them for independent is too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mome.errors import EvaluationError
+from mome.records import WordErrors
+
+__all__ = ["Difference", "bootstrap", "difference", "summarise", "word_errors"]
+
+_INTERVAL = (2.5, 97.5)  # percentiles: 95 %
+
+
+class Difference(NamedTuple):
+    """Word error rate of one system minus that of another on the same utterances, with its 95 % interval."""
+
+    rate: float
+    low: float
+    high: float
+
+
+def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+    """Count the fewest substitutions, deletions and insertions that turn the reference into the hypothesis.
+
+    Words are what whitespace separates, compared in lower case.
+
+    Returns:
+        Edits, and the number of words of the reference.
+    """
+    expected, heard = reference.lower().split(), hypothesis.lower().split()
+    # One row of the Levenshtein table at a time: edits from expected[:i] to every heard[:j].
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(expected, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(heard, start=1):
+            substituted = diagonal + (word != other)
+            diagonal = row[j]
+            row[j] = min(substituted, row[j] + 1, row[j - 1] + 1)
+    return row[-1], len(expected)
+
+
+def bootstrap(
+    errors: Sequence[int] | npt.NDArray[np.integer],
+    words: Sequence[int] | npt.NDArray[np.integer],
+    samples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the word error rate over drawn-again sets of utterances.
+
+    Without a single error every drawn set is without one too, and the interval is (0, 0): it then
+    says nothing about how many errors another test set would have had.
+
+    Args:
+        errors: Edits per utterance, shape ``(N,)``.
+        words: Reference words per utterance, shape ``(N,)``.
+        samples: Number of drawn sets, each of ``N`` utterances.
+        seed: Of the draw; the same seed gives the same interval.
+
+    Raises:
+        EvaluationError: If there is no utterance, one has no reference word, or a number is not finite.
+    """
+    errors_N, words_N = _checked(errors, words)
+    drawn = _draws(len(words_N), samples, seed)
+    return _interval(errors_N[drawn].sum(axis=1) / words_N[drawn].sum(axis=1))
+
+
+def difference(
+    first: Iterable[tuple[str, str]], second: Iterable[tuple[str, str]], samples: int, seed: int
+) -> Difference:
+    """Compare two systems on the same utterances; negative means that the first has fewer errors.
+
+    The same utterances are drawn for both, so that what is hard for both does not widen the interval.
+
+    Args:
+        first: ``(reference, hypothesis)`` per utterance.
+        second: The same references, in the same order, with the other system's hypotheses.
+        samples: Number of drawn sets.
+        seed: Of the draw.
+
+    Raises:
+        EvaluationError: As `bootstrap`, or if the references differ.
+    """
+    pairs, others = list(first), list(second)
+    if [reference for reference, _ in pairs] != [reference for reference, _ in others]:
+        raise EvaluationError("two systems can be compared on the same references in the same order only")
+    errors_N, words_N = _checked(*_count(pairs))
+    others_N, _ = _checked(*_count(others))
+    drawn = _draws(len(words_N), samples, seed)
+    gap_N = errors_N - others_N
+    low, high = _interval(gap_N[drawn].sum(axis=1) / words_N[drawn].sum(axis=1))
+    return Difference(float(gap_N.sum() / words_N.sum()), low, high)
+
+
+def summarise(pairs: Iterable[tuple[str, str]], samples: int, seed: int) -> WordErrors:
+    """Sum the errors of ``(reference, hypothesis)`` pairs, one per utterance, and add the interval.
+
+    Raises:
+        EvaluationError: As `bootstrap`.
+    """
+    errors, words = _count(pairs)
+    low, high = bootstrap(errors, words, samples, seed)
+    return WordErrors(errors=sum(errors), words=sum(words), low=low, high=high)
+
+
+def _count(pairs: Iterable[tuple[str, str]]) -> tuple[list[int], list[int]]:
+    counts = [word_errors(reference, hypothesis) for reference, hypothesis in pairs]
+    return [errors for errors, _ in counts], [words for _, words in counts]
+
+
+def _checked(
+    errors: Sequence[int] | npt.NDArray[np.integer], words: Sequence[int] | npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    errors_N, words_N = np.asarray(errors, dtype=np.float64), np.asarray(words, dtype=np.float64)
+    if errors_N.shape != words_N.shape or errors_N.ndim != 1:
+        raise EvaluationError(
+            f"expected one error count and one word count per utterance, got shapes {errors_N.shape} and {words_N.shape}"
+        )
+    if not len(words_N):
+        raise EvaluationError("the reference set is empty: a word error rate needs at least one utterance")
+    for name, values in (("error", errors_N), ("word", words_N)):
+        if not np.isfinite(values).all():
+            raise EvaluationError(f"the {name} count of utterance {np.argmin(np.isfinite(values))} is not a number")
+    if (words_N < 1).any():
+        raise EvaluationError(f"the reference of utterance {np.argmax(words_N < 1)} has no word")
+    return errors_N, words_N
+
+
+def _draws(utterances: int, samples: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return utterance numbers drawn with replacement, ``(samples, utterances)``."""
+    return np.random.default_rng(seed).integers(utterances, size=(samples, utterances))
+
+
+def _interval(rates: npt.NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(rates, _INTERVAL)
+    return float(low), float(high)
