@@ -1,0 +1,123 @@
+"""One utterance as the model takes it: 16 kHz sound, 25 fps mouth video, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mome.errors import MediaError
+from mome.records import Modality
+from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.audio import SAMPLING_RATE, read_audio, resample
+from mome.speech.container import name_of, open_container
+from mome.speech.mouth import find_mouth
+from mome.speech.video import read_video, to_25_fps
+
+__all__ = ["Clip", "Recording", "read_clip", "read_recording"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance; at least one of the two is there.
+
+    Args:
+        samples: Mono ``(N,)`` float32 at 16 kHz, full scale = 1, or None.
+        mouth: Gray mouth video ``(T, 96, 96)`` uint8 at 25 fps, or None.
+
+    Raises:
+        MediaError: If both are None.
+    """
+
+    samples: npt.NDArray[np.float32] | None
+    mouth: npt.NDArray[np.uint8] | None
+
+    def __post_init__(self) -> None:
+        if self.samples is None and self.mouth is None:
+            raise MediaError("a clip needs audio, video or both, got neither")
+
+    @property
+    def modality(self) -> Modality:
+        """What the clip holds: ``audio``, ``video`` or ``av``."""
+        if self.samples is None:
+            return "video"
+        return "audio" if self.mouth is None else "av"
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the sound; of the video when there is no sound."""
+        if self.samples is not None:
+            return len(self.samples) / SAMPLING_RATE
+        assert self.mouth is not None  # __post_init__
+        return len(self.mouth) / VIDEO_FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip and how it was recorded, for those who judge recordings.
+
+    Args:
+        clip: What was decoded.
+        native_sampling_rate: Hz, 0 without audio.
+        native_fps: Frames per second, 0 without video.
+        audio_video_gap_s: How much longer one is than the other, 0 unless both are there.
+        mouth_found_share: 1 for ready mouth video, 0 without video.
+        truncated: A file promises more than it holds.
+    """
+
+    clip: Clip
+    native_sampling_rate: int
+    native_fps: float
+    audio_video_gap_s: float
+    mouth_found_share: float
+    truncated: bool
+
+
+def read_recording(audio: Path | bytes | None, video: Path | bytes | None) -> Recording:
+    """Decode an utterance from an audio file, a video file, or both.
+
+    A video file with sound gives both, unless an audio file goes with it.
+
+    Raises:
+        MediaError: If nothing is given, or a given file cannot be decoded.
+    """
+    if audio is None and video is not None and _has_sound(video):
+        audio = video
+    sound = read_audio(audio) if audio is not None else None
+    picture = read_video(video) if video is not None else None
+    samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) if sound else None
+    track = find_mouth(to_25_fps(picture.frames, picture.fps)) if picture else None
+    gap_s = 0.0
+    if sound and picture:
+        gap_s = abs(len(sound.samples) / sound.sampling_rate - len(picture.frames) / picture.fps)
+    return Recording(
+        clip=Clip(samples, track.frames if track else None),
+        native_sampling_rate=sound.sampling_rate if sound else 0,
+        native_fps=picture.fps if picture else 0.0,
+        audio_video_gap_s=gap_s,
+        mouth_found_share=track.found_share if track else 0.0,
+        truncated=bool((sound and sound.truncated) or (picture and picture.truncated)),
+    )
+
+
+def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
+    """Decode an utterance for transcription; a video in which no face is found counts as no video.
+
+    Raises:
+        MediaError: As `read_recording`, and if there is neither sound nor a face.
+    """
+    recording = read_recording(audio, video)
+    clip = recording.clip
+    if clip.mouth is None or recording.mouth_found_share > 0:
+        return clip
+    if clip.samples is None:
+        assert video is not None  # a clip without sound has video
+        raise MediaError(f"{name_of(video)}: no face found; expected a talking face, or 96 x 96 mouth video")
+    return Clip(clip.samples, None)
+
+
+def _has_sound(video: Path | bytes) -> bool:
+    with open_container(video) as container:
+        return bool(container.streams.audio)

@@ -1,0 +1,1 @@
+"""Noise: add it at a stated level, make babble of voices, and estimate how much there is."""
