@@ -1,0 +1,1 @@
+"""The endpoint: OpenAI-compatible transcription at the scale that monitoring chose (BentoML)."""

@@ -1,0 +1,85 @@
+"""What the environment says to a running service, read once and in one place.
+
+| variable               | meaning                                                         | default              |
+|------------------------|-----------------------------------------------------------------|----------------------|
+| MOME_BUNDLE            | bundle folder to serve                                          | the one in the Bento |
+| MOME_SCALE_FILE        | ``scale.json`` of monitoring; absent: the bundle's default      | none                 |
+| MOME_REQUEST_LOG       | folder for the request log; absent: nothing is logged           | none                 |
+| MOME_API_KEY           | bearer token that ``/v1`` asks for; absent: it is open          | none                 |
+| MOME_MAX_UPLOAD_MB     | largest request body, in 10^6 bytes                             | 25                   |
+| MOME_MAX_DURATION_S    | longest recording, in seconds                                   | 30                   |
+| MOME_DECODE_TIMEOUT_S  | longest decoding of one recording, in seconds                   | 20                   |
+| MOME_THREADS           | threads of the model; absent: torch decides                     | none                 |
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mome.errors import ConfigError
+
+__all__ = ["Settings"]
+
+_BUNDLE_IN_BENTO = Path(__file__).resolve().parents[1] / "bundle"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The service's addresses, limits and secret."""
+
+    bundle: Path = _BUNDLE_IN_BENTO
+    scale_file: Path | None = None
+    request_log: Path | None = None
+    api_key: str | None = field(default=None, repr=False)  # a secret must not end up in a log
+    max_upload_bytes: int = 25_000_000
+    max_duration_s: float = 30.0
+    decode_timeout_s: float = 20.0
+    threads: int | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the variables above; an empty one counts as absent.
+
+        Raises:
+            ConfigError: If a number is not one, or is not above zero; the message names the variable.
+        """
+        values = {key: value for key, value in (os.environ if environment is None else environment).items() if value.strip()}
+        threads = _number(values, "MOME_THREADS", None)
+        if threads is not None and not threads.is_integer():
+            raise ConfigError(f"MOME_THREADS: expected a whole number, got {threads:g}")
+        return cls(
+            bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
+            scale_file=_path(values, "MOME_SCALE_FILE"),
+            request_log=_path(values, "MOME_REQUEST_LOG"),
+            api_key=values.get("MOME_API_KEY"),
+            max_upload_bytes=int(1e6 * _required(values, "MOME_MAX_UPLOAD_MB", cls.max_upload_bytes / 1e6)),
+            max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
+            decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
+            threads=None if threads is None else int(threads),
+        )
+
+
+def _path(values: Mapping[str, str], name: str) -> Path | None:
+    return Path(values[name]) if name in values else None
+
+
+def _required(values: Mapping[str, str], name: str, default: float) -> float:
+    number = _number(values, name, default)
+    assert number is not None
+    return number
+
+
+def _number(values: Mapping[str, str], name: str, default: float | None) -> float | None:
+    if name not in values:
+        return default
+    try:
+        number = float(values[name])
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ConfigError(f"{name}: expected a number above zero, got {values[name]!r}")
+    return number
