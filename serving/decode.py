@@ -1,0 +1,77 @@
+"""Uploaded bytes to a clip that the model can take, or one sentence on why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from av.stream import Disposition
+
+from mome.errors import MediaError
+from mome.scales import AUDIO_FRAMES_PER_SECOND, Scale
+from mome.speech.audio import SAMPLING_RATE
+from mome.speech.container import open_container
+from mome.speech.media import Clip, read_clip
+from serving.errors import ApiError
+
+__all__ = ["check_scale", "decode"]
+
+_SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320
+
+
+def decode(files: Mapping[str, bytes], *, max_duration_s: float) -> Clip:
+    """Decode ``file``, together with ``video`` when that was sent too.
+
+    A lone ``file`` may be sound, video, or video with sound.
+
+    Raises:
+        ApiError: If a recording cannot be decoded, holds NaN or infinity, or is too long.
+    """
+    file, video = files["file"], files.get("video")
+    try:
+        if video is not None:
+            clip = read_clip(file, video)
+        elif _has_picture(file):
+            clip = read_clip(None, file)
+        else:
+            clip = read_clip(file, None)
+    except MediaError as error:
+        raise ApiError(str(error), param="file", code="undecodable_media") from error
+    if clip.samples is not None and not np.isfinite(clip.samples).all():
+        raise ApiError(
+            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
+        )
+    if clip.duration_s > max_duration_s:
+        raise ApiError(
+            f"the recording lasts {clip.duration_s:.1f} s; at most {max_duration_s:g} s are taken",
+            param="file",
+            code="too_long",
+        )
+    return clip
+
+
+def check_scale(clip: Clip, scale: Scale) -> None:
+    """Refuse a clip that would not fill one token at this scale.
+
+    Raises:
+        ApiError: If a modality has fewer encoder frames than are pooled into one token.
+    """
+    counts = []
+    if clip.samples is not None:
+        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, scale.audio_rate))
+    if clip.mouth is not None:
+        counts.append(("video", len(clip.mouth), scale.video_rate))
+    for modality, frames, rate in counts:
+        if frames < rate:
+            raise ApiError(
+                f"the recording is too short: {frames} {modality} frames ({clip.duration_s:.3f} s), and scale"
+                f" {scale} pools {rate} into one token",
+                param="file",
+                code="too_short",
+            )
+
+
+def _has_picture(recording: bytes) -> bool:
+    """Tell whether there is moving video; the cover of a song is a video stream too, but not that."""
+    with open_container(recording) as container:
+        return any(not stream.disposition & Disposition.attached_pic for stream in container.streams.video)

@@ -1,0 +1,197 @@
+"""One worker's model, and the way of a request through it: decode, measure, transcribe, log."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+import numpy as np
+
+from mome.bundle import Bundle
+from mome.errors import UnknownScaleError
+from mome.records import RequestRecord
+from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
+from mome.speech.audio import SAMPLING_RATE
+from mome.speech.media import Clip
+from mome.speech.mouth import MOUTH_SIZE
+from serving.decode import check_scale, decode
+from serving.errors import ApiError
+from serving.features import Features, measure
+from serving.metrics import Metrics
+from serving.request_log import RequestLog
+from serving.scale_source import ScaleSource
+from serving.settings import Settings
+
+__all__ = ["Engine", "Recogniser", "Transcription"]
+
+_log = logging.getLogger(__name__)
+# Decoding a recording can hold gigabytes of frames for a moment: only so many at a time.
+_DECODERS = 2
+
+
+class Recogniser(Protocol):
+    """What the engine needs of `mome.inference.Transcriber`."""
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """Scales that the model was trained for."""
+
+    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
+        """Return one text per clip."""
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """One answered request."""
+
+    request_id: str
+    text: str
+    clip: Clip
+    scale: Scale
+    features: Features
+    latency_ms: float
+
+
+class Engine:
+    """Answer requests one after the other; each runs at its own scale, so scales never share a batch.
+
+    Args:
+        bundle: What is served.
+        recogniser: The model of that bundle.
+        settings: Limits and addresses.
+        metrics: Where latencies and refusals are counted.
+    """
+
+    def __init__(self, bundle: Bundle, recogniser: Recogniser, settings: Settings, metrics: Metrics) -> None:
+        self.bundle = bundle
+        self.settings = settings
+        self.metrics = metrics
+        # A scale needs both: trained weights, and a place in the table that says what it is worth.
+        self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
+        self.scale_source = ScaleSource(
+            settings.scale_file, default=bundle.default_scale, available=self.scales
+        )
+        self._recogniser = recogniser
+        self._requests = RequestLog(settings.request_log)
+        self._model_turns = anyio.CapacityLimiter(1)
+        self._decoder_turns = anyio.CapacityLimiter(_DECODERS)
+
+    def warm_up(self) -> None:
+        """Run one second of quiet noise at every scale, so that no caller waits for first-time work."""
+        noise = np.random.default_rng(0).normal(scale=1e-3, size=SAMPLING_RATE).astype(np.float32)
+        mouth = None
+        if self.bundle.evaluation.modality != "audio":
+            mouth = np.full((VIDEO_FRAMES_PER_SECOND, MOUTH_SIZE, MOUTH_SIZE), 128, np.uint8)
+        samples = None if self.bundle.evaluation.modality == "video" else noise
+        for scale in self.scales:
+            self._recogniser.transcribe([Clip(samples, mouth)], scale)
+
+    def choose_scale(self, requested: str | None) -> Scale:
+        """Return the scale that the caller asked for, else the one in force.
+
+        Raises:
+            ApiError: If the model lacks the scale asked for; the message names those it has.
+        """
+        if requested is None:
+            return self.scale_source.current().scale
+        try:
+            scale = Scale.parse(requested)
+        except UnknownScaleError:
+            scale = None
+        if scale not in self.scales:
+            raise ApiError(
+                f"unknown compression_scale {requested!r}; available are {', '.join(map(str, self.scales))}",
+                param="compression_scale",
+                code="unknown_scale",
+            )
+        assert scale is not None
+        return scale
+
+    async def transcribe(self, files: Mapping[str, bytes], requested_scale: str | None) -> Transcription:
+        """Answer one request.
+
+        Raises:
+            ApiError: If the recording cannot be used, takes too long to decode, or the model failed.
+        """
+        started = time.perf_counter()
+        scale = self.choose_scale(requested_scale)
+        clip = self._usable(await self._decode(files))
+        check_scale(clip, scale)
+        features = await anyio.to_thread.run_sync(measure, clip, limiter=self._decoder_turns)
+        request_id = uuid.uuid4().hex
+        try:
+            texts = await anyio.to_thread.run_sync(
+                self._recogniser.transcribe, [clip], scale, limiter=self._model_turns
+            )
+        except Exception as error:
+            _log.exception("request %s failed at scale %s", request_id, scale)
+            self._record(request_id, clip, scale, features, started, status=500)
+            raise ApiError(
+                f"the model failed on request {request_id}", status=500, code="transcription_failed"
+            ) from error
+        latency_ms = self._record(request_id, clip, scale, features, started, status=200)
+        self.metrics.answered(scale, latency_ms / 1000)
+        return Transcription(request_id, texts[0], clip, scale, features, latency_ms)
+
+    def close(self) -> None:
+        """Close the request log."""
+        self._requests.close()
+
+    async def _decode(self, files: Mapping[str, bytes]) -> Clip:
+        limit_s = self.settings.decode_timeout_s
+        try:
+            async with self._decoder_turns:
+                with anyio.fail_after(limit_s):
+                    # A thread cannot be stopped: it is left to end by itself, the caller is not kept waiting.
+                    return await anyio.to_thread.run_sync(
+                        lambda: decode(files, max_duration_s=self.settings.max_duration_s),
+                        abandon_on_cancel=True,
+                    )
+        except TimeoutError:
+            raise ApiError(
+                f"decoding took longer than {limit_s:g} s; send a shorter or smaller recording",
+                param="file",
+                code="decode_timeout",
+            ) from None
+
+    def _usable(self, clip: Clip) -> Clip:
+        """Drop the picture if the model never saw any; refuse a clip of which nothing is left."""
+        known = self.bundle.evaluation.wer
+        if clip.modality in known:
+            return clip
+        if clip.modality == "av" and "audio" in known:
+            return Clip(clip.samples, None)
+        raise ApiError(
+            f"this model was not made for {clip.modality} recordings; it takes {', '.join(known)}",
+            param="file",
+            code="unsupported_modality",
+        )
+
+    def _record(
+        self, request_id: str, clip: Clip, scale: Scale, features: Features, started: float, status: int
+    ) -> float:
+        latency_ms = (time.perf_counter() - started) * 1000
+        self._requests.append(
+            RequestRecord(
+                request_id=request_id,
+                at=datetime.now(UTC),
+                scale=str(scale),
+                modality=clip.modality,
+                duration_s=clip.duration_s,
+                latency_ms=latency_ms,
+                snr_db=features.snr_db,
+                snr_confident=features.snr_confident,
+                level_db=features.level_db,
+                speech_share=features.speech_share,
+                mouth_sharpness=features.mouth_sharpness,
+                status=status,
+            )
+        )
+        return latency_ms

@@ -1,0 +1,120 @@
+"""The OpenAI-compatible routes, mounted at ``/v1``.
+
+    POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] ...
+    GET  /v1/models                 what is served
+    GET  /v1/models/{id}
+    GET  /v1/scale                  the scale in force, and why
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.engine import Engine
+from serving.errors import ApiError
+from serving.replies import FIELDS, check_fields, error_reply, model_card, reply
+from serving.upload import receive_upload
+
+__all__ = ["create_app"]
+
+
+def create_app(engine: Callable[[], Engine]) -> Starlette:
+    """Make the routes.
+
+    Args:
+        engine: Gives the worker's engine. A function, because routes exist before the model is loaded.
+    """
+
+    async def transcriptions(request: Request) -> Response:
+        upload = await receive_upload(
+            request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
+        )
+        check_fields(upload.fields, engine())
+        transcription = await engine().transcribe(
+            upload.files, upload.fields.get("compression_scale") or None
+        )
+        return reply(transcription, upload.fields.get("response_format", "json"), engine())
+
+    async def models(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [model_card(engine())]})
+
+    async def model(request: Request) -> Response:
+        check_fields({"model": request.path_params["id"]}, engine())
+        return JSONResponse(model_card(engine()))
+
+    async def scale(request: Request) -> Response:
+        served = engine().scale_source.current()
+        return JSONResponse(
+            {
+                "scale": str(served.scale),
+                "source": served.source,
+                "reason": served.reason,
+                "at": served.at.isoformat() if served.at else None,
+                "available": [str(scale) for scale in engine().scales],
+            }
+        )
+
+    def refuse(request: Request, error: Exception) -> Response:
+        refusal = _as_api_error(request, error)
+        engine().metrics.refused(refusal.code or f"http_{refusal.status}")
+        return error_reply(refusal)
+
+    return Starlette(
+        routes=[
+            Route("/audio/transcriptions", transcriptions, methods=["POST"]),
+            Route("/models", models),
+            Route("/models/{id}", model),
+            Route("/scale", scale),
+        ],
+        middleware=[Middleware(_RequireKey, engine=engine)],
+        exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
+    )
+
+
+class _RequireKey:
+    """Ask for the bearer token, if one is set, before a byte of the body is read."""
+
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+        self._app = app
+        self._engine = engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = self._engine().settings.api_key
+        if scope["type"] == "http" and key is not None:
+            given = Request(scope).headers.get("authorization", "")
+            # In constant time: the time of a comparison must not tell how much of a guess was right.
+            if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
+                error = ApiError(
+                    "missing or wrong API key; expected the header 'Authorization: Bearer <key>'",
+                    status=401,
+                    code="invalid_api_key",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+                self._engine().metrics.refused("invalid_api_key")
+                await error_reply(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _as_api_error(request: Request, error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        known = {
+            404: ("not_found", f"{request.url.path} does not exist"),
+            405: ("method_not_allowed", f"{request.url.path} does not take {request.method}"),
+        }
+        code, message = known.get(error.status_code, (f"http_{error.status_code}", error.detail))
+        return ApiError(
+            message, status=error.status_code, code=code, headers=dict(error.headers) if error.headers else None
+        )
+    return ApiError("the service failed on this request; its log says why", status=500, code="internal_error")

@@ -1,0 +1,67 @@
+"""The BentoML service: one model per worker process, the OpenAI routes at ``/v1``, the page at ``/``.
+
+BentoML adds ``/livez``, ``/readyz`` (after warm-up) and ``/metrics``. The module is also imported by
+processes that never load a model (the supervisor, the build), so the model's libraries are imported
+where it is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import bentoml
+
+from mome.bundle import read_bundle
+from serving.engine import Engine
+from serving.image import container_image
+from serving.metrics import Metrics
+from serving.page import create_page
+from serving.routes import create_app
+from serving.settings import Settings
+
+__all__ = ["MomeService"]
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_S = 60  # from the first byte of a request to the first byte of the reply
+
+
+def _engine() -> Engine:
+    service = bentoml.get_current_service()
+    assert isinstance(service.engine, Engine)
+    return service.engine
+
+
+@bentoml.service(
+    name="mome",
+    image=container_image(),
+    traffic={"timeout": _TIMEOUT_S},
+    # BentoML reports usage to its makers unless told not to; a speech service should call nobody.
+    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+)
+# Mounted as a plain function: BentoML looks into a Starlette application for the path and answers an
+# unknown one itself, and not in the shape that OpenAI's clients read.
+@bentoml.asgi_app(create_app(_engine).__call__, path="/v1")
+@bentoml.asgi_app(create_page(), path="/")
+class MomeService:
+    """Transcribes speech, from sound, lips or both, at the compression scale in force."""
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Look at the bundle once, before any worker starts: a broken one ends the start with one message."""
+        read_bundle(Settings.from_environment().bundle)
+
+    def __init__(self) -> None:
+        from mome.inference import Transcriber
+
+        settings = Settings.from_environment()
+        bundle = read_bundle(settings.bundle)
+        transcriber = Transcriber.load(bundle.foundation, bundle.checkpoint, threads=settings.threads)
+        self.engine = Engine(bundle, transcriber, settings, Metrics())
+        self.engine.warm_up()
+        _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Close the request log."""
+        self.engine.close()
