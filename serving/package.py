@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mome.bundle import Bundle, write_bundle
+from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.cli import main
 from mome.config import PackageParams, load_params
 from mome.errors import ServiceError
@@ -66,7 +66,7 @@ def run(
             _gather(bundle, project)
             built = _build(bundle, project, home=Path(temporary) / "home")
             shutil.copytree(built, folder / "bento")
-    return bundle
+    return read_bundle(output / "bundle")
 
 
 def _gather(bundle: Bundle, project: Path) -> None:
@@ -94,9 +94,12 @@ def _build(bundle: Bundle, project: Path, home: Path) -> Path:
     }
     command = [sys.executable, "-m", "bentoml", "build", _SERVICE, "--name", bundle.name]
     command += ["--version", bundle.version, "--output", "tag"]
-    done = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"bentoml build did not end within {_BUILD_TIMEOUT_S} s") from None
     built = home / "bentos" / bundle.name / bundle.version
     if done.returncode != 0 or not built.is_dir():
         raise ServiceError(f"bentoml build failed ({done.returncode}): {(done.stderr or done.stdout)[-2000:]}")
