@@ -1,0 +1,1 @@
+"""Recordings in, validated training data out: version (DVC), prepare, validate (Great Expectations)."""

@@ -1,0 +1,185 @@
+"""A corpus folder with a manifest: ``manifest.csv`` or ``manifest.jsonl``, media beside it.
+
+Columns ``path``, ``transcript``, ``speaker``, ``split``; optional ``id`` and ``video`` (a separate file
+with the face or the mouth). A ``corpus.json`` beside it may give the corpus a name and say that no
+speaker occurs in two splits: ``{"name": "mine", "speaker_disjoint": true}``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.corpora.raw import (
+    Corpus,
+    RawMedia,
+    RawUtterance,
+    corpus_name,
+    file_stamp,
+    fingerprint,
+    read_media,
+    require_unique_ids,
+)
+from mome.errors import CorpusError
+from mome.records import Split
+
+__all__ = ["CorpusCard", "find_manifest", "read_manifest_corpus"]
+
+_REQUIRED = ("path", "transcript", "speaker", "split")
+_NAMES = ("manifest.csv", "manifest.jsonl")
+
+
+class CorpusCard(BaseModel):
+    """What a corpus says about itself in ``corpus.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    speaker_disjoint: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> CorpusCard:
+        """Read ``corpus.json``.
+
+        Raises:
+            CorpusError: If it is not such a file.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg'].lower()}" for e in error.errors()
+            )
+            raise CorpusError(
+                f'{path}: expected {{"name": text, "speaker_disjoint": true or false}}: {problems}'
+            ) from None
+
+
+@dataclass(frozen=True)
+class _Row:
+    utterance: RawUtterance
+    audio: Path
+    video: Path | None
+
+
+def find_manifest(folder: Path) -> Path | None:
+    """Return the manifest of a corpus folder, or None if it has none."""
+    return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+
+
+def read_manifest_corpus(manifest: Path) -> Corpus:
+    """Open the corpus that a manifest describes.
+
+    A missing media file is no error here: its utterance keeps its row, and validation names it.
+
+    Raises:
+        CorpusError: If the manifest is empty or not UTF-8 CSV or JSON lines, lacks a column, names an
+            unknown split, repeats an id, or points outside its folder.
+    """
+    folder = manifest.parent
+    lines = list(_csv_lines(manifest) if manifest.suffix == ".csv" else _json_lines(manifest))
+    if not lines:
+        raise CorpusError(f"{manifest}: empty; expected one line per recording with {', '.join(_REQUIRED)}")
+    rows = [_row(manifest, number, values) for number, values in lines]
+    require_unique_ids((row.utterance.utterance_id for row in rows), manifest)
+    card_path = folder / "corpus.json"
+    card = CorpusCard.read(card_path) if card_path.is_file() else CorpusCard(name=folder.resolve().name)
+
+    def media() -> Iterator[RawMedia]:
+        return (read_media(row.audio, row.video) for row in rows)
+
+    files = [path for row in rows for path in (row.audio, row.video) if path is not None]
+    return Corpus(
+        name=corpus_name(card.name),
+        speaker_disjoint=card.speaker_disjoint,
+        key=fingerprint([card.model_dump_json(), *map(repr, rows), *map(file_stamp, files)]),
+        utterances=[row.utterance for row in rows],
+        media=media,
+    )
+
+
+def _csv_lines(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _require_columns(manifest, [name.strip() for name in reader.fieldnames or ()])
+            for values in reader:
+                yield reader.line_num, {(name or "").strip(): value for name, value in values.items()}
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{manifest}: not UTF-8 text: {error}") from None
+    except csv.Error as error:
+        raise CorpusError(f"{manifest}: not CSV: {error}") from None
+
+
+def _json_lines(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        content = manifest.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{manifest}: not UTF-8 text: {error}") from None
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise CorpusError(f"{manifest}, line {number}: not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise CorpusError(
+                f"{manifest}, line {number}: expected a JSON object, got {type(values).__name__}"
+            )
+        _require_columns(manifest, list(values), f", line {number}")
+        yield number, values
+
+
+def _require_columns(manifest: Path, found: list[str], where: str = "") -> None:
+    missing = [column for column in _REQUIRED if column not in found]
+    if missing:
+        raise CorpusError(
+            f"{manifest}{where}: missing columns {', '.join(missing)}; found {', '.join(found) or 'none'}"
+        )
+
+
+def _row(manifest: Path, number: int, values: dict[str, Any]) -> _Row:
+    where = f"{manifest}, line {number}"
+    path, transcript, speaker, split, utterance_id, video = (
+        str(values.get(column) if values.get(column) is not None else "").strip()
+        for column in (*_REQUIRED, "id", "video")
+    )
+    if split not in get_args(Split):
+        raise CorpusError(f"{where}: unknown split {split!r}; expected one of {', '.join(get_args(Split))}")
+    if not speaker:
+        raise CorpusError(
+            f"{where}: no speaker; without one nobody can tell whether test speakers were trained on"
+        )
+    audio = _inside(manifest.parent, path, where)
+    # Ids become file names in the shards, hence no separators.
+    utterance_id = utterance_id or str(PurePosixPath(posixpath.normpath(path)).with_suffix("")).replace(
+        "/", "-"
+    )
+    if not re.fullmatch(r"[^\W_][^/\\\x00-\x1f]{0,199}", utterance_id):
+        raise CorpusError(
+            f"{where}: id {utterance_id!r} cannot be a file name; it must start with a letter or digit, have "
+            "at most 200 characters and no slash"
+        )
+    utterance = RawUtterance(utterance_id, cast(Split, split), speaker, transcript)
+    return _Row(utterance, audio, _inside(manifest.parent, video, where) if video else None)
+
+
+def _inside(folder: Path, path: str, where: str) -> Path:
+    """Return the file's place, which a manifest from somewhere else must not choose outside its folder."""
+    if not path:
+        raise CorpusError(f"{where}: no path")
+    normal = posixpath.normpath(path.replace("\\", "/"))
+    if posixpath.isabs(normal) or normal.split("/")[0] == ".." or re.match(r"[A-Za-z]:", normal):
+        raise CorpusError(
+            f"{where}: path {path!r} leaves the corpus folder {folder}; media lie beside the manifest"
+        )
+    return folder / normal

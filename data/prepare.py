@@ -1,0 +1,129 @@
+"""Prepare a corpus revision: decode, resample to 16 kHz mono, cut the mouth at 25 fps, measure, write shards.
+
+corpus.json         name, revision, modality, speaker_disjoint, alphabet
+manifest.parquet    one `Utterance` per recording, unusable ones included
+shards/*.tar        the usable ones, decoded
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from data.archive import ArchiveRow, read_recordings, read_rows
+from data.corpora.manifest import CorpusCard
+from data.measure import measure
+from data.version import CorpusRevision, pull
+from mome.cli import main
+from mome.config import PrepareParams, load_params
+from mome.progress import progress
+from mome.records import Modality, Split, Utterance
+from mome.speech.media import Clip
+from mome.speech.shards import write_manifest, write_shard
+from mome.speech.text import ALPHABET
+from mome.storage import new_folder, write_text
+
+__all__ = ["run"]
+
+_PROCESSES = 2
+_WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
+
+
+def run(params: PrepareParams, repo: str, revision: str, output: Path) -> None:
+    """Turn a revision of a corpus into a dataset folder, whole or not at all.
+
+    A recording that cannot be used is no error here: it keeps its row, and validation names it.
+
+    Args:
+        params: ``utterances_per_shard`` is all that counts here; the rest went into the revision.
+        repo: Path or address of the DVC repository.
+        revision: Git commit id in it.
+        output: Dataset folder, replaced.
+
+    Raises:
+        RevisionError: If the revision is unknown or its content damaged.
+        CorpusError: If the content is no packed corpus.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.raw.") as temporary:
+        raw = Path(temporary) / "corpus"
+        pull(repo, revision, raw)
+        card = CorpusCard.read(raw / "corpus.json")
+        rows = read_rows(raw)
+        with new_folder(output) as folder:
+            (folder / "shards").mkdir()
+            shards = list(_shards(rows, params.utterances_per_shard))
+            write = partial(_write_shard, raw, folder / "shards")
+            utterances = [utterance for part in _each(write, shards) for utterance in part]
+            write_manifest(folder, utterances)
+            about = {
+                "name": card.name,
+                "revision": revision,
+                "modality": _modality(utterances),
+                "speaker_disjoint": card.speaker_disjoint,
+                "alphabet": ALPHABET,
+            }
+            write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
+
+
+def _shards(rows: list[ArchiveRow], size: int) -> Iterator[tuple[str, list[ArchiveRow]]]:
+    """Yield the name and the rows of every shard: split by split, in the order of the corpus."""
+    for split in get_args(Split):
+        members = [row for row in rows if row.split == split]
+        for start in range(0, len(members), size):
+            yield f"{split}-{start // size:05d}.tar", members[start : start + size]
+
+
+def _each(
+    write: partial[list[Utterance]], shards: list[tuple[str, list[ArchiveRow]]]
+) -> Iterator[list[Utterance]]:
+    """Write the shards, two at a time if that is worth it, and yield their utterances in order."""
+    if sum(len(rows) for _, rows in shards) < _WORTH_A_PROCESS:
+        yield from map(write, shards)
+        return
+    # Spawned, not forked: DVC has just used threads, and a lock that one of them held would stay locked.
+    with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
+        yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
+
+
+def _write_shard(raw: Path, output: Path, shard: tuple[str, list[ArchiveRow]]) -> list[Utterance]:
+    name, rows = shard
+    utterances: list[Utterance] = []
+
+    def usable() -> Iterator[tuple[Utterance, Clip]]:
+        for row, audio, video in read_recordings(raw, rows):
+            utterance, clip = measure(row, audio, video)
+            if clip is not None:
+                utterance = utterance.model_copy(update={"shard": name})
+                yield utterance, clip
+            utterances.append(utterance)
+
+    write_shard(output / name, usable())
+    return utterances
+
+
+def _modality(utterances: Iterable[Utterance]) -> Modality:
+    """Return what the corpus has; one recording without video among others is for validation to name."""
+    return "av" if any(utterance.has_video for utterance in utterances) else "audio"
+
+
+def _command() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--revision", type=Path, required=True, help="JSON file that data.version wrote")
+    parser.add_argument("--output", type=Path, required=True, help="dataset folder, replaced")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    options = parser.parse_args()
+    corpus = CorpusRevision.read(options.revision)
+    run(load_params(options.params).prepare, corpus.repo, corpus.revision, options.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_command))

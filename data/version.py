@@ -1,0 +1,177 @@
+"""Version a corpus with DVC, and get a revision back byte for byte.
+
+A corpus is ``embedded``, a folder, or the address of a DVC repository that this file once filled, with
+an optional ``@revision``: ``var/registry@content-1f2e``, ``https://example.org/speech.git@v3``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from data.archive import ARCHIVE_VERSION, file_sums, pack
+from data.corpora import open_corpus
+from data.corpora.manifest import CorpusCard
+from data.corpora.raw import fingerprint
+from data.registry import CONTENT, SUMS, Registry, read_sums
+from mome.cli import main
+from mome.config import PrepareParams, load_params
+from mome.errors import RevisionError
+from mome.storage import new_folder, write_text
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+__all__ = ["CorpusRevision", "pull", "run"]
+
+
+class CorpusRevision(NamedTuple):
+    """One fixed state of a corpus.
+
+    Args:
+        name: Of the corpus.
+        repo: Path or address of the DVC repository.
+        revision: Full git commit id.
+    """
+
+    name: str
+    repo: str
+    revision: str
+
+    @classmethod
+    def read(cls, path: Path) -> CorpusRevision:
+        """Read what the command below wrote.
+
+        Raises:
+            RevisionError: If it is no such file.
+        """
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RevisionError(
+                f"{path}: expected a corpus revision (name, repo, revision): {error}"
+            ) from None
+
+
+def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
+    """Give a corpus a revision; an unchanged one keeps the revision it has.
+
+    Args:
+        corpus: ``embedded``, a folder, or the address of a DVC repository.
+        params: For corpora that are made on the spot.
+        registry: Folder of the data registry; not touched when ``corpus`` is an address.
+
+    Raises:
+        CorpusError: If the corpus cannot be read as one.
+        RevisionError: If the address or its revision is unknown, or the registry cannot be used.
+    """
+    if address := _parse_address(corpus):
+        return _resolve(*address)
+    opened = open_corpus(corpus, params)
+    store = Registry(registry)
+    key = fingerprint([str(ARCHIVE_VERSION), str(params.utterances_per_shard), opened.key])
+    revision = store.find(key)
+    if revision is None:
+        with store.new_content() as folder:
+            pack(opened, folder, params.utterances_per_shard)
+        revision = store.commit(f"{opened.name}: {len(opened.utterances)} utterances", key)
+    return CorpusRevision(opened.name, str(store.folder), revision)
+
+
+def pull(repo: str, revision: str, output: Path) -> None:
+    """Fetch a revision of a packed corpus, byte for byte, whole or not at all.
+
+    Raises:
+        RevisionError: If the repository or the revision is unknown, or if a file is missing or is not
+            what it was when it was stored; the message names the file and both sums.
+    """
+    with new_folder(output) as folder:
+        with _opened(repo, revision) as files:
+            expected = read_sums(files.read_text(SUMS))
+            files.get(CONTENT, str(folder), recursive=True)
+        found = file_sums(folder)
+        for name in sorted(expected.keys() | found.keys()):
+            stored, fetched = (sums.get(name, "(no such file)") for sums in (expected, found))
+            if fetched != stored:
+                raise RevisionError(
+                    f"{repo} at {revision[:12]}: {name} is damaged: sha256 {fetched}, expected {stored}; restore "
+                    "DVC cache and storage from a good copy, or delete the registry to have it made again"
+                )
+
+
+def _parse_address(corpus: str) -> tuple[str, str | None] | None:
+    """Return repository and revision if ``corpus`` is the address of a DVC repository."""
+    match = re.fullmatch(r"(?P<repo>.+?)(?:@(?P<revision>[\w.-]+))?", corpus)
+    assert match is not None or not corpus  # every text has that form
+    if match is None:
+        return None
+    repo = match["repo"]
+    is_remote = "://" in repo or repo.startswith("git@") or repo.endswith(".git")
+    return (repo, match["revision"]) if is_remote or (Path(repo) / ".dvc").is_dir() else None
+
+
+def _resolve(repo: str, revision: str | None) -> CorpusRevision:
+    """Turn a branch, a tag or nothing (the newest) into a commit: names move, commits do not."""
+    with _opened(repo, revision) as files:
+        if not files.exists(SUMS):
+            raise RevisionError(f"{repo}: no {SUMS}; expected a DVC repository filled by data.version")
+        commit = str(files.repo.get_rev())
+        card = CorpusCard.model_validate_json(files.read_text(f"{CONTENT}/corpus.json"))
+    return CorpusRevision(card.name, str(Path(repo).resolve()) if Path(repo).is_dir() else repo, commit)
+
+
+@contextmanager
+def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
+    """Open a DVC repository at a revision; whatever goes wrong inside has one name afterwards."""
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.repo.open_repo import clean_repos
+    from dvc.scm import RevError
+    from dvc_objects.errors import ObjectFormatError
+
+    try:
+        files = DVCFileSystem(url=repo, rev=revision)
+        try:
+            yield files
+        finally:
+            files.repo.close()
+            clean_repos()  # clones of remote repositories, which DVC keeps in temporary folders
+    except RevError:
+        raise RevisionError(
+            f"{repo}: unknown revision {revision!r}; expected a git commit, tag or branch"
+        ) from None
+    except ObjectFormatError as error:
+        raise RevisionError(f"{repo} at {revision}: the stored file list is damaged: {error}") from error
+    except FileNotFoundError as error:
+        raise RevisionError(
+            f"{repo} at {revision}: {error.filename or error} is missing from the DVC storage"
+        ) from error
+    except (DvcException, OSError) as error:
+        raise RevisionError(f"{repo} at {revision or 'its newest revision'}: {error}") from error
+
+
+def _command() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--corpus", default="embedded", help="embedded, a folder, or a DVC repository[@revision]"
+    )
+    parser.add_argument("--registry", type=Path, required=True, help="folder of the data registry")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--output", type=Path, required=True, help="JSON file: name, repo, revision")
+    options = parser.parse_args()
+    found = run(options.corpus, load_params(options.params).prepare, options.registry)
+    write_text(options.output, json.dumps(found._asdict(), indent=2) + "\n")
+    print(f"{found.name} {found.revision}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_command))
