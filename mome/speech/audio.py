@@ -42,13 +42,11 @@ def read_audio(source: Path | bytes) -> Audio:
     """Decode a recording, or the sound of a video; several channels become their mean.
 
     Raises:
-        MediaError: If it is missing, empty, longer than `MAX_DURATION_S`, or holds no audio that can be decoded.
+        MediaError: If it is missing, empty, longer than `MAX_DURATION_S`, or holds no audio that can
+            be decoded.
     """
-    head = _head(source)
-    if head[:4] in (b"RIFF", b"fLaC"):
-        audio = _read_sound_file(source)
-    else:
-        audio = _read_container(source)
+    is_sound_file = _first_bytes(source) in (b"RIFF", b"fLaC")
+    audio = _read_sound_file(source) if is_sound_file else _read_container(source)
     if not len(audio.samples):
         raise MediaError(f"{name_of(source)}: holds no audio samples; expected recorded speech")
     return audio
@@ -76,13 +74,13 @@ def encode_flac(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> bytes:
     return buffer.getvalue()
 
 
-def _head(source: Path | bytes) -> bytes:
+def _first_bytes(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
-        return source[:12]
+        return source[:4]
     if not source.is_file():
         raise MediaError(f"{source}: no such file; expected an audio recording")
     with source.open("rb") as file:
-        return file.read(12)
+        return file.read(4)
 
 
 def _read_sound_file(source: Path | bytes) -> Audio:

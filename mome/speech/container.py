@@ -17,9 +17,13 @@ __all__ = ["MAX_DURATION_S", "is_cut_short", "name_of", "open_container"]
 # One utterance is seconds long. The bound is there so that a small file cannot decode into all of memory.
 MAX_DURATION_S = 120.0
 
-# Only formats that hold media themselves. A playlist or a concatenation script is a "container" to FFmpeg too,
-# and makes it open whatever file or address is written in there.
-_FORMATS = "aac,aiff,asf,avi,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,mpegvideo,ogg,wav,w64,au"
+# Only formats that hold media themselves. A playlist or a concatenation script is a "container" to FFmpeg
+# too, and makes it open whatever file or address is written in there.
+_OPTIONS = {
+    "format_whitelist": "aac,aiff,asf,au,avi,flac,flv,m4a,matroska,mov,mp3,mp4,"
+    "mpeg,mpegts,mpegvideo,ogg,w64,wav,webm",
+    "protocol_whitelist": "file",
+}
 
 # Below this, a declared duration and the decoded one differ by encoder padding alone.
 _PADDING_S = 0.2
@@ -50,10 +54,11 @@ def open_container(source: Path | bytes) -> Iterator[InputContainer]:
         raise MediaError(f"{name}: the file is empty; expected an audio or video recording")
     try:
         file = str(source) if isinstance(source, Path) else io.BytesIO(source)
-        with av.open(file, options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"}) as container:
+        with av.open(file, "r", options=_OPTIONS) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{name}: cannot be decoded as audio or video ({error.strerror or error})") from error
+        reason = error.strerror or error
+        raise MediaError(f"{name}: cannot be decoded as audio or video ({reason})") from error
 
 
 def is_cut_short(declared_s: float, decoded_s: float) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import cv2.data
 import numpy as np
 import numpy.typing as npt
 
@@ -87,14 +88,15 @@ def _largest_face(image: Frames) -> npt.NDArray[np.float64] | None:
     if not len(faces):
         return None
     x, y, side, _ = max(faces, key=lambda face: face[2])
-    return np.array([x + side / 2, y + side / 2, side]) / factor
+    box: npt.NDArray[np.float64] = np.array([x + side / 2, y + side / 2, side]) / factor
+    return box
 
 
 def _interpolate(found: list[tuple[int, npt.NDArray[np.float64]]], count: int) -> Boxes:
     """Return a box ``(count, 3)`` for every frame, linear between those found, constant beyond them."""
     indices = [index for index, _ in found]
     boxes = np.stack([box for _, box in found])
-    # The cascade now and then takes a shirt for a larger face: a box far from the usual one is not a head move.
+    # The cascade now and then takes a shirt for a larger face: a far box is no head move.
     usual = np.median(boxes, axis=0)
     near = np.abs(boxes - usual).max(axis=1) < usual[2]
     positions = np.asarray(indices)[near] if near.any() else np.asarray(indices)

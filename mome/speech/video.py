@@ -53,7 +53,7 @@ def read_video(source: Path | bytes) -> VideoFrames:
         stream = container.streams.video[0]
         stream.thread_count = 1  # a clip is small; several are decoded at a time where speed matters
         declared_rate = stream.average_rate or stream.base_rate
-        declared_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        declared_s = float((stream.duration or 0) * (stream.time_base or 0))
         try:
             for frame in container.decode(stream):
                 image = _gray(frame)
@@ -119,10 +119,10 @@ def encode_mouth(frames: Frames) -> bytes:
 def _gray(frame: av.VideoFrame) -> Frames:
     if frame.format.name in ("yuv420p", "yuvj420p") and frame.color_range == 2:
         plane = frame.planes[0]
-        gray = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()
+        gray = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     else:
-        gray = frame.to_ndarray(format="gray")
-    # A telephone stores a portrait video lying down, with a note on how to turn it: degrees counter-clockwise.
+        gray = np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8)
+    # A telephone stores a portrait video lying down, with a note on how far to turn it (counter-clockwise).
     return np.ascontiguousarray(np.rot90(gray, round(frame.rotation / 90) % 4))
 
 

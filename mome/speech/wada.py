@@ -15,12 +15,12 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma, gammaincinv
+from scipy.special import digamma, gammaincinv, ndtr
 
 __all__ = ["MAX_SNR_DB", "MIN_SNR_DB", "amplitude_spread", "snr_of_spread"]
 
 MIN_SNR_DB = -20.0  # below it the sum is Gaussian for all that the amplitudes can tell
-MAX_SNR_DB = 60.0
+MAX_SNR_DB = 40.0  # above it nobody hears the noise, and a quantised recording cannot show it
 SPEECH_SHAPE = 0.4  # Gamma shape of speech amplitudes, the paper's choice
 
 _Array = npt.NDArray[np.float64]
@@ -64,8 +64,6 @@ def _table() -> tuple[_Array, _Array]:
 
 def _mean_magnitude(offset: _Array) -> _Array:
     """Return ``E|offset + g|`` for standard normal ``g``: the mean of a folded normal distribution."""
-    from scipy.special import ndtr
-
     density = np.exp(-0.5 * offset**2) / np.sqrt(2.0 * np.pi)
     return np.asarray(2.0 * density + offset * (1.0 - 2.0 * ndtr(-offset)))
 
@@ -76,12 +74,18 @@ def _mean_log_magnitude(offset: _Array) -> _Array:
     ``(offset + g)^2`` is a Poisson mixture of chi-square variables of 1 + 2j degrees of freedom, whose
     mean logarithms are known; far from zero the Taylor series around the offset takes over.
     """
+    near, exact = _mean_log_near_zero()
+    far = np.maximum(offset, 1.0)
+    series = np.log(far) - 1.0 / (2.0 * far**2) - 3.0 / (4.0 * far**4)
+    return np.where(offset < near[-1], np.interp(offset, near, exact), series)
+
+
+@cache
+def _mean_log_near_zero() -> tuple[_Array, _Array]:
+    """Return offsets from 0 to 8 and the exact mean logarithm at each."""
     near = np.linspace(0.0, 8.0, 801)
     counts = np.arange(160)  # mean of the Poisson at offset 8 is 32: beyond 160 nothing is left
     log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
     means = np.maximum(near**2 / 2.0, 1e-300)[:, None]
     weights = np.exp(counts * np.log(means) - means - log_factorials)
-    exact = 0.5 * (weights @ (digamma(0.5 + counts) + np.log(2.0)))
-    far = np.maximum(offset, 1.0)
-    series = np.log(far) - 1.0 / (2.0 * far**2) - 3.0 / (4.0 * far**4)
-    return np.where(offset < near[-1], np.interp(offset, near, exact), series)
+    return near, 0.5 * (weights @ (digamma(0.5 + counts) + np.log(2.0)))

@@ -1,0 +1,156 @@
+"""Shards: decoded utterances in tar files, a manifest beside them, read back in manifest order.
+
+An utterance is one member ``<id>.flac`` (16 kHz, 16 bits) and one ``<id>.mp4`` (mouth, 25 fps), or one
+of the two. The same utterances give the same bytes, so a data version changes only where the data did.
+Each member carries the SHA-256 of its content, so that damage is found before anything is learnt from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from mome.errors import CorpusError, MediaError
+from mome.records import Split, Utterance
+from mome.speech.audio import encode_flac, read_audio
+from mome.speech.media import Clip
+from mome.speech.video import encode_mouth, read_video
+from mome.storage import new_file
+
+__all__ = ["read_manifest", "read_split", "write_manifest", "write_shard"]
+
+_DIGEST = "MOME.sha256"  # key in the tar header; upper case marks a vendor's own
+_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+@dataclass(frozen=True)
+class _Shard:
+    path: Path
+    tar: tarfile.TarFile
+    members: dict[str, tarfile.TarInfo]
+
+
+def write_shard(path: Path, utterances: Iterable[tuple[Utterance, Clip]]) -> None:
+    """Write clips to a tar file, whole or not at all; members are sorted by name.
+
+    Raises:
+        MediaError: If the samples of an utterance are not finite; the message names it.
+    """
+    members: dict[str, bytes] = {}
+    for utterance, clip in utterances:
+        try:
+            if clip.samples is not None:
+                members[f"{utterance.utterance_id}.flac"] = encode_flac(clip.samples)
+            if clip.mouth is not None:
+                members[f"{utterance.utterance_id}.mp4"] = encode_mouth(clip.mouth)
+        except MediaError as error:
+            raise MediaError(f"utterance {utterance.utterance_id}: {error}") from error
+    with new_file(path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in sorted(members.items()):
+            # TarInfo starts with no time, no owner and one mode: nothing of this machine gets in.
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            info.pax_headers = {_DIGEST: hashlib.sha256(content).hexdigest()}
+            tar.addfile(info, io.BytesIO(content))
+
+
+def write_manifest(dataset: Path, utterances: Sequence[Utterance]) -> None:
+    """Write ``manifest.parquet`` of a dataset folder: one row per utterance, in the given order."""
+    schema = pa.schema([(name, _column_type(name)) for name in Utterance.model_fields])
+    table = pa.Table.from_pylist([utterance.model_dump() for utterance in utterances], schema=schema)
+    with new_file(dataset / "manifest.parquet") as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_manifest(dataset: Path) -> list[Utterance]:
+    """Read ``manifest.parquet`` of a dataset folder.
+
+    Raises:
+        CorpusError: If it is missing, is not parquet, or its rows are not utterances.
+    """
+    path = dataset / "manifest.parquet"
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; expected the manifest that prepare writes") from None
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(f"{path}: not a readable parquet file: {error}") from error
+    try:
+        return [Utterance.model_validate(row) for row in rows]
+    except ValidationError as error:
+        raise CorpusError(f"{path}: a row is not an utterance: {error}") from error
+
+
+def read_split(dataset: Path, split: Split) -> Iterator[tuple[Utterance, Clip]]:
+    """Yield the usable utterances of a split with their clips, in manifest order, one at a time.
+
+    Raises:
+        CorpusError: If the manifest or a shard is missing or damaged, or the two do not agree.
+    """
+    with ExitStack() as open_files:
+        shards: dict[str, _Shard] = {}
+        for utterance in read_manifest(dataset):
+            if utterance.split != split or not utterance.decodable:
+                continue
+            if utterance.shard not in shards:
+                shards[utterance.shard] = _open_shard(dataset / "shards" / utterance.shard, open_files)
+            yield utterance, _read_clip(utterance, shards[utterance.shard])
+
+
+def _open_shard(path: Path, open_files: ExitStack) -> _Shard:
+    try:
+        tar = open_files.enter_context(tarfile.open(path, "r:"))  # noqa: SIM115 (closed by the stack)
+        return _Shard(path, tar, {info.name: info for info in tar.getmembers()})
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; the manifest names it as a shard") from None
+    except (tarfile.TarError, OSError) as error:
+        raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
+
+
+def _read_clip(utterance: Utterance, shard: _Shard) -> Clip:
+    name = utterance.utterance_id
+    sound = _read_member(f"{name}.flac", shard) if utterance.num_samples else None
+    picture = _read_member(f"{name}.mp4", shard) if utterance.has_video else None
+    try:
+        samples = read_audio(sound).samples if sound is not None else None
+        mouth = read_video(picture).frames if picture is not None else None
+        clip = Clip(samples, mouth)
+    except MediaError as error:
+        raise CorpusError(f"{shard.path}: utterance {name}: {error}") from error
+    for unit, promised, held in (
+        ("samples", utterance.num_samples, samples),
+        ("mouth frames", utterance.num_frames, mouth),
+    ):
+        if held is not None and len(held) != promised:
+            raise CorpusError(
+                f"{shard.path}: utterance {name} has {len(held)} {unit}, but the manifest says {promised}"
+            )
+    return clip
+
+
+def _read_member(name: str, shard: _Shard) -> bytes:
+    if name not in shard.members:
+        raise CorpusError(f"{shard.path}: {name} is missing; the manifest says that it is in this shard")
+    try:
+        file = shard.tar.extractfile(shard.members[name])
+        content = file.read() if file is not None else b""
+    except (tarfile.TarError, OSError) as error:
+        raise CorpusError(f"{shard.path}: {name} cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != shard.members[name].pax_headers.get(_DIGEST):
+        raise CorpusError(f"{shard.path}: {name} is damaged; its content does not match its checksum")
+    return content
+
+
+def _column_type(name: str) -> pa.DataType:
+    # A Literal is text. Types are stated because an empty manifest has no row to guess them from.
+    annotation = Utterance.model_fields[name].annotation
+    return _TYPES.get(annotation, pa.string()) if isinstance(annotation, type) else pa.string()

@@ -1,0 +1,92 @@
+"""Clips: which file gives what, and which modality comes out."""
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mome.errors import MediaError
+from mome.speech.audio import encode_flac
+from mome.speech.media import Clip, read_clip, read_recording
+from mome.speech.video import encode_mouth
+
+GRID = Path("../shared/corpora/grid")
+SOUND = (0.3 * np.sin(np.arange(16000) * 0.2)).astype(np.float32)
+MOUTH = np.random.default_rng(0).integers(100, 140, (25, 96, 96), np.uint8)
+
+
+def faceless_movie(with_sound: bool) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        audio = container.add_stream("aac", rate=16000) if with_sound else None
+        for _ in range(25):
+            image = av.VideoFrame.from_ndarray(np.full((120, 160), 90, np.uint8), format="gray")
+            container.mux(video.encode(image))
+        container.mux(video.encode())
+        if audio is not None:
+            audio.layout = "mono"
+            frame = av.AudioFrame.from_ndarray(SOUND[None], format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+    return buffer.getvalue()
+
+
+def test_what_is_there_names_the_modality() -> None:
+    assert Clip(SOUND, None).modality == "audio"
+    assert Clip(None, MOUTH).modality == "video"
+    assert Clip(SOUND, MOUTH).modality == "av"
+    with pytest.raises(MediaError, match="neither"):
+        Clip(None, None)
+
+
+def test_duration_is_that_of_the_sound() -> None:
+    assert Clip(SOUND[:8000], MOUTH).duration_s == 0.5
+    assert Clip(None, MOUTH).duration_s == 1.0
+
+
+def test_two_files_make_one_clip_at_16_khz() -> None:
+    clip = read_clip(encode_flac(SOUND[::2], 8000), encode_mouth(MOUTH))
+    assert clip.modality == "av"
+    assert clip.samples is not None and clip.samples.shape == (16000,)
+    assert clip.mouth is not None and clip.mouth.shape == (25, 96, 96)
+
+
+def test_a_video_with_sound_gives_both() -> None:
+    recording = read_recording(None, faceless_movie(with_sound=True))
+    assert recording.clip.modality == "av"
+    assert recording.native_sampling_rate == 16000
+    assert recording.native_fps == 25.0
+    assert recording.audio_video_gap_s < 0.1
+    assert recording.mouth_found_share == 0.0
+
+
+def test_a_longer_sound_shows_in_the_gap() -> None:
+    recording = read_recording(encode_flac(np.tile(SOUND, 2)), encode_mouth(MOUTH))
+    assert recording.audio_video_gap_s == pytest.approx(1.0)
+
+
+def test_a_video_without_a_face_counts_as_none() -> None:
+    assert read_clip(None, faceless_movie(with_sound=True)).modality == "audio"
+    with pytest.raises(MediaError, match="no face found; expected a talking face"):
+        read_clip(None, faceless_movie(with_sound=False))
+
+
+def test_nothing_is_no_clip() -> None:
+    with pytest.raises(MediaError, match="audio, video or both"):
+        read_clip(None, None)
+
+
+@pytest.mark.skipif(not GRID.is_dir(), reason="needs the GRID clips in ../shared/corpora")
+def test_a_real_talking_face_gives_sound_and_mouth() -> None:
+    recording = read_recording(None, GRID / "swiz3n.mpg")
+    assert recording.clip.modality == "av"
+    assert recording.clip.mouth is not None and recording.clip.mouth.shape == (75, 96, 96)
+    assert (recording.native_sampling_rate, recording.native_fps) == (44100, 25.0)
+    assert recording.clip.duration_s == pytest.approx(2.98, abs=0.01)
+    assert not recording.truncated
+    assert recording.audio_video_gap_s < 0.05

@@ -1,0 +1,152 @@
+"""Shards: the same bytes every time, the same clips back, and damage named."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mome.errors import CorpusError, MediaError
+from mome.records import Utterance
+from mome.speech.media import Clip
+from mome.speech.shards import read_manifest, read_split, write_manifest, write_shard
+
+
+def utterance(name: str, split: str, clip: Clip, shard: str = "a.tar", **changed: object) -> Utterance:
+    fields: dict[str, object] = {
+        "utterance_id": name,
+        "split": split,
+        "speaker": "s1",
+        "transcript": "bin blue",
+        "shard": shard,
+        "decodable": True,
+        "problem": "",
+        "has_video": clip.mouth is not None,
+        "duration_s": clip.duration_s,
+        "num_samples": 0 if clip.samples is None else len(clip.samples),
+        "num_frames": 0 if clip.mouth is None else len(clip.mouth),
+        "native_sampling_rate": 16000,
+        "native_fps": 25.0,
+        "audio_video_gap_s": 0.0,
+        "truncated": False,
+        "finite": True,
+        "peak": 0.5,
+        "rms_db": -20.0,
+        "clipped_share": 0.0,
+        "speech_share": 0.7,
+        "snr_db": 20.0,
+        "mouth_found_share": 1.0,
+    }
+    return Utterance.model_validate(fields | changed)
+
+
+def clip(seed: int, sound: bool = True, mouth: bool = True) -> Clip:
+    rng = np.random.default_rng(seed)
+    samples = rng.uniform(-0.5, 0.5, 8000).astype(np.float32)
+    frames = np.full((12, 96, 96), 60 + 10 * seed, np.uint8)
+    return Clip(samples if sound else None, frames if mouth else None)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two shards, whose utterances take turns in the manifest."""
+    clips = {"c": clip(0), "a": clip(1, mouth=False), "b": clip(2, sound=False), "d": clip(3)}
+    rows = [
+        utterance("c", "train", clips["c"]),
+        utterance("d", "train", clips["d"], shard="b.tar"),
+        utterance("a", "train", clips["a"]),
+        utterance("b", "test", clips["b"]),
+        utterance("x", "train", clips["a"], shard="", decodable=False, problem="cannot be decoded"),
+    ]
+    write_manifest(tmp_path, rows)
+    for shard in ("a.tar", "b.tar"):
+        pairs = [(row, clips[row.utterance_id]) for row in rows if row.shard == shard]
+        write_shard(tmp_path / "shards" / shard, pairs)
+    return tmp_path
+
+
+def test_a_split_comes_back_in_manifest_order(dataset: Path) -> None:
+    read = list(read_split(dataset, "train"))
+    assert [row.utterance_id for row, _ in read] == ["c", "d", "a"]
+    assert [loaded.modality for _, loaded in read] == ["av", "av", "audio"]
+    for (_, loaded), original in zip(read, (clip(0), clip(3), clip(1, mouth=False)), strict=True):
+        np.testing.assert_allclose(loaded.samples, original.samples, atol=0.5 / 32768)
+        if original.mouth is not None:
+            assert np.abs(loaded.mouth.astype(int) - original.mouth).max() <= 2
+    assert [loaded.modality for _, loaded in read_split(dataset, "test")] == ["video"]
+    assert list(read_split(dataset, "validation")) == []
+
+
+def test_the_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
+    rows = [utterance("é-1", "train", clip(0)), utterance("b", "test", clip(1))]
+    write_manifest(tmp_path, rows)
+    assert read_manifest(tmp_path) == rows
+    write_manifest(tmp_path, [])
+    assert read_manifest(tmp_path) == []
+
+
+def test_a_shard_has_the_same_bytes_in_any_order_and_at_any_time(tmp_path: Path) -> None:
+    pairs = [(utterance(str(seed), "train", clip(seed)), clip(seed)) for seed in range(3)]
+    write_shard(tmp_path / "one.tar", pairs)
+    write_shard(tmp_path / "two.tar", pairs[::-1])
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        infos = tar.getmembers()
+    assert [info.name for info in infos] == ["0.flac", "0.mp4", "1.flac", "1.mp4", "2.flac", "2.mp4"]
+    assert {(info.mtime, info.uid, info.gid, info.uname, info.gname) for info in infos} == {(0, 0, 0, "", "")}
+
+
+def test_a_clip_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    broken = Clip(np.array([0.0, np.inf], np.float32), None)
+    with pytest.raises(MediaError, match=r"utterance u7: .*NaN or infinity"):
+        write_shard(tmp_path / "a.tar", [(utterance("u7", "train", broken), broken)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("position", [0.05, 0.3, 0.6, 0.9])
+def test_flipped_bytes_are_found(dataset: Path, position: float) -> None:
+    path = dataset / "shards" / "a.tar"
+    content = bytearray(path.read_bytes())
+    start = int(len(content) * position)
+    content[start : start + 600] = bytes(byte ^ 0xFF for byte in content[start : start + 600])
+    path.write_bytes(bytes(content))
+    with pytest.raises(CorpusError, match=r"a\.tar"):
+        for split in ("train", "test"):
+            list(read_split(dataset, split))
+
+
+def test_a_cut_shard_is_found(dataset: Path) -> None:
+    path = dataset / "shards" / "a.tar"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(CorpusError, match=r"a\.tar"):
+        list(read_split(dataset, "train"))
+
+
+def test_a_missing_shard_is_named(dataset: Path) -> None:
+    (dataset / "shards" / "b.tar").unlink()
+    with pytest.raises(CorpusError, match=r"b\.tar: no such file"):
+        list(read_split(dataset, "train"))
+
+
+def test_a_manifest_of_other_lengths_is_found(dataset: Path) -> None:
+    rows = [row.model_copy(update={"num_samples": 7999}) for row in read_manifest(dataset)]
+    write_manifest(dataset, rows)
+    with pytest.raises(CorpusError, match="utterance c has 8000 samples, but the manifest says 7999"):
+        list(read_split(dataset, "train"))
+
+
+def test_what_is_no_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"manifest\.parquet: no such file"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(CorpusError, match="not a readable parquet file"):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_of_other_columns_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"utterance_id": ["a"]}), tmp_path / "manifest.parquet")
+    with pytest.raises(CorpusError, match="a row is not an utterance"):
+        read_manifest(tmp_path)
