@@ -1,0 +1,5 @@
+"""The step ``evaluate``."""
+
+from components.evaluate.component import evaluate
+
+__all__ = ["evaluate"]

@@ -1,0 +1,5 @@
+"""The step ``gate``."""
+
+from components.gate.component import gate
+
+__all__ = ["gate"]

@@ -1,0 +1,43 @@
+"""Step ``package``: the bundle and the Bento that serves it."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["package"]
+
+
+@dsl.component(base_image=image("serving"), install_kfp_package=False)
+def package(
+    foundation: dsl.Input[dsl.Model],
+    checkpoint: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    packaged: dsl.Output[dsl.Model],
+    params: dict,
+):
+    """Pack all that serving and monitoring need into one folder with checksums, and build its Bento.
+
+    Args:
+        foundation: Frozen encoders and language model.
+        checkpoint: Trained weights.
+        evaluation: The word error table and the drift baseline.
+        decision: The gate's decision and budget.
+        params: Section `package` of params.yaml.
+
+    Returns:
+        packaged: Folder with bundle/ and bento/; `bentoml serve` starts the latter.
+    """
+    from pathlib import Path
+
+    from mome.config import PackageParams, parse_section
+    from serving import package
+
+    package.run(
+        parse_section(PackageParams, params),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        Path(evaluation.path),
+        Path(decision.path),
+        Path(packaged.path),
+    )

@@ -1,0 +1,5 @@
+"""The step ``prepare``."""
+
+from components.prepare.component import prepare
+
+__all__ = ["prepare"]

@@ -1,0 +1,27 @@
+"""Step ``prepare``: from a corpus revision to shards and a manifest."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["prepare"]
+
+
+@dsl.component(base_image=image("data"), install_kfp_package=False)
+def prepare(dataset: dsl.Output[dsl.Dataset], repo: str, revision: str, params: dict):
+    """Decode the recordings of one corpus revision and measure them.
+
+    Args:
+        repo: DVC repository that holds the recordings.
+        revision: Git commit in that repository.
+        params: Section `prepare` of params.yaml.
+
+    Returns:
+        dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
+    """
+    from pathlib import Path
+
+    from data import prepare
+    from mome.config import PrepareParams, parse_section
+
+    prepare.run(parse_section(PrepareParams, params), repo, revision, Path(dataset.path))

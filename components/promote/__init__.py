@@ -1,0 +1,5 @@
+"""The step ``promote``."""
+
+from components.promote.component import promote
+
+__all__ = ["promote"]

@@ -1,0 +1,49 @@
+"""Step ``rehearse``: serve the package for real, and watch the scale follow the noise."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["rehearse"]
+
+
+@dsl.component(base_image=image("rehearsal"), install_kfp_package=False)
+def rehearse(
+    packaged: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    rehearsal: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    params: dict,
+    monitor: dict,
+):
+    """Send held-out clips to the started service over HTTP: clean, in babble, clean again.
+
+    Args:
+        packaged: Bundle and Bento.
+        dataset: Shards and manifest; clips of the test split are played.
+        params: Section `rehearse` of params.yaml.
+        monitor: Section `monitor` of params.yaml.
+
+    Returns:
+        rehearsal: Folder with rehearsal.json, the request log and the decisions of the monitor.
+        metrics: Requests sent, answered and lost; switches of the scale.
+        report: Served scale and measured noise over time.
+    """
+    import json
+    import shutil
+    from pathlib import Path
+
+    from components.rehearse import rehearsal as rehearsing
+    from mome.config import MonitorParams, RehearseParams, parse_section
+
+    found = rehearsing.run(
+        parse_section(RehearseParams, params),
+        parse_section(MonitorParams, monitor),
+        Path(packaged.path),
+        Path(dataset.path),
+        Path(rehearsal.path),
+    )
+    shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", report.path)
+    metrics.metadata.update(found.figures())
+    Path(metrics.path).write_text(json.dumps(metrics.metadata))  # without a file, kfp.local calls the output lost

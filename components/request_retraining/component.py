@@ -1,0 +1,28 @@
+"""Step ``request_retraining``: what the next training has to learn."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["request_retraining"]
+
+
+@dsl.component(base_image=image("monitoring"), install_kfp_package=False)
+def request_retraining(state: str, params: dict) -> dict:
+    """Turn the monitor's wish for a new training into the parameters of that training.
+
+    Args:
+        state: Folder where the monitor left retrain.json.
+        params: Section `train` of params.yaml.
+
+    Returns:
+        Section `train` for the next run: its noise covers what was observed.
+    """
+    from pathlib import Path
+
+    from components.request_retraining.noise import learn_noise
+    from mome.config import TrainParams, parse_section
+    from mome.records import RetrainRequest
+
+    request = RetrainRequest.read(Path(state) / "retrain.json")
+    return learn_noise(parse_section(TrainParams, params), request).model_dump(mode="json")

@@ -1,0 +1,42 @@
+"""Step ``train``: fine-tune MoME and the projectors over all scales."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["train"]
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def train(
+    dataset: dsl.Input[dsl.Dataset],
+    foundation: dsl.Input[dsl.Model],
+    checkpoint: dsl.Output[dsl.Model],
+    params: dict,
+):
+    """Fine-tune MoME; a training that was killed goes on where it stood.
+
+    The unfinished state lies in the folder that the environment variable MOME_WORK_DIR names. It is
+    not an input: it changes when a result is there, never the result.
+
+    Args:
+        dataset: Shards and manifest.
+        foundation: Frozen encoders and language model.
+        params: Section `train` of params.yaml.
+
+    Returns:
+        checkpoint: Folder with the trained weights (safetensors) and their configuration.
+    """
+    import os
+    from pathlib import Path
+
+    from mome import training
+    from mome.config import TrainParams, parse_section
+
+    training.run(
+        parse_section(TrainParams, params),
+        Path(dataset.path),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        Path(os.environ.get("MOME_WORK_DIR", "var/work")),
+    )

@@ -1,0 +1,61 @@
+"""Compile the pipelines for a cluster: ``python -m pipelines.compile`` writes ``pipelines/compiled/``.
+
+The compiled files are part of the repository, so that a person can upload one without installing
+anything, and a change of the graph or of ``params.yaml`` shows as a change of a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import compiler
+from kfp.dsl.base_component import BaseComponent
+
+from mome.config import Params, load_params
+from mome.storage import write_text
+from pipelines.monitoring import monitoring
+from pipelines.training import training
+
+__all__ = ["COMPILED", "PIPELINES", "compile_pipeline"]
+
+COMPILED = Path(__file__).parent / "compiled"
+PIPELINES: dict[str, BaseComponent] = {"training": training, "monitoring": monitoring}
+
+
+def compile_pipeline(name: str, params: Params) -> str:
+    """Return the YAML of a pipeline, with the sections of ``params.yaml`` that it takes as defaults.
+
+    Args:
+        name: One of `PIPELINES`.
+        params: Values of the experiment.
+    """
+    pipeline = PIPELINES[name]
+    inputs = pipeline.pipeline_spec.root.input_definitions.parameters
+    sections: dict[str, Any] = {key: value for key, value in params.sections().items() if key in inputs}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.yaml"
+        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=sections)
+        # Sorted, and without kfp's comment on top: that one lists a section's keys in an order that
+        # differs from process to process.
+        spec = yaml.safe_load(path.read_text())
+    header = f"# Made by `make compile` from pipelines/{name}.py and params.yaml.\n"
+    return header + yaml.safe_dump(spec, sort_keys=True, width=110)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Compile the pipelines for a Kubeflow cluster.")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--output", type=Path, default=COMPILED)
+    arguments = parser.parse_args()
+    for name in PIPELINES:
+        path = arguments.output / f"{name}.yaml"
+        write_text(path, compile_pipeline(name, load_params(arguments.params)))
+        print(path)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,176 @@
+"""Run a compiled pipeline on this machine: every step a process of its own, unchanged steps reused.
+
+kfp.local does the work; this adds what a person needs in front of it: one line per stage instead of
+pages of log, results that are reused only while code, parameters and inputs are the same, and an
+error that says what went wrong instead of which task failed. See docs/adr/0003-local-cache.md.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import components, local
+from kfp.local import task_dispatcher
+from kfp.local.orchestrator import task_executor
+from kfp.local.status import Status
+
+from components.images import fingerprint
+from mome import errors
+from mome.errors import MomeError
+
+__all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]
+
+IMAGE = re.compile(r"(?:.*/)?mome-(?P<name>\w+)(?P<version>[:@].*)?")
+INDENT = " " * 4  # kfp.local puts it in front of every line of a step
+
+
+@dataclass
+class Stage:
+    """One step of the pipeline and how it went."""
+
+    name: str
+    folder: Path  # where it writes its outputs, whole or not
+    seconds: float = 0.0
+    reused: bool = True
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def path(self, output: str) -> Path:
+        """Return the file or folder of an output artifact."""
+        return Path(self.outputs[output].path)
+
+
+class StageFailed(MomeError):
+    """A step did not end well; its message is the one that the step gave."""
+
+    def __init__(self, stage: Stage, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+def execute(
+    pipeline: str,
+    arguments: dict[str, Any],
+    *,
+    root: Path,
+    log: Path,
+    on_start: Callable[[Stage], None],
+    on_end: Callable[[Stage], None],
+) -> dict[str, Stage]:
+    """Run a compiled pipeline and return its stages by name, in the order of running.
+
+    Args:
+        pipeline: YAML of the pipeline.
+        arguments: Values of its parameters.
+        root: Folder for outputs and for the memory of what was computed from what.
+        log: File that takes all that kfp and the steps print.
+        on_start: Called with every stage before it runs.
+        on_end: Called with every stage when it is done, or was reused.
+
+    Raises:
+        StageFailed: If a step fails.
+    """
+    stages: dict[str, Stage] = {}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(root),
+        workspace_root=str(root / ".workspace"),
+        enable_caching=True,
+    )
+    run = components.load_component_from_text(pin_images(pipeline))
+    with log.open("w", buffering=1) as stream, _watched(stages, log, on_start, on_end), warnings.catch_warnings():
+        # Said for every image whose name does not hold "python"; the images here are our own.
+        warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
+        with redirect_stdout(stream):
+            run(**arguments)
+    return stages
+
+
+def pin_images(pipeline: str) -> str:
+    """Give every image of a compiled pipeline a tag that changes when what it holds changes.
+
+    kfp.local does not start the image, but its name is part of what a reused result depends on.
+    """
+    spec = yaml.safe_load(pipeline)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        found = IMAGE.fullmatch(executor["container"]["image"])
+        if found is not None:
+            name = found["name"]
+            executor["container"]["image"] = f"mome-{name}:source-{fingerprint(name)}"
+    return yaml.safe_dump(spec, sort_keys=False)
+
+
+@contextmanager
+def _watched(
+    stages: dict[str, Stage], log: Path, on_start: Callable[[Stage], None], on_end: Callable[[Stage], None]
+) -> Iterator[None]:
+    """Call back around every task: kfp.local itself tells of tasks only by its log lines."""
+    execute_task, run_task = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
+
+    def observed(**task: Any) -> tuple[dict[str, Any], Status]:
+        name = task["task_name"]
+        stage = Stage(name.replace("-", "_"), Path(task["pipeline_root"]) / task["pipeline_resource_name"] / name)
+        logged = log.stat().st_size
+        on_start(stage)
+        started = time.monotonic()
+        current.append(stage)
+        outputs, status = execute_task(**task)
+        current.pop()
+        stage.seconds = time.monotonic() - started
+        if status != Status.SUCCESS:
+            with log.open(errors="replace") as stream:
+                stream.seek(logged)
+                raise StageFailed(stage, failure_message(stream.read()))
+        stage.outputs = outputs
+        stages[stage.name] = stage
+        on_end(stage)
+        return outputs, status
+
+    def computed(**task: Any) -> Any:
+        current[-1].reused = False
+        return run_task(**task)
+
+    current: list[Stage] = []
+    task_executor.execute_single_task = observed
+    task_dispatcher.run_single_task_implementation = computed
+    try:
+        yield
+    finally:
+        task_executor.execute_single_task = execute_task
+        task_dispatcher.run_single_task_implementation = run_task
+
+
+def failure_message(output: str) -> str:
+    """Return what a failed step said last: the message of the error that ended it.
+
+    An error that a person can mend (`mome.errors`) speaks for itself; any other is named, for it is
+    our own mistake and the log holds its traceback.
+    """
+    lines = [line.removeprefix(INDENT) for line in output.splitlines()]
+    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    if not starts:
+        return "the step ended without a word, as a process does that was killed (out of memory?)"
+    rest = lines[starts[-1] + 1 :]
+    end = next((number for number, line in enumerate(rest) if not line.startswith(" ") and line), len(rest))
+    # The message may have several lines; an empty one is where kfp.local's own log goes on.
+    said = list(_until_blank(rest[end:]))
+    if not said:
+        return "the step ended in the middle of a traceback"
+    kind, _, message = " ".join(said).partition(": ")
+    name = kind.rpartition(".")[2]
+    return message if name in errors.__all__ and message else f"unexpected {name}: {message}"
+
+
+def _until_blank(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if not line.strip():
+            return
+        yield line.strip()
