@@ -10,7 +10,7 @@ import pytest
 from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.errors import BundleError
 from mome.scales import Scale
-from tests.serving.parts import write_parts
+from tests.serving.planted import write_parts
 
 FINE, COARSE = Scale(4, 2), Scale(16, 5)
 

@@ -1,0 +1,48 @@
+"""Fixtures: the routes with a planted model behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.testclient import TestClient
+
+from mome.bundle import write_bundle
+from mome.records import Modality
+from mome.scales import Scale
+from serving.engine import Engine
+from serving.metrics import Metrics
+from serving.routes import create_app
+from serving.settings import Settings
+from tests.serving.planted import PlantedRecogniser, Served, write_parts
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start the routes, with other settings or another modality than the defaults."""
+    with ExitStack() as clients:
+
+        def start(modality: Modality = "av", **settings: Any) -> Served:
+            parts = write_parts(tmp_path / "parts", modality=modality)
+            bundle = write_bundle(
+                name="mome", default_scale=Scale(16, 5), output=tmp_path / "bundle", **parts
+            )
+            recogniser, registry = PlantedRecogniser(), CollectorRegistry()
+            engine = Engine(bundle, recogniser, replace(Settings(), **settings), Metrics(registry))
+            clients.callback(engine.close)
+            app = create_app(lambda: engine)
+            client = clients.enter_context(TestClient(app, raise_server_exceptions=False))
+            return Served(client, engine, recogniser, registry)
+
+        yield start
+
+
+@pytest.fixture
+def served(serve: Callable[..., Served]) -> Served:
+    """The routes with their defaults."""
+    return serve()

@@ -1,0 +1,100 @@
+"""What stands around the routes, planted: the stages' outputs, a model, and sound to send."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import soundfile
+from prometheus_client import CollectorRegistry
+from safetensors.numpy import save_file
+from starlette.testclient import TestClient
+
+from mome.records import Condition, Evaluation, GateDecision, Modality, WordErrors
+from mome.scales import Scale
+from mome.speech.media import Clip
+from serving.engine import Engine
+
+SCALES = ("a4v2", "a16v5")
+
+
+def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av") -> dict[str, Path]:
+    """Write foundation, checkpoint, evaluation and gate; return their folders by the stage's name."""
+    folders = {name: folder / name for name in ("foundation", "checkpoint", "evaluation", "gate")}
+    for name, path in folders.items():
+        path.mkdir(parents=True)
+        if name in ("foundation", "checkpoint"):
+            save_file({"weight": np.arange(4, dtype=np.float32)}, path / "model.safetensors")
+            (path / "config.json").write_text("{}\n")
+    modalities: list[Modality] = ["audio"] if modality == "audio" else ["audio", "video", "av"]
+    table = {scale: {"clean": WordErrors(errors=1, words=50, low=0.0, high=0.04)} for scale in SCALES}
+    Evaluation(
+        corpus="planted",
+        revision="0" * 40,
+        modality=modality,
+        wer={name: table for name in modalities},
+        conditions=[Condition(snr_db=None, estimated_snr_db=30.0, low=28.0, high=32.0)],
+        utterances=10,
+        hypotheses="hypotheses.jsonl",
+    ).write(folders["evaluation"] / "evaluation.json")
+    pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(
+        folders["evaluation"] / "baseline.parquet"
+    )
+    GateDecision(
+        passed=passed,
+        reason="within budget" if passed else "a16v5 is over budget",
+        checks=["planted"],
+        max_wer=dict.fromkeys(SCALES, 0.1),
+    ).write(folders["gate"] / "gate.json")
+    return folders
+
+
+@dataclass
+class PlantedRecogniser:
+    """Answers with what it was asked, and remembers it."""
+
+    scales: tuple[Scale, ...] = tuple(Scale.parse(text) for text in SCALES)
+    calls: list[tuple[Scale, Clip]] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
+        self.calls += [(scale, clip) for clip in clips]
+        if self.failure:
+            raise self.failure
+        return [f"{clip.modality} at {scale}" for clip in clips]
+
+
+@dataclass
+class Served:
+    """A client of the routes, and what stands behind them."""
+
+    client: TestClient
+    engine: Engine
+    recogniser: PlantedRecogniser
+    registry: CollectorRegistry
+
+    def post(self, content: bytes, **fields: str) -> httpx.Response:
+        """Send one recording with text fields."""
+        files = {"file": ("clip.wav", content)}
+        return self.client.post("/audio/transcriptions", files=files, data=fields)
+
+
+def wav(samples: npt.NDArray[np.float32], rate: int = 16_000) -> bytes:
+    """Return samples as a WAV file of floats."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def syllables(seconds: float = 1.0) -> npt.NDArray[np.float32]:
+    """Return bursts of noise, four a second: as loud and as quiet as speech is."""
+    count = round(16_000 * seconds)
+    envelope = np.sin(np.arange(count) / 16_000 * 4 * np.pi) ** 2
+    noise = np.random.default_rng(3).normal(scale=0.1, size=count)
+    return (noise * (envelope + 1e-3)).astype(np.float32)

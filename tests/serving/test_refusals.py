@@ -1,0 +1,172 @@
+"""Every 4xx has OpenAI's shape, a stable code, and a message that names the thing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import numpy as np
+import pytest
+
+import serving.engine
+from tests.serving.planted import Served, syllables, wav
+
+SPEECH = wav(syllables())
+
+
+def assert_refused(reply: httpx.Response, *, status: int, code: str, param: str | None, says: str) -> None:
+    error = reply.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (reply.status_code, error["code"], error["param"]) == (status, code, param)
+    assert error["type"] == "invalid_request_error"
+    assert says in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        (b"", "empty_file", "'file' is empty"),
+        (b"these are not the bytes of a recording", "undecodable_media", "cannot be decoded"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "undecodable_media", "cannot be decoded"),
+        (wav(np.zeros(0, np.float32)), "undecodable_media", "no audio samples"),
+        (wav(np.full(16_000, np.nan, np.float32)), "not_finite", "NaN"),
+        (wav(np.full(16_000, np.inf, np.float32)), "not_finite", "infinity"),
+        (wav(syllables(0.25)), "too_short", "12 audio frames (0.250 s), and scale a16v5 pools 16"),
+        (wav(syllables(31.0)), "too_long", "31.0 s; at most 30 s"),
+    ],
+    ids=["empty", "text", "playlist", "no samples", "NaN", "infinity", "too short", "too long"],
+)
+def test_an_unusable_recording_is_refused(served: Served, content: bytes, code: str, says: str) -> None:
+    assert_refused(served.post(content), status=400, code=code, param="file", says=says)
+    assert served.recogniser.calls == []
+
+
+def test_a_short_recording_is_long_enough_for_a_finer_scale(served: Served) -> None:
+    assert served.post(wav(syllables(0.25)), compression_scale="a4v2").status_code == 200
+
+
+def test_a_missing_file_is_refused(served: Served) -> None:
+    reply = served.client.post("/audio/transcriptions", files={"model": (None, "mome")})
+    assert_refused(reply, status=400, code="missing_file", param="file", says="no 'file'")
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:1/a.wav", "file:///etc/passwd", "words"])
+def test_an_address_is_not_fetched(served: Served, text: str) -> None:
+    reply = served.client.post("/audio/transcriptions", files={"file": (None, text)})
+    assert_refused(reply, status=400, code="not_a_file", param="file", says="not fetched")
+
+
+@pytest.mark.parametrize("scale", ["a3v3", "a0v1", "coarse", "a4v2 "])
+def test_an_unknown_scale_is_refused_with_those_there_are(served: Served, scale: str) -> None:
+    reply = served.post(SPEECH, compression_scale=scale)
+    assert_refused(
+        reply, status=400, code="unknown_scale", param="compression_scale", says="available are a4v2, a16v5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("response_format", "srt"),
+        ("response_format", "vtt"),
+        ("response_format", ""),
+        ("stream", "true"),
+        ("temperature", "0.7"),
+        ("temperature", "hot"),
+        ("prompt", "names: Anna"),
+        ("timestamp_granularities[]", "word"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_and_not_ignored(served: Served, name: str, value: str) -> None:
+    reply = served.post(SPEECH, **{name: value})
+    assert_refused(reply, status=400, code="unsupported_value", param=name, says=repr(value))
+
+
+def test_what_changes_nothing_is_accepted(served: Served) -> None:
+    reply = served.post(SPEECH, model="mome", language="en", temperature="0", stream="false", prompt="")
+    assert reply.status_code == 200
+
+
+def test_an_unknown_field_is_refused(served: Served) -> None:
+    reply = served.post(SPEECH, compresion_scale="a4v2")
+    assert_refused(
+        reply, status=400, code="unknown_field", param="compresion_scale", says="known are file, video, "
+    )
+
+
+def test_an_unknown_file_is_refused(served: Served) -> None:
+    reply = served.client.post("/audio/transcriptions", files={"audio": ("a.wav", SPEECH)})
+    assert_refused(reply, status=400, code="unknown_field", param="audio", says="'file' and, optionally, 'video'")
+
+
+def test_a_file_given_twice_is_refused(served: Served) -> None:
+    files = [("file", ("a.wav", SPEECH)), ("file", ("b.wav", SPEECH))]
+    reply = served.client.post("/audio/transcriptions", files=files)
+    assert_refused(reply, status=400, code="duplicate_field", param="file", says="twice")
+
+
+def test_another_model_is_not_found(served: Served) -> None:
+    reply = served.post(SPEECH, model="whisper-1")
+    assert_refused(reply, status=404, code="model_not_found", param="model", says="this service has 'mome'")
+
+
+def test_an_unknown_path_and_a_wrong_method_have_the_same_shape(served: Served) -> None:
+    assert_refused(
+        served.client.get("/translations"), status=404, code="not_found", param=None, says="/translations"
+    )
+    assert_refused(
+        served.client.get("/audio/transcriptions"),
+        status=405,
+        code="method_not_allowed",
+        param=None,
+        says="does not take GET",
+    )
+
+
+def test_a_body_that_is_no_form_is_refused(served: Served) -> None:
+    reply = served.client.post("/audio/transcriptions", content=SPEECH)
+    assert_refused(
+        reply, status=415, code="unsupported_content_type", param=None, says="expected multipart/form-data"
+    )
+
+
+@pytest.mark.parametrize("boundary", ["; boundary=x", ""])
+def test_a_broken_form_is_refused(served: Served, boundary: str) -> None:
+    headers = {"content-type": f"multipart/form-data{boundary}"}
+    reply = served.client.post("/audio/transcriptions", content=b"--y\r\nhello", headers=headers)
+    assert_refused(reply, status=400, code="malformed_form", param=None, says="the form cannot be read")
+
+
+def test_a_declared_size_over_the_limit_is_refused(serve: Callable[..., Served]) -> None:
+    served = serve(max_upload_bytes=10_000)
+    assert_refused(
+        served.post(SPEECH), status=413, code="file_too_large", param="file", says="larger than 0.01 MB"
+    )
+
+
+def test_an_undeclared_size_is_counted_while_it_arrives(serve: Callable[..., Served]) -> None:
+    served = serve(max_upload_bytes=10_000)
+
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        for _ in range(100):
+            yield bytes(1_000)
+        yield b"\r\n--x--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    reply = served.client.post("/audio/transcriptions", content=body(), headers=headers)
+    assert_refused(reply, status=413, code="file_too_large", param="file", says="larger than 0.01 MB")
+
+
+def test_slow_decoding_does_not_keep_the_caller(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(decode_timeout_s=0.1)
+    monkeypatch.setattr(serving.engine, "decode", lambda *args, **kwargs: time.sleep(1.0))
+
+    started = time.perf_counter()
+    reply = served.post(SPEECH)
+
+    assert_refused(reply, status=400, code="decode_timeout", param="file", says="longer than 0.1 s")
+    assert time.perf_counter() - started < 0.9

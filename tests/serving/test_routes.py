@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mome.records import RequestRecord, ScaleDecision
+from mome.scales import Scale
+from mome.speech.video import encode_mouth
+from tests.serving.planted import Served, syllables, wav
+
+SPEECH = wav(syllables())
+MOUTH = encode_mouth(np.full((25, 96, 96), 90, np.uint8))
+
+
+def publish(path: Path, scale: str) -> None:
+    """Write what monitoring writes."""
+    ScaleDecision(
+        at=datetime.now(UTC), scale=scale, previous=None, switched=True, snr_db=0.0, requests=20, reason="noisy"
+    ).write(path)
+
+
+def test_json_is_the_default_and_holds_only_the_text(served: Served) -> None:
+    reply = served.post(SPEECH)
+
+    assert reply.status_code == 200
+    assert reply.json() == {"text": "audio at a16v5"}
+    assert reply.headers["X-MoME-Scale"] == "a16v5"
+
+
+def test_text_is_plain_text(served: Served) -> None:
+    reply = served.post(SPEECH, response_format="text")
+
+    assert reply.text == "audio at a16v5\n"
+    assert reply.headers["content-type"].startswith("text/plain")
+
+
+def test_verbose_json_tells_scale_noise_and_version(served: Served) -> None:
+    reply = served.post(SPEECH, response_format="verbose_json").json()
+
+    assert reply["text"] == "audio at a16v5"
+    assert reply["duration"] == 1.0
+    assert reply["segments"] == [{"id": 0, "start": 0.0, "end": 1.0, "text": "audio at a16v5"}]
+    facts = reply["x_mome"]
+    assert facts["scale"] == "a16v5"
+    assert facts["modalities"] == ["audio"]
+    assert facts["model_version"] == served.engine.bundle.version
+    assert isinstance(facts["snr_db"], float) and 0 < facts["speech_share"] <= 1
+    assert facts["latency_ms"] > 0
+
+
+def test_the_caller_may_choose_the_scale(served: Served) -> None:
+    reply = served.post(SPEECH, compression_scale="a4v2")
+
+    assert reply.json()["text"] == "audio at a4v2"
+    assert reply.headers["X-MoME-Scale"] == "a4v2"
+    assert [scale for scale, _ in served.recogniser.calls] == [Scale(4, 2)]
+
+
+def test_a_video_beside_the_sound_is_read_too(served: Served) -> None:
+    files = {"file": ("a.wav", SPEECH), "video": ("m.mp4", MOUTH)}
+    form = {"response_format": "verbose_json"}
+
+    reply = served.client.post("/audio/transcriptions", files=files, data=form).json()
+
+    assert reply["text"] == "av at a16v5"
+    assert reply["x_mome"]["modalities"] == ["audio", "video"]
+    assert reply["x_mome"]["mouth_sharpness"] is not None
+
+
+def test_a_silent_video_alone_is_lip_reading(served: Served) -> None:
+    assert served.post(MOUTH).json()["text"] == "video at a16v5"
+
+
+def test_a_model_for_sound_ignores_the_picture(serve: Callable[..., Served]) -> None:
+    served = serve(modality="audio")
+    files = {"file": ("a.wav", SPEECH), "video": ("m.mp4", MOUTH)}
+
+    assert served.client.post("/audio/transcriptions", files=files).json()["text"] == "audio at a16v5"
+    assert served.post(MOUTH).json()["error"]["code"] == "unsupported_modality"
+
+
+def test_silence_is_answered_and_says_that_there_was_no_speech(served: Served) -> None:
+    facts = served.post(wav(np.zeros(16_000, np.float32)), response_format="verbose_json").json()["x_mome"]
+
+    assert facts["speech_share"] == 0
+    assert facts["snr_db"] is None
+
+
+def test_a_published_scale_is_served_from_the_next_request_on(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    file = tmp_path / "scale.json"
+    served = serve(scale_file=file)
+
+    before = served.post(SPEECH).headers["X-MoME-Scale"]
+    publish(file, "a4v2")
+    after = served.post(SPEECH).headers["X-MoME-Scale"]
+
+    assert (before, after) == ("a16v5", "a4v2")
+    now = served.client.get("/scale").json()
+    assert (now["scale"], now["source"], now["reason"]) == ("a4v2", "scale file", "noisy")
+    assert now["available"] == ["a4v2", "a16v5"]
+
+
+def test_an_answered_request_is_logged_as_features(serve: Callable[..., Served], tmp_path: Path) -> None:
+    served = serve(request_log=tmp_path / "requests")
+
+    request_id = served.post(SPEECH, compression_scale="a4v2").headers["X-Request-ID"]
+    served.post(b"no recording")
+
+    (file,) = (tmp_path / "requests").glob("*.jsonl")
+    (line,) = file.read_text().splitlines()
+    record = RequestRecord.model_validate_json(line)
+    assert record.request_id == request_id
+    assert (record.scale, record.modality, record.duration_s, record.status) == ("a4v2", "audio", 1.0, 200)
+    assert "audio at" not in line
+
+
+def test_a_failing_model_is_a_500_and_is_logged(serve: Callable[..., Served], tmp_path: Path) -> None:
+    served = serve(request_log=tmp_path / "requests")
+    served.recogniser.failure = RuntimeError("secret path /x")
+
+    reply = served.post(SPEECH)
+
+    assert reply.status_code == 500
+    assert reply.json()["error"]["code"] == "transcription_failed"
+    assert "secret" not in reply.text
+    (file,) = (tmp_path / "requests").glob("*.jsonl")
+    assert json.loads(file.read_text())["status"] == 500
+
+
+def test_models_are_listed_in_openai_shape(served: Served) -> None:
+    listed = served.client.get("/models").json()
+
+    assert listed["object"] == "list"
+    (card,) = listed["data"]
+    assert (card["id"], card["object"]) == ("mome", "model")
+    assert card["x_mome"]["scales"] == ["a4v2", "a16v5"]
+    assert served.client.get("/models/mome").json() == card
+    assert served.client.get("/models/whisper-9").json()["error"]["code"] == "model_not_found"
+
+
+def test_latency_is_counted_per_scale(served: Served) -> None:
+    served.post(SPEECH)
+    served.post(SPEECH, compression_scale="a4v2")
+    served.post(SPEECH, compression_scale="a4v2")
+    served.post(b"no recording")
+
+    def count(name: str, **labels: str) -> float | None:
+        return served.registry.get_sample_value(name, labels)
+
+    assert count("mome_transcription_seconds_count", scale="a16v5") == 1
+    assert count("mome_transcription_seconds_count", scale="a4v2") == 2
+    assert count("mome_refused_requests_total", code="undecodable_media") == 1
+
+
+@pytest.mark.parametrize("key", ["", "Bearer wrong", "sesame", "Bearer sésame"])
+def test_a_wrong_key_is_a_401(serve: Callable[..., Served], key: str) -> None:
+    served = serve(api_key="sesame")
+
+    reply = served.client.get("/models", headers={"Authorization": key.encode()})
+
+    assert reply.status_code == 401
+    assert reply.json()["error"]["type"] == "authentication_error"
+    assert served.client.get("/models", headers={"Authorization": "Bearer sesame"}).status_code == 200
+
+
+def test_warm_up_runs_every_scale(served: Served) -> None:
+    served.engine.warm_up()
+
+    assert {scale for scale, _ in served.recogniser.calls} == set(served.engine.scales)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mome.errors import ConfigError
+from serving.settings import Settings
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert Settings().bundle == Path(__file__).parents[2] / "bundle"
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "MOME_BUNDLE": "/b",
+            "MOME_SCALE_FILE": "/s/scale.json",
+            "MOME_REQUEST_LOG": "/r",
+            "MOME_API_KEY": "sesame",
+            "MOME_MAX_UPLOAD_MB": "1.5",
+            "MOME_MAX_DURATION_S": "12",
+            "MOME_DECODE_TIMEOUT_S": "3",
+            "MOME_THREADS": "2",
+        }
+    )
+
+    assert settings == Settings(
+        bundle=Path("/b"),
+        scale_file=Path("/s/scale.json"),
+        request_log=Path("/r"),
+        api_key="sesame",
+        max_upload_bytes=1_500_000,
+        max_duration_s=12.0,
+        decode_timeout_s=3.0,
+        threads=2,
+    )
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert Settings.from_environment({"MOME_API_KEY": "", "MOME_THREADS": " "}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("name", ["MOME_MAX_UPLOAD_MB", "MOME_MAX_DURATION_S", "MOME_THREADS"])
+def test_what_is_no_number_above_zero_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected a number above zero, got '{value}'"):
+        Settings.from_environment({name: value})
+
+
+def test_half_a_thread_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"MOME_THREADS: expected a whole number, got 1\.5"):
+        Settings.from_environment({"MOME_THREADS": "1.5"})
+
+
+def test_the_key_is_not_printed() -> None:
+    assert "sesame" not in repr(Settings(api_key="sesame"))
