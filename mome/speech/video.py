@@ -17,6 +17,7 @@ from mome.speech.container import MAX_DURATION_S, is_cut_short, name_of, open_co
 __all__ = ["VideoFrames", "encode_mouth", "read_video", "to_25_fps"]
 
 _MAX_BYTES = 2 << 30  # of gray frames in memory
+_SAME_BYTES = "cpu-independent=1"
 
 Frames = npt.NDArray[np.uint8]
 
@@ -93,7 +94,8 @@ def to_25_fps(frames: Frames, fps: float) -> Frames:
 def encode_mouth(frames: Frames) -> bytes:
     """Return mouth frames ``(T, H, W)`` uint8 at 25 frames per second as an H.264 MP4 file.
 
-    The same frames give the same bytes: one thread, no time stamp, no encoder version.
+    The same frames give the same bytes: one thread, no time stamp, and none of x264's shortcuts that
+    depend on the processor (without ``cpu-independent`` even two calls in one process differ at times).
 
     Raises:
         MediaError: If there is no frame.
@@ -107,7 +109,7 @@ def encode_mouth(frames: Frames) -> bytes:
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p"  # what every browser plays; constant colour planes cost nothing
         stream.thread_count = 1
-        stream.options = {"preset": "veryfast", "crf": "18", "flags": "+bitexact"}
+        stream.options = {"preset": "veryfast", "crf": "18", "flags": "+bitexact", "x264-params": _SAME_BYTES}
         stream.codec_context.color_range = 2  # full: 0 is black, 255 is white, and no rounding on the way
         for image in frames:
             packets = stream.encode(_full_range_frame(image))

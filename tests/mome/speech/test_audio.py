@@ -55,7 +55,9 @@ def test_two_channels_become_their_mean() -> None:
     np.testing.assert_allclose(audio.samples, (left + right) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize(("codec", "container_format"), [("libmp3lame", "mp3"), ("aac", "mp4"), ("aac", "mov")])
+@pytest.mark.parametrize(
+    ("codec", "container_format"), [("libmp3lame", "mp3"), ("aac", "mp4"), ("aac", "mov")]
+)
 def test_compressed_audio_is_read_from_any_container(codec: str, container_format: str) -> None:
     audio = read_audio(compressed(tone(1000, 44100, 1.0), 44100, codec, container_format))
     assert audio.sampling_rate == 44100
@@ -93,7 +95,9 @@ def test_a_flac_cut_in_the_middle_is_truncated() -> None:
     assert 0 < len(audio.samples) < 64000
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"not audio at all" * 50, wav(np.zeros(0, np.float32), 16000)])
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF", b"not audio at all" * 50, wav(np.zeros(0, np.float32), 16000)]
+)
 def test_what_is_no_recording_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.wav"
     path.write_bytes(content)

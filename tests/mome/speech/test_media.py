@@ -22,13 +22,12 @@ def faceless_movie(with_sound: bool) -> bytes:
     with av.open(buffer, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
-        audio = container.add_stream("aac", rate=16000) if with_sound else None
+        audio = container.add_stream("aac", rate=16000, layout="mono") if with_sound else None
         for _ in range(25):
             image = av.VideoFrame.from_ndarray(np.full((120, 160), 90, np.uint8), format="gray")
             container.mux(video.encode(image))
         container.mux(video.encode())
         if audio is not None:
-            audio.layout = "mono"
             frame = av.AudioFrame.from_ndarray(SOUND[None], format="fltp", layout="mono")
             frame.sample_rate = 16000
             container.mux(audio.encode(frame))
