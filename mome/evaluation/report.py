@@ -1,0 +1,157 @@
+"""The picture of an evaluation: heat map and curves per modality, and what the lips add, in one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mome.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.evaluation.wer import Difference
+from mome.page import facts, page, table
+from mome.records import Evaluation, Modality, WordErrors, snr_key
+from mome.scales import Scale
+from mome.storage import write_text
+
+__all__ = ["heat_cell", "write_report"]
+
+_NAMES: dict[Modality, str] = {"av": "Sound and lips", "audio": "Sound alone", "video": "Lips alone"}
+_ORDER: tuple[Modality, ...] = ("av", "audio", "video")
+_GUIDE = """
+<p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one token. Finer
+scales (top) cost more tokens per second. A column is a noise level: babble of other voices mixed in at that
+signal-to-noise ratio, or none. A cell is the word error rate, with edits / reference words below it; its colour grows
+with the square root of the rate. Upright bars are 95 % bootstrap intervals over utterances: conditions whose bars are
+far apart differ, conditions whose bars overlap may not.</p>
+"""
+
+
+def write_report(
+    evaluation: Evaluation, path: Path, av_minus_audio: Mapping[str, Mapping[str, Difference]] | None = None
+) -> None:
+    """Write the report.
+
+    Args:
+        evaluation: The table to draw.
+        path: HTML file to write, whole or not at all.
+        av_minus_audio: ``[scale][snr_key]``: what lips change at the same scale, with its paired interval
+            (`mome.evaluation.wer.difference`). Without it the differences are shown without intervals.
+    """
+    noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
+    head = facts(
+        [
+            ("corpus", evaluation.corpus),
+            ("revision", evaluation.revision),
+            ("test utterances", evaluation.utterances),
+            ("gate and monitor look at", _NAMES[evaluation.modality].lower()),
+        ]
+    )
+    parts = [head, _GUIDE]
+    for modality in _ORDER:
+        rows = evaluation.wer.get(modality)
+        if rows:
+            parts += [f"<h2>{_NAMES[modality]}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
+        if modality == "av" and rows and "audio" in evaluation.wer:
+            parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
+    parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation)]
+    write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
+
+
+def heat_cell(errors: WordErrors) -> str:
+    """Return a table cell that is the darker the more words are wrong."""
+    strength = 0.75 * min(1.0, errors.rate) ** 0.5
+    title = f"95 %: {errors.low:.1%} to {errors.high:.1%}"
+    return (
+        f'<td title="{title}" style="background:rgb(214 84 30 / {strength:.2f})">{errors.rate:.1%}'
+        f"<small>{errors.errors} / {errors.words}</small></td>"
+    )
+
+
+def _finest_first(scales: Mapping[str, object]) -> list[str]:
+    return sorted(scales, key=lambda scale: Scale.parse(scale).tokens_per_second, reverse=True)
+
+
+def _level(key: str) -> str:
+    return key if key == "clean" else f"{key} dB"
+
+
+def _heat_map(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
+    head = ["scale", "tokens/s", *map(_level, noise)]
+    body = []
+    for scale in _finest_first(rows):
+        cells = [heat_cell(rows[scale][key]) if key in rows[scale] else "–" for key in noise]
+        body.append([scale, f"{Scale.parse(scale).tokens_per_second:g}", *cells])
+    return table(head, body, css="number")
+
+
+def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
+    scales = _finest_first(rows)
+    ticks = nice_ticks(max(100 * cell.high for row in rows.values() for cell in row.values()))
+    plot = Plot(
+        Axis(-0.4, max(len(noise) - 0.6, 0.4), [(i, _level(key)) for i, key in enumerate(noise)], "signal-to-noise ratio"),
+        Axis(0, ticks[-1], [(tick, f"{tick:g} %") for tick in ticks], "word error rate"),
+        "Word error rate over noise, one line per scale",
+    )
+    for index, scale in enumerate(scales):
+        # Side by side, so that the bars of one noise level do not hide each other.
+        shift = 0.07 * (index - (len(scales) - 1) / 2)
+        cells = [(i + shift, rows[scale][key], key) for i, key in enumerate(noise) if key in rows[scale]]
+        plot.line([(x, 100 * cell.rate) for x, cell, _ in cells], colour(index))
+        plot.intervals([(x, 100 * cell.low, 100 * cell.high) for x, cell, _ in cells], colour(index))
+        plot.dots(
+            [
+                (x, 100 * c.rate, f"{scale} at {_level(key)}: {c.rate:.1%} ({c.low:.1%} to {c.high:.1%})")
+                for x, c, key in cells
+            ],
+            colour(index),
+        )
+    return legend(scales) + plot.svg()
+
+
+def _lips(
+    av: Mapping[str, Mapping[str, WordErrors]],
+    audio: Mapping[str, Mapping[str, WordErrors]],
+    noise: Sequence[str],
+    differences: Mapping[str, Mapping[str, Difference]] | None,
+) -> str:
+    body = []
+    for scale in _finest_first(av):
+        cells = []
+        for key in noise:
+            measured = (differences or {}).get(scale, {}).get(key)
+            if measured is not None:
+                cells.append(_difference_cell(measured.rate, measured.low, measured.high))
+            elif key in av[scale] and key in audio.get(scale, {}):
+                cells.append(_difference_cell(av[scale][key].rate - audio[scale][key].rate, None, None))
+            else:
+                cells.append("–")
+        body.append([scale, *cells])
+    said = (
+        "Below it the paired 95 % bootstrap interval; a tinted cell is one whose interval leaves zero out."
+        if differences
+        else "No intervals were computed for these differences."
+    )
+    return (
+        "<h2>What the lips add</h2><p>Word error rate with lips minus without, at the same scale, in percentage points: "
+        f"negative is better with lips. {said}</p>{table(['scale', *map(_level, noise)], body, css='number')}"
+    )
+
+
+def _difference_cell(rate: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"<td>{100 * rate:+.1f}</td>"
+    tint = "rgb(27 138 90 / .32)" if high < 0 else "rgb(214 84 30 / .4)" if low > 0 else "var(--panel)"
+    return (
+        f'<td style="background:{tint}">{100 * rate:+.1f}<small>{100 * low:+.1f} to {100 * high:+.1f}</small></td>'
+    )
+
+
+def _conditions(evaluation: Evaluation) -> str:
+    body = [
+        [_level(snr_key(c.snr_db)), f"{c.estimated_snr_db:.1f} dB", f"{c.low:.1f} to {c.high:.1f} dB"]
+        for c in evaluation.conditions
+    ]
+    return (
+        "<p>What the noise estimator says about the same clips. The monitor places a measurement of the running service"
+        " in this table before it looks up the word error rate.</p>"
+        + table(["true", "estimated, median", "8 of 10 clips"], body, css="number")
+    )
