@@ -14,11 +14,13 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mome.errors import MediaError
-from mome.speech.container import MAX_DURATION_S, is_cut_short, name_of, open_container
+from mome.speech.container import MAX_DURATION_S, declared_s, is_cut_short, name_of, open_container
 
 __all__ = ["SAMPLING_RATE", "Audio", "encode_flac", "read_audio", "resample"]
 
 SAMPLING_RATE = 16_000  # Hz, what Whisper was trained on
+
+_UNKNOWN_SIZE = 0x7FFF_0000  # bytes; SoX writes a little more than that into a pipe, FFmpeg twice as much
 
 Samples = npt.NDArray[np.float32]
 
@@ -129,8 +131,8 @@ def _promises_more(content: bytes) -> bool:
     while position + 8 <= len(content):
         size = int.from_bytes(content[position + 4 : position + 8], "little")
         if content[position : position + 4] == b"data":
-            # A program that writes into a pipe cannot know the size and puts the largest number there.
-            return size < 0xFFFF_FF00 and position + 8 + size > len(content)
+            # A program that writes into a pipe cannot know the size and puts a huge number there.
+            return size < _UNKNOWN_SIZE and position + 8 + size > len(content)
         position += 8 + size + size % 2  # chunks start at even offsets
     return False
 
@@ -145,7 +147,7 @@ def _read_container(source: Path | bytes) -> Audio:
         stream = container.streams.audio[0]
         rate = stream.rate
         limit = int(MAX_DURATION_S * rate)
-        declared_s = _declared_s(container, stream)
+        promised_s = declared_s(container, stream)
         planar = av.AudioResampler(format="fltp")
         length = 0
         try:
@@ -161,16 +163,7 @@ def _read_container(source: Path | bytes) -> Audio:
                 raise
             complete = False
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return Audio(samples, rate, not complete or is_cut_short(declared_s, len(samples) / rate))
-
-
-def _declared_s(container: av.container.InputContainer, stream: av.AudioStream) -> float:
-    """Return how long the header says the sound is, or 0 when it does not say."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
-    return 0.0
+    return Audio(samples, rate, not complete or is_cut_short(promised_s, len(samples) / rate))
 
 
 def _too_long(source: Path | bytes) -> MediaError:

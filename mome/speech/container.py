@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from av import AudioStream, VideoStream
 from av.container import InputContainer
 
 from mome.errors import MediaError
 
-__all__ = ["MAX_DURATION_S", "is_cut_short", "name_of", "open_container"]
+__all__ = ["MAX_DURATION_S", "declared_s", "is_cut_short", "name_of", "open_container"]
 
 # One utterance is seconds long. The bound is there so that a small file cannot decode into all of memory.
 MAX_DURATION_S = 120.0
@@ -61,6 +62,13 @@ def open_container(source: Path | bytes) -> Iterator[InputContainer]:
         raise MediaError(f"{name}: cannot be decoded as audio or video ({reason})") from error
 
 
-def is_cut_short(declared_s: float, decoded_s: float) -> bool:
-    """Tell whether a recording clearly holds less than its header declares."""
-    return declared_s - decoded_s > _PADDING_S + _PADDING_SHARE * declared_s
+def declared_s(container: InputContainer, stream: AudioStream | VideoStream) -> float:
+    """Return how many seconds the header promises for a stream, or 0 when it does not say."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration is not None else 0.0
+
+
+def is_cut_short(promised_s: float, decoded_s: float) -> bool:
+    """Tell whether a recording clearly holds less than its header promises."""
+    return promised_s - decoded_s > _PADDING_S + _PADDING_SHARE * promised_s

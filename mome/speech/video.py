@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mome.errors import MediaError
 from mome.scales import VIDEO_FRAMES_PER_SECOND
-from mome.speech.container import MAX_DURATION_S, is_cut_short, name_of, open_container
+from mome.speech.container import MAX_DURATION_S, declared_s, is_cut_short, name_of, open_container
 
 __all__ = ["VideoFrames", "encode_mouth", "read_video", "to_25_fps"]
 
@@ -54,7 +54,7 @@ def read_video(source: Path | bytes) -> VideoFrames:
         stream = container.streams.video[0]
         stream.thread_count = 1  # a clip is small; several are decoded at a time where speed matters
         declared_rate = stream.average_rate or stream.base_rate
-        declared_s = float((stream.duration or 0) * (stream.time_base or 0))
+        promised_s = declared_s(container, stream)
         try:
             for frame in container.decode(stream):
                 image = _gray(frame)
@@ -76,7 +76,7 @@ def read_video(source: Path | bytes) -> VideoFrames:
     if any(image.shape != images[0].shape for image in images):
         raise MediaError(f"{name}: the frame size changes within the video; expected one size")
     fps = _frame_rate(times, float(declared_rate) if declared_rate else 0.0)
-    truncated = not complete or is_cut_short(declared_s, len(images) / fps)
+    truncated = not complete or is_cut_short(promised_s, len(images) / fps)
     return VideoFrames(np.stack(images), fps, truncated)
 
 
