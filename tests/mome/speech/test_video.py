@@ -20,11 +20,13 @@ def moving_bar(count: int, height: int = 96, width: int = 96) -> np.ndarray:
     return frames
 
 
-def movie(path: Path, frames: np.ndarray, fps: Fraction) -> bytes:
+def movie(path: Path, frames: np.ndarray, fps: Fraction, turned: int = 0) -> bytes:
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        if turned:
+            stream.set_display_rotation(turned)
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
         container.mux(stream.encode())
@@ -64,6 +66,16 @@ def test_the_recorded_frame_rate_is_found(fps: Fraction, tmp_path: Path) -> None
     video = read_video(movie(tmp_path / "a.mp4", moving_bar(40, 64, 80), fps))
     assert video.frames.shape == (40, 64, 80)
     assert video.fps == pytest.approx(float(fps), abs=0.01)
+
+
+def test_a_portrait_video_stands_upright(tmp_path: Path) -> None:
+    upright = np.full((5, 80, 64), 60, np.uint8)
+    upright[:, :20, :30] = 200  # bright corner at the top left
+    lying = np.ascontiguousarray(np.rot90(upright, 1, axes=(1, 2)))
+    # Stored a quarter turn counter-clockwise, to be shown a quarter turn clockwise.
+    video = read_video(movie(tmp_path / "a.mp4", lying, Fraction(25), turned=-90))
+    assert video.frames.shape == upright.shape
+    assert np.abs(video.frames.astype(int) - upright).mean() < 3
 
 
 @pytest.mark.parametrize("fps", [12.5, 29.97, 30.0, 50.0, 60.0])
