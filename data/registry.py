@@ -34,6 +34,16 @@ CONTENT = "corpus"
 SUMS = "corpus.sha256"
 _STORAGE = "storage"
 _IGNORED = f"/{CONTENT}\n/{_STORAGE}\n/.{CONTENT}.*\n"  # the last: what a killed run left of a corpus
+# Content and cache are one and the same file where the file system can do that.
+_CONFIG = f"""[core]
+    analytics = false
+    check_update = false
+    remote = storage
+[cache]
+    type = "reflink,hardlink,copy"
+['remote "storage"']
+    url = ../{_STORAGE}
+"""
 
 
 class Registry:
@@ -110,11 +120,7 @@ def read_sums(text: str) -> dict[str, str]:
 def _initialise(folder: Path) -> None:
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _dvc(folder, "init", "--quiet")
-    _dvc(folder, "config", "core.analytics", "false")
-    _dvc(folder, "config", "core.check_update", "false")
-    # Content, cache and storage are one and the same file where the file system can do that.
-    _dvc(folder, "config", "cache.type", "reflink,hardlink,copy")
-    _dvc(folder, "remote", "add", "--quiet", "--default", "storage", _STORAGE)
+    write_text(folder / ".dvc" / "config", _CONFIG)
     write_text(folder / ".gitignore", _IGNORED)
     _git(folder, "add", ".gitignore", ".dvcignore", ".dvc")
     _git(folder, "commit", "--quiet", "--message", "Data registry")

@@ -94,14 +94,15 @@ def pull(repo: str, revision: str, output: Path) -> None:
     with new_folder(output) as folder:
         with _opened(repo, revision) as files:
             expected = read_sums(files.read_text(SUMS))
+            folder.rmdir()  # DVC would make another folder inside one that exists
             files.get(CONTENT, str(folder), recursive=True)
         found = file_sums(folder)
         for name in sorted(expected.keys() | found.keys()):
             stored, fetched = (sums.get(name, "(no such file)") for sums in (expected, found))
             if fetched != stored:
                 raise RevisionError(
-                    f"{repo} at {revision[:12]}: {name} is damaged: sha256 {fetched}, expected {stored}; restore "
-                    "DVC cache and storage from a good copy, or delete the registry to have it made again"
+                    f"{repo} at {revision[:12]}: {name} is damaged: sha256 {fetched}, expected {stored}; "
+                    "restore the DVC storage from a good copy, or delete the registry to have it made again"
                 )
 
 

@@ -23,11 +23,10 @@ def read_embedded(params: PrepareParams) -> Corpus:
 
     def media() -> Iterator[RawMedia]:
         for rendered in render_all(plan):
-            assert rendered.clip.samples is not None and rendered.clip.mouth is not None  # both are rendered
-            yield RawMedia(
-                MediaFile(".flac", encode_flac(rendered.clip.samples)),
-                MediaFile(".mp4", encode_mouth(rendered.clip.mouth)),
-            )
+            samples, mouth = rendered.clip.samples, rendered.clip.mouth
+            assert samples is not None
+            assert mouth is not None
+            yield RawMedia(MediaFile(".flac", encode_flac(samples)), MediaFile(".mp4", encode_mouth(mouth)))
 
     return Corpus(
         name=EMBEDDED,

@@ -1,0 +1,190 @@
+"""Validate a dataset with Great Expectations; a corpus that breaks a critical expectation stops the run.
+
+validation.json     `ValidationReport`
+validation.html     the same for people, in one file
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.probe import corpus_facts, probe_splits, probe_utterances
+from data.report import Failure, write_report
+from data.suite import split_expectations, utterance_expectations
+from mome.cli import main
+from mome.config import ValidateParams, load_params
+from mome.errors import CorpusError, ValidationFailed
+from mome.records import ExpectationResult, Utterance, ValidationReport
+from mome.speech.shards import read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.expectations.expectation import Expectation
+
+__all__ = ["run"]
+
+_NAMED = 3  # utterances that a message names per expectation
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """One expectation, its result and the values that broke it."""
+
+    result: ExpectationResult
+    failures: list[Failure]
+
+
+def run(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport:
+    """Check every recording of a dataset and write the report.
+
+    Args:
+        params: What a usable recording is.
+        dataset: Folder that `data.prepare` wrote.
+        output: Folder for ``validation.json`` and ``validation.html``; written also on failure.
+
+    Raises:
+        CorpusError: If ``dataset`` is no such folder, or holds no recording.
+        ValidationFailed: If a critical expectation does not hold; names it and the first utterances.
+    """
+    about = _read_about(dataset)
+    utterances = read_manifest(dataset)
+    if not utterances:
+        raise CorpusError(f"{dataset}: the manifest has no recording; expected at least one")
+    corpus = str(about["name"])
+    facts = corpus_facts(utterances, bool(about["speaker_disjoint"]))
+    outcomes = [
+        *_check("utterance_id", probe_utterances(utterances), utterance_expectations(params, facts)),
+        *_check("corpus", probe_splits(utterances, params, corpus), split_expectations(params)),
+    ]
+    report = ValidationReport(
+        passed=all(o.result.passed for o in outcomes if o.result.severity == "critical"),
+        corpus=corpus,
+        revision=str(about["revision"]),
+        utterances=dict(Counter(u.split for u in utterances)),
+        hours=_hours(utterances),
+        results=[outcome.result for outcome in outcomes],
+    )
+    report.write(output / "validation.json")
+    page = output / "validation.html"
+    write_report(report, utterances, [failure for outcome in outcomes for failure in outcome.failures], page)
+    if not report.passed:
+        raise ValidationFailed(_summary(corpus, outcomes, page))
+    return report
+
+
+def _read_about(dataset: Path) -> Mapping[str, object]:
+    path = dataset / "corpus.json"
+    try:
+        about = json.loads(path.read_bytes())
+        if not isinstance(about, dict) or not {"name", "revision", "speaker_disjoint"} <= about.keys():
+            raise ValueError("name, revision and speaker_disjoint are missing")
+    except FileNotFoundError:
+        raise CorpusError(f"{dataset}: no corpus.json; expected a dataset written by data.prepare") from None
+    except ValueError as error:
+        raise CorpusError(f"{path}: not the description of a dataset: {error}") from None
+    return about
+
+
+def _check(index: str, table: pd.DataFrame, expectations: list[Expectation]) -> list[_Outcome]:
+    """Ask Great Expectations; ``index`` is the column that names a row of the table."""
+    # No sender is left in Great Expectations, but the switch is, and a later version may bring one back.
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batch: BatchDefinition[Any] = (
+        context.data_sources.add_pandas("dataset")
+        .add_dataframe_asset("manifest")
+        .add_batch_definition_whole_dataframe("all")
+    )
+    suite = context.suites.add(gx.ExpectationSuite(name=index, expectations=expectations))
+    found = gx.ValidationDefinition(name=index, data=batch, suite=suite).run(
+        batch_parameters={"dataframe": table},
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [index]},
+    )
+    return [_outcome(result.to_json_dict(), index, table) for result in found.results]
+
+
+def _outcome(result: dict[str, Any], index: str, table: pd.DataFrame) -> _Outcome:
+    config = result["expectation_config"]
+    column, severity = config["kwargs"]["column"], config["severity"]
+    name, sentence = config["meta"]["name"], config["meta"]["sentence"]
+    failures = [
+        Failure(str(row[index]), severity, name, sentence.format(_shown(row[column])))
+        for row in result["result"].get("unexpected_index_list") or ()
+    ]
+    if result["exception_info"].get("raised_exception"):
+        observed = f"could not be checked: {result['exception_info'].get('exception_message')}"
+    else:
+        observed = _observed(table[column].dropna(), failures)
+    return _Outcome(
+        ExpectationResult(
+            name=name,
+            severity=severity,
+            description=config["description"],
+            passed=result["success"],
+            observed=observed,
+            failing_utterances=[failure.name for failure in failures] if index == "utterance_id" else [],
+        ),
+        failures,
+    )
+
+
+def _observed(values: pd.Series[Any], failures: list[Failure]) -> str:
+    """Return the first failures, or else how many values hold and between what they lie."""
+    if failures:
+        shown = "; ".join(f"{failure.name}: {failure.sentence}" for failure in failures[:_NAMED])
+        return f"{len(failures)} of {len(values)}: {shown}" + ("; …" if len(failures) > _NAMED else "")
+    if not len(values):
+        return "nothing to check"
+    if isinstance(values.iloc[0], str):
+        return f"holds for {len(values)}"
+    low, high = _shown(values.min()), _shown(values.max())
+    return f"{low} to {high} in {len(values)}" if low != high else f"{low} in {len(values)}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else f"{float(value):.6g}"
+
+
+def _hours(utterances: list[Utterance]) -> dict[str, float]:
+    seconds: dict[str, float] = defaultdict(float)
+    for utterance in utterances:
+        seconds[utterance.split] += utterance.duration_s
+    return {split: total / 3600 for split, total in seconds.items()}
+
+
+def _summary(corpus: str, outcomes: list[_Outcome], page: Path) -> str:
+    critical = [outcome.result for outcome in outcomes if outcome.result.severity == "critical"]
+    broken = [result for result in critical if not result.passed]
+    reasons = "; ".join(f"{result.name} ({result.observed})" for result in broken)
+    return (
+        f"corpus {corpus}: {len(broken)} of {len(critical)} critical expectations fail: {reasons}; see {page}"
+    )
+
+
+def _command() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, required=True, help="folder that data.prepare wrote")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the report")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    options = parser.parse_args()
+    report = run(load_params(options.params).validate_, options.dataset, options.output)
+    failed = [result.name for result in report.results if not result.passed]
+    print(f"{report.corpus}: valid" + (f"; warnings: {', '.join(failed)}" if failed else ""))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_command))
