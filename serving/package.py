@@ -23,13 +23,13 @@ from mome.config import PackageParams, load_params
 from mome.errors import ServiceError
 from mome.scales import Scale
 from mome.storage import new_folder
+from serving.image import REQUIREMENTS
+from serving.requirements import pinned_requirements
 
 __all__ = ["run"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-# All that goes into the Bento, beside the bundle: the library, the service, and what to install.
-_SOURCES = ("mome", "serving")
-_FILES = ("pyproject.toml", "constraints.txt")
+_SOURCES = ("mome", "serving")  # code that goes into the Bento: the library and the service
 _SERVICE = "serving.service:MomeService"
 _BUILD_TIMEOUT_S = 300
 
@@ -49,6 +49,7 @@ def run(
 
     Raises:
         BundleError: If the gate rejected the model, or a part is missing or not safetensors.
+        ConfigError: If the project's requirements are not where they belong.
         ServiceError: If BentoML could not build; the message ends with what it said.
     """
     with new_folder(output) as folder:
@@ -73,11 +74,11 @@ def _gather(bundle: Bundle, project: Path) -> None:
     """Lay out the Bento's project: BentoML takes everything it finds, so it finds nothing else."""
     for name in _SOURCES:
         shutil.copytree(_ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in _FILES:
-        if not (_ROOT / name).is_file():
-            raise ServiceError(f"{_ROOT / name}: no such file; a Bento needs it to know what to install")
-        shutil.copyfile(_ROOT / name, project / name)
+    requirements = pinned_requirements(_ROOT / "pyproject.toml", _ROOT / "constraints.txt")
+    (project / REQUIREMENTS).write_text("\n".join(requirements) + "\n")
     shutil.copytree(bundle.path, project / "bundle")
+    # Only names the service: the container is described beside it (serving/image.py).
+    (project / "bentofile.yaml").write_text(f'service: "{_SERVICE}"\n')
 
 
 def _build(bundle: Bundle, project: Path, home: Path) -> Path:
@@ -92,7 +93,7 @@ def _build(bundle: Bundle, project: Path, home: Path) -> Path:
         "PYTHONPATH": str(project),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "bentoml", "build", _SERVICE, "--name", bundle.name]
+    command = [sys.executable, "-m", "bentoml", "build", ".", "--name", bundle.name]
     command += ["--version", bundle.version, "--output", "tag"]
     try:
         done = subprocess.run(

@@ -60,44 +60,54 @@ async def receive_upload(request: Request, *, max_bytes: int, known_fields: froz
         param="file",
         code="file_too_large",
     )
+    body = _Body(request.receive, max_bytes, too_large)
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        await _discard(request.receive)
-        raise too_large
-    receive = _counting(request.receive, max_bytes, too_large)
     try:
-        async with Request(request.scope, receive).form(max_files=len(_FILES), max_fields=32) as form:
+        if declared.isdecimal() and int(declared) > max_bytes:
+            raise too_large
+        async with Request(request.scope, body.receive).form(max_files=len(_FILES), max_fields=32) as form:
             return await _checked(form, known_fields)
     except HTTPException as error:
         raise ApiError(f"the form cannot be read: {error.detail}", code="malformed_form") from error
     except ApiError as error:
         if error is too_large:
-            await _discard(request.receive)
+            await body.discard()
         raise
 
 
-def _counting(receive: Receive, max_bytes: int, too_large: ApiError) -> Receive:
-    received = 0
+class _Body:
+    """The request's body, counted as it arrives."""
 
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise too_large
+    def __init__(self, receive: Receive, max_bytes: int, too_large: ApiError) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._too_large = too_large
+        self._received = 0
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Pass on the next piece.
+
+        Raises:
+            ApiError: If it is one too many.
+        """
+        message = await self._next()
+        if self._received > self._max_bytes:
+            raise self._too_large
         return message
 
-    return counted
+    async def discard(self) -> None:
+        """Throw the rest away, for a while."""
+        most = self._received + _DISCARD_BYTES
+        with anyio.move_on_after(_DISCARD_S):
+            while not self._ended and self._received < most:
+                await self._next()
 
-
-async def _discard(receive: Receive) -> None:
-    discarded = 0
-    with anyio.move_on_after(_DISCARD_S):
-        while discarded < _DISCARD_BYTES:
-            message = await receive()
-            discarded += len(message.get("body", b""))
-            if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                return
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self._ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
 
 
 async def _checked(form: FormData, known_fields: frozenset[str]) -> Upload:

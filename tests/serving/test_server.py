@@ -1,0 +1,208 @@
+"""The packaged Bento as a real ``bentoml serve`` process; only the model in it is planted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from mome.bundle import read_bundle
+from mome.config import PackageParams
+from mome.errors import BundleError
+from mome.records import RequestRecord, ScaleDecision
+from serving import package
+from tests.serving.planted import syllables, wav, write_parts
+
+PARAMS = PackageParams(name="mome", default_scale="a16v5")
+SPEECH = wav(syllables())
+STARTUP_S = 90.0
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    client: httpx.Client
+    scale_file: Path
+    requests: Path
+
+    def post(self, content: bytes = SPEECH, **fields: str) -> httpx.Response:
+        return self.client.post("/v1/audio/transcriptions", files={"file": ("a.wav", content)}, data=fields)
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("package")
+    package.run(PARAMS, output=folder / "output", **write_parts(folder / "parts"))
+    return folder / "output"
+
+
+@pytest.fixture(scope="module")
+def server(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    bento = folder / "moved"  # not where it was built
+    shutil.copytree(packaged / "bento", bento)
+    inference = bento / "src" / "mome" / "inference"
+    shutil.rmtree(inference, ignore_errors=True)
+    inference.mkdir()
+    shutil.copyfile(Path(__file__).with_name("planted_inference.py"), inference / "__init__.py")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "BENTOML_HOME": str(folder / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MOME_SCALE_FILE": str(folder / "scale.json"),
+        "MOME_REQUEST_LOG": str(folder / "requests"),
+        "MOME_MAX_UPLOAD_MB": "1",
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            wait_until_ready(client, process, folder / "log")
+            yield Server(client, folder / "scale.json", folder / "requests")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/readyz", timeout=1.0).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"the service did not start: {log.read_text()[-3000:]}")
+
+
+def publish(server: Server, scale: str) -> None:
+    ScaleDecision(
+        at=datetime.now(UTC), scale=scale, previous=None, switched=True, snr_db=0.0, requests=20, reason="noisy"
+    ).write(server.scale_file)
+
+
+def test_a_bento_holds_the_service_the_library_and_the_bundle_only(packaged: Path) -> None:
+    source = packaged / "bento" / "src"
+
+    assert {path.name for path in source.iterdir()} == {
+        "bentofile.yaml",
+        "bundle",
+        "mome",
+        "requirements.txt",
+        "serving",
+    }
+    assert read_bundle(source / "bundle").version == read_bundle(packaged / "bundle").version
+    assert not list(source.rglob("__pycache__"))
+
+
+def test_a_bento_is_named_and_numbered_after_its_bundle(packaged: Path) -> None:
+    bento = yaml.safe_load((packaged / "bento" / "bento.yaml").read_text())
+
+    assert (bento["name"], bento["version"]) == ("mome", read_bundle(packaged / "bundle").version)
+
+
+def test_a_container_gets_pinned_packages_and_none_of_the_other_tools(packaged: Path) -> None:
+    lines = (packaged / "bento" / "env" / "python" / "requirements.txt").read_text().split()
+
+    names = {line.partition("==")[0] for line in lines}
+    assert {"bentoml", "torch", "transformers", "uvloop", "starlette"} <= names
+    assert not names & {"kfp", "dvc", "evidently", "great-expectations", "pytest"}
+    assert all("==" in line for line in lines)
+
+
+def test_a_rejected_model_leaves_the_older_package_in_place(packaged: Path, tmp_path: Path) -> None:
+    before = (packaged / "bundle" / "bundle.json").read_bytes()
+
+    with pytest.raises(BundleError, match="the gate rejected this model"):
+        package.run(PARAMS, output=packaged, **write_parts(tmp_path, passed=False))
+
+    assert (packaged / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_a_switch_reaches_the_next_request_and_the_log(server: Server) -> None:
+    server.scale_file.unlink(missing_ok=True)
+    scales = []
+    for scale in (None, "a4v2", "a16v5"):
+        if scale is not None:
+            publish(server, scale)
+        reply = server.post(response_format="verbose_json")
+        scales.append(reply.headers["X-MoME-Scale"])
+        assert reply.json()["x_mome"]["scale"] == scales[-1]
+
+    assert scales == ["a16v5", "a4v2", "a16v5"]
+    (file,) = server.requests.glob("*.jsonl")
+    logged = [RequestRecord.model_validate_json(line) for line in file.read_text().splitlines()]
+    assert [record.scale for record in logged[-3:]] == scales
+
+
+def test_requests_at_the_same_time_keep_their_own_scales(server: Server) -> None:
+    wanted = ["a4v2", "a16v5"] * 8
+
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(lambda scale: server.post(compression_scale=scale), wanted))
+
+    assert [reply.json()["text"] for reply in replies] == [f"audio at {scale}" for scale in wanted]
+
+
+@pytest.mark.parametrize("size", [2_000_000, 40_000_000])
+def test_a_body_that_is_too_large_is_refused_and_the_caller_learns_why(server: Server, size: int) -> None:
+    reply = server.post(bytes(size))
+
+    assert reply.status_code == 413
+    assert reply.json()["error"]["code"] == "file_too_large"
+
+
+def test_an_unknown_path_is_refused_in_openai_shape(server: Server) -> None:
+    reply = server.client.get("/v1/engines")
+
+    assert reply.status_code == 404
+    assert reply.json()["error"]["code"] == "not_found"
+
+
+def test_health_page_and_metrics_are_there(server: Server) -> None:
+    server.post(compression_scale="a4v2")
+
+    assert server.client.get("/livez").status_code == 200
+    assert "MoME" in server.client.get("/").text
+    metrics = server.client.get("/metrics").text
+    assert 'mome_transcription_seconds_count{scale="a4v2"}' in metrics
+
+
+def test_a_damaged_bundle_does_not_start(packaged: Path, tmp_path: Path) -> None:
+    bento = tmp_path / "bento"
+    shutil.copytree(packaged / "bento", bento)
+    weights = bento / "src" / "bundle" / "checkpoint" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", "0"],
+        env=os.environ | {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"},
+        capture_output=True,
+        text=True,
+        timeout=STARTUP_S,
+    )
+
+    assert done.returncode != 0
+    assert f"checkpoint/model.safetensors: was changed: SHA-256 {digest}" in done.stderr
