@@ -142,7 +142,9 @@ def read_bundle(path: Path) -> Bundle:
     default_scale = Scale.parse(manifest.default_scale)
     expected_version = _version(manifest.name, default_scale, sums)
     if manifest.version != expected_version:
-        raise BundleError(f"{path / _MANIFEST}: version {manifest.version}, but the content is {expected_version}")
+        raise BundleError(
+            f"{path / _MANIFEST}: version {manifest.version}, but the content is {expected_version}"
+        )
     table, decision = _records(path)
     return Bundle(
         path=path,
@@ -169,7 +171,9 @@ def _scales(table: Evaluation) -> tuple[Scale, ...]:
     """Return the scales of the richest modality's table, finest first."""
     rows = table.wer.get(table.modality, {})
     if not rows:
-        raise BundleError(f"evaluation.json: no word error for {table.modality!r}; there is no scale to serve")
+        raise BundleError(
+            f"evaluation.json: no word error for {table.modality!r}; there is no scale to serve"
+        )
     return tuple(sorted(map(Scale.parse, rows), key=lambda scale: -scale.tokens_per_second))
 
 
@@ -203,7 +207,8 @@ def _compare(path: Path, *, expected: dict[str, str], found: dict[str, str]) -> 
             raise BundleError(f"{path / name}: not part of this bundle; {_MANIFEST} does not list it")
         if expected[name] != found[name]:
             raise BundleError(
-                f"{path / name}: was changed: SHA-256 {found[name][:12]}…, {_MANIFEST} has {expected[name][:12]}…"
+                f"{path / name}: was changed: SHA-256 {found[name][:12]}…,"
+                f" {_MANIFEST} has {expected[name][:12]}…"
             )
 
 

@@ -1,6 +1,6 @@
 """Refusals in OpenAI's shape, so that its client libraries can show them.
 
-    {"error": {"message": "...", "type": "invalid_request_error", "param": "file", "code": "empty_file"}}
+{"error": {"message": "...", "type": "invalid_request_error", "param": "file", "code": "empty_file"}}
 """
 
 from __future__ import annotations

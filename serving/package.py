@@ -1,10 +1,10 @@
 """Package: bundle the model, and build a Bento that ``bentoml serve <folder>`` starts anywhere.
 
-    python -m serving.package FOUNDATION CHECKPOINT EVALUATION GATE OUTPUT [--params params.yaml]
+python -m serving.package FOUNDATION CHECKPOINT EVALUATION GATE OUTPUT [--params params.yaml]
 
-    OUTPUT/
-    ├── bundle/     what monitoring and the service read
-    └── bento/      a Bento with the bundle inside; needs the same Python packages, no network
+OUTPUT/
+├── bundle/     what monitoring and the service read
+└── bento/      a Bento with the bundle inside; needs the same Python packages, no network
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _build(bundle: Bundle, project: Path, home: Path) -> Path:
         raise ServiceError(f"bentoml build did not end within {_BUILD_TIMEOUT_S} s") from None
     built = home / "bentos" / bundle.name / bundle.version
     if done.returncode != 0 or not built.is_dir():
-        raise ServiceError(f"bentoml build failed ({done.returncode}): {(done.stderr or done.stdout)[-2000:]}")
+        raise ServiceError(
+            f"bentoml build failed ({done.returncode}): {(done.stderr or done.stdout)[-2000:]}"
+        )
     return built
 
 

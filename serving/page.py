@@ -22,7 +22,7 @@ def create_page() -> Starlette:
     html = _PAGE.read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": _policy(html), "X-Content-Type-Options": "nosniff"}
 
-    async def page(request: Request) -> Response:
+    async def page(_: Request) -> Response:
         return HTMLResponse(html, headers=headers)
 
     return Starlette(routes=[Route("/", page)])

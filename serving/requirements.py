@@ -1,4 +1,4 @@
-"""What the service's container installs: the service's own requirements, all at the versions that were tried."""
+"""What the service's container installs: what the service needs, at the versions that were tried."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pinned_requirements(project: Path, constraints: Path) -> list[str]:
     """
     wanted = _direct(project)
     pins = _pins(constraints)
-    ranges = {canonicalize_name(requirement.name): str(requirement) for requirement in wanted}
+    ranges: dict[str, str] = {canonicalize_name(requirement.name): str(requirement) for requirement in wanted}
     lines = []
     for name in _closure(wanted):
         if name in pins:
@@ -52,7 +52,7 @@ def _direct(project: Path) -> list[Requirement]:
 
 
 def _pins(constraints: Path) -> dict[str, str]:
-    pins = {}
+    pins: dict[str, str] = {}
     for line in _text(constraints).splitlines():
         name, _, version = line.partition("#")[0].partition("==")
         if version:

@@ -1,9 +1,9 @@
 """The OpenAI-compatible routes, mounted at ``/v1``.
 
-    POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] ...
-    GET  /v1/models                 what is served
-    GET  /v1/models/{id}
-    GET  /v1/scale                  the scale in force, and why
+POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] ...
+GET  /v1/models                 what is served
+GET  /v1/models/{id}
+GET  /v1/scale                  the scale in force, and why
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
         )
         return reply(transcription, upload.fields.get("response_format", "json"), engine())
 
-    async def models(request: Request) -> Response:
+    async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [model_card(engine())]})
 
     async def model(request: Request) -> Response:
         check_fields({"model": request.path_params["id"]}, engine())
         return JSONResponse(model_card(engine()))
 
-    async def scale(request: Request) -> Response:
+    async def scale(_: Request) -> Response:
         served = engine().scale_source.current()
         return JSONResponse(
             {
@@ -115,6 +115,9 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         }
         code, message = known.get(error.status_code, (f"http_{error.status_code}", error.detail))
         return ApiError(
-            message, status=error.status_code, code=code, headers=dict(error.headers) if error.headers else None
+            message,
+            status=error.status_code,
+            code=code,
+            headers=dict(error.headers) if error.headers else None,
         )
     return ApiError("the service failed on this request; its log says why", status=500, code="internal_error")

@@ -45,7 +45,7 @@ def _engine() -> Engine:
 class MomeService:
     """Transcribes speech, from sound, lips or both, at the compression scale in force."""
 
-    @bentoml.on_deployment
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # bentoml has no types
     @staticmethod
     def check() -> None:
         """Look at the bundle once, before any worker starts: a broken one ends the start with one message."""
@@ -61,7 +61,7 @@ class MomeService:
         self.engine.warm_up()
         _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml has no types
     def close(self) -> None:
         """Close the request log."""
         self.engine.close()

@@ -1,15 +1,13 @@
 """What the environment says to a running service, read once and in one place.
 
-| variable               | meaning                                                         | default              |
-|------------------------|-----------------------------------------------------------------|----------------------|
-| MOME_BUNDLE            | bundle folder to serve                                          | the one in the Bento |
-| MOME_SCALE_FILE        | ``scale.json`` of monitoring; absent: the bundle's default      | none                 |
-| MOME_REQUEST_LOG       | folder for the request log; absent: nothing is logged           | none                 |
-| MOME_API_KEY           | bearer token that ``/v1`` asks for; absent: it is open          | none                 |
-| MOME_MAX_UPLOAD_MB     | largest request body, in 10^6 bytes                             | 25                   |
-| MOME_MAX_DURATION_S    | longest recording, in seconds                                   | 30                   |
-| MOME_DECODE_TIMEOUT_S  | longest decoding of one recording, in seconds                   | 20                   |
-| MOME_THREADS           | threads of the model; absent: torch decides                     | none                 |
+MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
+MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
+MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
+MOME_API_KEY           bearer token that /v1 asks for; default: none, it is open
+MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
+MOME_MAX_DURATION_S    longest recording, in seconds; default 30
+MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
+MOME_THREADS           threads of the model; default: torch decides
 """
 
 from __future__ import annotations
@@ -47,7 +45,8 @@ class Settings:
         Raises:
             ConfigError: If a number is not one, or is not above zero; the message names the variable.
         """
-        values = {key: value for key, value in (os.environ if environment is None else environment).items() if value.strip()}
+        given = os.environ if environment is None else environment
+        values = {name: value for name, value in given.items() if value.strip()}
         threads = _number(values, "MOME_THREADS", None)
         if threads is not None and not threads.is_integer():
             raise ConfigError(f"MOME_THREADS: expected a whole number, got {threads:g}")

@@ -143,5 +143,7 @@ async def _checked(form: FormData, known_fields: frozenset[str]) -> Upload:
         else:
             fields[name] = value
     if "file" not in files:
-        raise ApiError("the form has no 'file'; expected an uploaded recording", param="file", code="missing_file")
+        raise ApiError(
+            "the form has no 'file'; expected an uploaded recording", param="file", code="missing_file"
+        )
     return Upload(files, fields)

@@ -28,7 +28,8 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read == written
     assert read.scales == (FINE, COARSE)  # finest first
     assert (read.name, read.default_scale) == ("m", COARSE)
-    assert (read.checkpoint / "model.safetensors").is_file() and read.baseline.is_file()
+    assert (read.checkpoint / "model.safetensors").is_file()
+    assert read.baseline.is_file()
 
 
 def test_every_file_has_its_sha256(tmp_path: Path) -> None:
@@ -38,7 +39,8 @@ def test_every_file_has_its_sha256(tmp_path: Path) -> None:
 
     files = [path for path in bundle.path.rglob("*") if path.is_file() and path.name != "bundle.json"]
     assert sums == {
-        path.relative_to(bundle.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        path.relative_to(bundle.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
     }
 
 

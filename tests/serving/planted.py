@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
-from mome.records import Condition, Evaluation, GateDecision, Modality, WordErrors
+from mome.records import Condition, Evaluation, GateDecision, Modality, ScaleDecision, WordErrors
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.engine import Engine
@@ -38,7 +39,7 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
         corpus="planted",
         revision="0" * 40,
         modality=modality,
-        wer={name: table for name in modalities},
+        wer=dict.fromkeys(modalities, table),
         conditions=[Condition(snr_db=None, estimated_snr_db=30.0, low=28.0, high=32.0)],
         utterances=10,
         hypotheses="hypotheses.jsonl",
@@ -53,6 +54,19 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
         max_wer=dict.fromkeys(SCALES, 0.1),
     ).write(folders["gate"] / "gate.json")
     return folders
+
+
+def publish(path: Path, scale: str) -> None:
+    """Write what monitoring writes."""
+    ScaleDecision(
+        at=datetime(2026, 11, 20, tzinfo=UTC),
+        scale=scale,
+        previous=None,
+        switched=True,
+        snr_db=0.0,
+        requests=20,
+        reason="planted",
+    ).write(path)
 
 
 @dataclass

@@ -97,7 +97,9 @@ def test_an_unknown_field_is_refused(served: Served) -> None:
 
 def test_an_unknown_file_is_refused(served: Served) -> None:
     reply = served.client.post("/audio/transcriptions", files={"audio": ("a.wav", SPEECH)})
-    assert_refused(reply, status=400, code="unknown_field", param="audio", says="'file' and, optionally, 'video'")
+    assert_refused(
+        reply, status=400, code="unknown_field", param="audio", says="'file' and, optionally, 'video'"
+    )
 
 
 def test_a_file_given_twice_is_refused(served: Served) -> None:

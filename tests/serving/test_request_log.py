@@ -36,7 +36,8 @@ def test_a_line_is_there_as_soon_as_it_was_appended(tmp_path: Path) -> None:
         log.append(record(str(number)))
         (file,) = (tmp_path / "requests").iterdir()
         lines = file.read_text().splitlines()
-        assert [RequestRecord.model_validate_json(line).request_id for line in lines] == list("012")[: number + 1]
+        ids = [RequestRecord.model_validate_json(line).request_id for line in lines]
+        assert ids == list("012")[: number + 1]
     log.close()
 
 

@@ -2,26 +2,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mome.records import RequestRecord, ScaleDecision
+from mome.records import RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
-from tests.serving.planted import Served, syllables, wav
+from tests.serving.planted import Served, publish, syllables, wav
 
 SPEECH = wav(syllables())
 MOUTH = encode_mouth(np.full((25, 96, 96), 90, np.uint8))
-
-
-def publish(path: Path, scale: str) -> None:
-    """Write what monitoring writes."""
-    ScaleDecision(
-        at=datetime.now(UTC), scale=scale, previous=None, switched=True, snr_db=0.0, requests=20, reason="noisy"
-    ).write(path)
 
 
 def test_json_is_the_default_and_holds_only_the_text(served: Served) -> None:
@@ -49,7 +41,8 @@ def test_verbose_json_tells_scale_noise_and_version(served: Served) -> None:
     assert facts["scale"] == "a16v5"
     assert facts["modalities"] == ["audio"]
     assert facts["model_version"] == served.engine.bundle.version
-    assert isinstance(facts["snr_db"], float) and 0 < facts["speech_share"] <= 1
+    assert isinstance(facts["snr_db"], float)
+    assert 0 < facts["speech_share"] <= 1
     assert facts["latency_ms"] > 0
 
 
@@ -103,7 +96,7 @@ def test_a_published_scale_is_served_from_the_next_request_on(
 
     assert (before, after) == ("a16v5", "a4v2")
     now = served.client.get("/scale").json()
-    assert (now["scale"], now["source"], now["reason"]) == ("a4v2", "scale file", "noisy")
+    assert (now["scale"], now["source"], now["reason"]) == ("a4v2", "scale file", "planted")
     assert now["available"] == ["a4v2", "a16v5"]
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,20 +8,9 @@ import pytest
 from mome.records import ScaleDecision
 from mome.scales import Scale
 from serving.scale_source import ScaleSource
+from tests.serving.planted import publish
 
 FINE, COARSE = Scale(4, 2), Scale(16, 5)
-
-
-def publish(path: Path, scale: str, reason: str = "because") -> None:
-    ScaleDecision(
-        at=datetime(2026, 11, 20, tzinfo=UTC),
-        scale=scale,
-        previous=None,
-        switched=True,
-        snr_db=None,
-        requests=12,
-        reason=reason,
-    ).write(path)
 
 
 def follow(path: Path | None) -> ScaleSource:
@@ -45,7 +32,7 @@ def test_every_new_version_of_the_file_is_followed(tmp_path: Path) -> None:
         seen.append(str(source.current().scale))
 
     assert seen == ["a4v2", "a16v5", "a4v2"]
-    assert source.current().reason == "because"
+    assert source.current().reason == "planted"
 
 
 def test_a_link_that_turns_to_another_file_is_followed(tmp_path: Path) -> None:
@@ -114,6 +101,6 @@ def test_deleting_the_file_returns_to_the_default(tmp_path: Path) -> None:
     source = follow(tmp_path / "scale.json")
     source.current()
 
-    os.unlink(tmp_path / "scale.json")
+    (tmp_path / "scale.json").unlink()
 
     assert source.current().scale == COARSE

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -23,9 +22,9 @@ import yaml
 from mome.bundle import read_bundle
 from mome.config import PackageParams
 from mome.errors import BundleError
-from mome.records import RequestRecord, ScaleDecision
+from mome.records import RequestRecord
 from serving import package
-from tests.serving.planted import syllables, wav, write_parts
+from tests.serving.planted import publish, syllables, wav, write_parts
 
 PARAMS = PackageParams(name="mome", default_scale="a16v5")
 SPEECH = wav(syllables())
@@ -72,7 +71,8 @@ def server(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "MOME_REQUEST_LOG": str(folder / "requests"),
         "MOME_MAX_UPLOAD_MB": "1",
     }
-    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
@@ -94,12 +94,6 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log
             pass
         time.sleep(0.2)
     pytest.fail(f"the service did not start: {log.read_text()[-3000:]}")
-
-
-def publish(server: Server, scale: str) -> None:
-    ScaleDecision(
-        at=datetime.now(UTC), scale=scale, previous=None, switched=True, snr_db=0.0, requests=20, reason="noisy"
-    ).write(server.scale_file)
 
 
 def test_a_bento_holds_the_service_the_library_and_the_bundle_only(packaged: Path) -> None:
@@ -145,7 +139,7 @@ def test_a_switch_reaches_the_next_request_and_the_log(server: Server) -> None:
     scales = []
     for scale in (None, "a4v2", "a16v5"):
         if scale is not None:
-            publish(server, scale)
+            publish(server.scale_file, scale)
         reply = server.post(response_format="verbose_json")
         scales.append(reply.headers["X-MoME-Scale"])
         assert reply.json()["x_mome"]["scale"] == scales[-1]
