@@ -10,7 +10,9 @@ OUTPUT/
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -67,6 +69,7 @@ def run(
             _gather(bundle, project)
             built = _build(bundle, project, home=Path(temporary) / "home")
             shutil.copytree(built, folder / "bento")
+        _compile(folder / "bento" / "src")
     return read_bundle(output / "bundle")
 
 
@@ -107,6 +110,16 @@ def _build(bundle: Bundle, project: Path, home: Path) -> Path:
             f"bentoml build failed ({done.returncode}): {(done.stderr or done.stdout)[-2000:]}"
         )
     return built
+
+
+def _compile(source: Path) -> None:
+    """Compile now what Python would otherwise compile into the Bento when it is first served.
+
+    Serving must not change it: DVC takes a folder with new files for another output, and in a
+    container the folder may be read-only.
+    """
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH  # by content: copying a Bento changes times
+    compileall.compile_dir(source, quiet=2, stripdir=source, invalidation_mode=mode)
 
 
 def _command() -> None:
