@@ -3,7 +3,7 @@
     corpus.dvc       what DVC knows the content by
     corpus.sha256    the sum of every file (``sha256sum -c`` reads it); in git, so that the content
                      cannot be damaged together with its sums
-    corpus/          the content (in DVC, not in git)
+    corpus/          the content (in DVC, not in git), there only while it is packed
     storage/         the DVC remote (not in git)
 
 A commit is a revision. Two kinds of tag lead to it: ``source-<key>`` says what it was made from, so that
@@ -34,13 +34,10 @@ CONTENT = "corpus"
 SUMS = "corpus.sha256"
 _STORAGE = "storage"
 _IGNORED = f"/{CONTENT}\n/{_STORAGE}\n/.{CONTENT}.*\n"  # the last: what a killed run left of a corpus
-# Content and cache are one and the same file where the file system can do that.
 _CONFIG = f"""[core]
     analytics = false
     check_update = false
     remote = storage
-[cache]
-    type = "reflink,hardlink,copy"
 ['remote "storage"']
     url = ../{_STORAGE}
 """
@@ -90,6 +87,8 @@ class Registry:
             revision = _git(self.folder, "rev-parse", "HEAD")
             _git(self.folder, "tag", "--force", content_tag, revision)
         _git(self.folder, "tag", "--force", f"source-{key}", revision)
+        # Kept in DVC twice already, in its cache and its storage; `dvc checkout` brings it back.
+        shutil.rmtree(self.folder / CONTENT)
         return revision
 
     def _tagged(self, tag: str) -> str | None:

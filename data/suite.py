@@ -47,8 +47,10 @@ def split_expectations(params: ValidateParams) -> list[Expectation]:
 
 
 def _text() -> list[Expectation]:
-    from great_expectations.expectations.core import (
+    from great_expectations.expectations.core.expect_column_value_lengths_to_be_between import (
         ExpectColumnValueLengthsToBeBetween,
+    )
+    from great_expectations.expectations.core.expect_column_values_to_be_unique import (
         ExpectColumnValuesToBeUnique,
     )
     from great_expectations.expectations.metadata_types import FailureSeverity
@@ -244,7 +246,9 @@ def _one_rate(facts: CorpusFacts) -> list[Expectation]:
 def _equal(
     severity: Severity, name: str, description: str, column: str, sentence: str, value: object
 ) -> Expectation:
-    from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
+    from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
+        ExpectColumnValuesToBeInSet,
+    )
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     return ExpectColumnValuesToBeInSet(
@@ -266,7 +270,9 @@ def _between(
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Expectation:
-    from great_expectations.expectations.core import ExpectColumnValuesToBeBetween
+    from great_expectations.expectations.core.expect_column_values_to_be_between import (
+        ExpectColumnValuesToBeBetween,
+    )
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     return ExpectColumnValuesToBeBetween(
