@@ -18,7 +18,9 @@ def colour(index: int) -> str:
 
 def legend(names: Sequence[str]) -> str:
     """Return the names of the series, each beside its colour."""
-    items = (f'<span><i style="background:{colour(i)}"></i>{escape(name)}</span>' for i, name in enumerate(names))
+    items = (
+        f'<span><i style="background:{colour(i)}"></i>{escape(name)}</span>' for i, name in enumerate(names)
+    )
     return f'<p class="legend">{"".join(items)}</p>'
 
 
@@ -65,14 +67,14 @@ class Plot:
         """Mark a stretch of the horizontal axis, with its name on top."""
         left, right = self._at_x(low), self._at_x(high)
         if shaded:
-            self._spans.append(
-                f'<rect class="band" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" height="{self._inner:.1f}"/>'
-            )
-        middle = (left + right) / 2
-        self._spans.append(f'<text x="{middle:.1f}" y="{_TOP - 5}" text-anchor="middle">{escape(text)}</text>')
+            size = f'width="{right - left:.1f}" height="{self._inner:.1f}"'
+            self._spans.append(f'<rect class="band" x="{left:.1f}" y="{_TOP}" {size}/>')
+        self._spans.append(_text((left + right) / 2, _TOP - 5, "middle", text))
 
-    def line(self, points: Sequence[tuple[float, float]], stroke: str, *, name: str = "", step: bool = False) -> None:
-        """Connect points ``(x, y)``; ``step`` keeps a value until the next point. ``name`` stands at the end."""
+    def line(
+        self, points: Sequence[tuple[float, float]], stroke: str, *, name: str = "", step: bool = False
+    ) -> None:
+        """Connect points ``(x, y)``; ``step`` keeps a value until the next. ``name`` stands at the end."""
         if not points:
             return
         corners = list(points)
@@ -81,14 +83,11 @@ class Plot:
             for x, y in points[1:]:
                 corners += [(x, corners[-1][1]), (x, y)]
         path = " ".join(f"{self._at_x(x):.1f},{self._at_y(y):.1f}" for x, y in corners)
-        self._marks.append(
-            f'<polyline points="{path}" fill="none" stroke="{stroke}" stroke-width="2" stroke-linejoin="round"/>'
-        )
+        pen = f'stroke="{stroke}" stroke-width="2" stroke-linejoin="round" fill="none"'
+        self._marks.append(f'<polyline points="{path}" {pen}/>')
         if name:
             x, y = points[-1]
-            self._marks.append(
-                f'<text class="name" x="{self._at_x(x) + 10:.1f}" y="{self._at_y(y) + 4:.1f}">{escape(name)}</text>'
-            )
+            self._marks.append(_text(self._at_x(x) + 10, self._at_y(y) + 4, "start", name))
 
     def dots(self, points: Iterable[tuple[float, float, str]], fill: str, radius: float = 4) -> None:
         """Draw points ``(x, y, what is said when the pointer rests on it)``."""
@@ -103,7 +102,7 @@ class Plot:
         for x, low, high in points:
             at, top, bottom = self._at_x(x), self._at_y(high), self._at_y(low)
             self._marks.append(
-                f'<path d="M{at:.1f} {top:.1f}V{bottom:.1f}M{at - 4:.1f} {top:.1f}h8M{at - 4:.1f} {bottom:.1f}h8"'
+                f'<path d="M{at:.1f} {top:.1f}V{bottom:.1f}m-4 0h8M{at - 4:.1f} {top:.1f}h8"'
                 f' stroke="{stroke}" stroke-width="1.5" fill="none" opacity=".7"/>'
             )
 
@@ -138,15 +137,15 @@ class Plot:
         for value, text in self._y.ticks:
             y = self._at_y(value)
             parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
-            parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+            parts.append(_text(_LEFT - 8, y + 4, "end", text))
         for value, text in self._x.ticks:
-            parts.append(
-                f'<text x="{self._at_x(value):.1f}" y="{bottom + 17}" text-anchor="middle">{escape(text)}</text>'
-            )
+            parts.append(_text(self._at_x(value), bottom + 17, "middle", text))
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
-        parts.append(
-            f'<text x="{middle:.1f}" y="{self._height - 6}" text-anchor="middle">{escape(self._x.title)}</text>'
-            f'<text transform="translate(14 {_TOP + self._inner / 2:.1f}) rotate(-90)" text-anchor="middle">'
-            f"{escape(self._y.title)}</text>"
-        )
+        parts.append(_text(middle, self._height - 6, "middle", self._x.title))
+        upright = f"translate(14 {_TOP + self._inner / 2:.1f}) rotate(-90)"
+        parts.append(f'<g transform="{upright}">{_text(0, 0, "middle", self._y.title)}</g>')
         return "".join(parts)
+
+
+def _text(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

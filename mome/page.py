@@ -11,29 +11,41 @@ from html import escape
 __all__ = ["facts", "page", "table", "verdict"]
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --muted: #5d6670; --line: #d9dee3; --paper: #ffffff; --panel: #f5f7f9;
-  --good: #1a7f4b; --bad: #b3261e; --s0: #0067a5; --s1: #c2571a; --s2: #1b8a5a; --s3: #8f4fa8; --s4: #a17b00; --s5: #4d6b8a; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --muted: #9aa4ae; --line: #363d45; --paper: #14181c;
-  --panel: #1d2329; --good: #58c98d; --bad: #ff8a80; --s0: #6cb6f0; --s1: #f0955b; --s2: #5fcf9c; --s3: #cf9be3;
-  --s4: #e0bb4a; --s5: #9db7d1; } }
+:root { color-scheme: light dark; --ink: #1b1f24; --muted: #5d6670; --line: #d9dee3; --paper: #ffffff;
+  --panel: #f5f7f9; --good: #1a7f4b; --bad: #b3261e; --s0: #0067a5; --s1: #c2571a; --s2: #1b8a5a; --s3:
+  #8f4fa8; --s4: #a17b00; --s5: #4d6b8a; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --muted: #9aa4ae; --line: #363d45; --paper:
+  #14181c; --panel: #1d2329; --good: #58c98d; --bad: #ff8a80; --s0: #6cb6f0; --s1: #f0955b; --s2: #5fcf9c;
+  --s3: #cf9be3; --s4: #e0bb4a; --s5: #9db7d1; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem;
   margin: 2rem auto; padding: 0 1.25rem; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
-p { max-width: 48rem; } p.muted, .muted { color: var(--muted); }
-table { border-collapse: separate; border-spacing: 2px; margin: .6rem 0; font-variant-numeric: tabular-nums; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
+h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
+p { max-width: 48rem; }
+p.muted, .muted { color: var(--muted); }
+table { border-collapse: separate; border-spacing: 2px; margin: .6rem 0;
+  font-variant-numeric: tabular-nums; }
 th { font-weight: 600; color: var(--muted); text-align: left; padding: .35rem .7rem; }
 td { padding: .35rem .7rem; background: var(--panel); border-radius: 3px; vertical-align: top; }
 td small { display: block; color: inherit; opacity: .72; font-size: .78em; }
-.number td:not(:first-child) { text-align: center; min-width: 4.6rem; } .number thead th { text-align: center; }
-.wide { width: 100%; } .scroll { overflow-x: auto; }
+.number td:not(:first-child) { text-align: center; min-width: 4.6rem; }
+.number thead th { text-align: center; }
+.wide { width: 100%; }
+.scroll { overflow-x: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .6rem 0; }
-dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
-.verdict { display: inline-block; font-weight: 600; padding: .15rem .7rem; border-radius: 1rem; border: 1.5px solid; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-svg { display: block; width: 100%; height: auto; margin: .4rem 0; } svg text { fill: var(--muted); font-size: 12px; }
-svg .name { fill: var(--ink); font-weight: 600; } svg .grid { stroke: var(--line); } svg .band { fill: var(--panel); }
-.legend span { margin-right: 1.2rem; white-space: nowrap; } .legend i { display: inline-block; width: .8rem; height: .8rem;
-  border-radius: 50%; margin-right: .4rem; vertical-align: -1px; }
+dt { color: var(--muted); }
+dd { margin: 0; overflow-wrap: anywhere; }
+.verdict { display: inline-block; font-weight: 600; padding: .15rem .7rem; border-radius: 1rem; border:
+  1.5px solid; }
+.good { color: var(--good); }
+.bad { color: var(--bad); }
+svg { display: block; width: 100%; height: auto; margin: .4rem 0; }
+svg text { fill: var(--muted); font-size: 12px; }
+svg .grid { stroke: var(--line); }
+svg .band { fill: var(--panel); }
+.legend span { margin-right: 1.2rem; white-space: nowrap; }
+.legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 50%; margin-right: .4rem;
+  vertical-align: -1px; }
 """
 
 

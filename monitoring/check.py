@@ -100,7 +100,9 @@ def _single_writer(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MonitorError(f"{path}: another monitor is at work on this folder; expected to be alone") from None
+            raise MonitorError(
+                f"{path}: another monitor is at work on this folder; expected to be alone"
+            ) from None
         yield
 
 
@@ -148,7 +150,9 @@ def _request_retraining(
 ) -> None:
     """Ask for a model that copes with this noise, unless the request that lies there already covers it."""
     levels = [request.snr_db for request in requests if request.snr_db is not None]
-    low, high = (true_snr_db(float(level), evaluation.conditions) for level in np.percentile(levels, (10, 90)))
+    low, high = (
+        true_snr_db(float(level), evaluation.conditions) for level in np.percentile(levels, (10, 90))
+    )
     try:
         earlier = RetrainRequest.read(path)
     except MomeError:  # none yet, or one that nobody could act on
@@ -169,13 +173,17 @@ def _request_retraining(
 
 
 def _command() -> None:
-    parser = argparse.ArgumentParser(prog="python -m monitoring.check", description="Look once at the request log, and publish the scale.")
+    parser = argparse.ArgumentParser(
+        prog="python -m monitoring.check", description="Look once at the request log, and publish the scale."
+    )
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
     parser.add_argument("requests", type=Path, help="folder of the request log")
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     arguments = parser.parse_args()
-    decision = run(load_params(arguments.params).monitor, arguments.bundle, arguments.requests, arguments.state)
+    decision = run(
+        load_params(arguments.params).monitor, arguments.bundle, arguments.requests, arguments.state
+    )
     print(f"{decision.scale}: {decision.reason}")
 
 

@@ -58,11 +58,15 @@ def read_baseline(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         raise MonitorError(f"{path}: not a parquet file: {error}") from error
     if "condition" not in table or not (table["condition"] == snr_key(None)).any():
-        raise MonitorError(f"{path}: no row with condition {snr_key(None)!r}; expected the clean evaluation clips")
+        raise MonitorError(
+            f"{path}: no row with condition {snr_key(None)!r}; expected the clean evaluation clips"
+        )
     return table[table["condition"] == snr_key(None)]
 
 
-def compare(requests: Sequence[RequestRecord], baseline: pd.DataFrame, min_requests: int, p_value: float) -> Drift:
+def compare(
+    requests: Sequence[RequestRecord], baseline: pd.DataFrame, min_requests: int, p_value: float
+) -> Drift:
     """Compare a window of requests with the baseline.
 
     Args:
@@ -71,7 +75,9 @@ def compare(requests: Sequence[RequestRecord], baseline: pd.DataFrame, min_reque
         min_requests: Fewer measurements of a feature than this are not compared.
         p_value: Smaller p-values of the Kolmogorov-Smirnov test count as drift.
     """
-    current = pd.DataFrame([request.model_dump(include=set(FEATURES)) for request in requests], columns=FEATURES)
+    current = pd.DataFrame(
+        [request.model_dump(include=set(FEATURES)) for request in requests], columns=FEATURES
+    )
     pairs: dict[str, tuple[pd.Series[float], pd.Series[float]]] = {}
     skipped: dict[str, str] = {}
     for feature in FEATURES:
@@ -106,7 +112,9 @@ def _report(pairs: dict[str, tuple[pd.Series[float], pd.Series[float]]], p_value
 
     definition = DataDefinition(numerical_columns=list(pairs))
     current, baseline = (
-        Dataset.from_pandas(pd.DataFrame({feature: pair[side] for feature, pair in pairs.items()}), definition)
+        Dataset.from_pandas(
+            pd.DataFrame({feature: pair[side] for feature, pair in pairs.items()}), definition
+        )
         for side in (0, 1)
     )
     metrics = [ValueDrift(column=feature, method="ks", threshold=p_value) for feature in pairs]

@@ -13,12 +13,23 @@ from datetime import datetime, timedelta
 from statistics import median_low
 from typing import NamedTuple
 
+import numpy as np
+
 from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.records import Condition, Evaluation, RequestRecord, ScaleDecision, WordErrors, snr_key
 from mome.scales import Scale
 
-__all__ = ["Verdict", "budgeted_scales", "choose_scale", "clean_scale", "decide", "place", "propose", "true_snr_db"]
+__all__ = [
+    "Verdict",
+    "budgeted_scales",
+    "choose_scale",
+    "clean_scale",
+    "decide",
+    "place",
+    "propose",
+    "true_snr_db",
+]
 
 
 class Verdict(NamedTuple):
@@ -81,10 +92,14 @@ def budgeted_scales(evaluation: Evaluation, max_wer: Mapping[str, float]) -> lis
     """
     wer = evaluation.wer.get(evaluation.modality)
     if not wer or not evaluation.conditions:
-        raise MonitorError(f"the evaluation of {evaluation.corpus!r} has no word error table for {evaluation.modality!r}")
+        raise MonitorError(
+            f"the evaluation of {evaluation.corpus!r} has no word error table for {evaluation.modality!r}"
+        )
     for scale, row in wer.items():
         if scale not in max_wer:
-            raise MonitorError(f"scale {scale} was evaluated, but the gate has no budget for it: {sorted(max_wer)}")
+            raise MonitorError(
+                f"scale {scale} was evaluated, but the gate has no budget for it: {sorted(max_wer)}"
+            )
         missing = {snr_key(condition.snr_db) for condition in evaluation.conditions} - row.keys()
         if missing:
             raise MonitorError(f"scale {scale} was not evaluated at {', '.join(sorted(missing))}")
@@ -129,15 +144,9 @@ def true_snr_db(snr_db: float, conditions: Sequence[Condition]) -> float:
     points = sorted((c.estimated_snr_db, c.snr_db) for c in conditions if c.snr_db is not None)
     if not points:
         return snr_db
-    (first, first_true), (last, last_true) = points[0], points[-1]
-    if snr_db <= first:
-        return first_true + (snr_db - first)
-    if snr_db >= last:
-        return last_true + (snr_db - last)
-    for (low, low_true), (high, high_true) in zip(points, points[1:], strict=False):
-        if snr_db < high:
-            return low_true + (high_true - low_true) * (snr_db - low) / (high - low)
-    raise AssertionError("a level between the first and the last point lies between two neighbours")
+    estimated, true = zip(*points, strict=True)
+    inside: float = min(max(snr_db, estimated[0]), estimated[-1])
+    return float(np.interp(inside, estimated, true)) + (snr_db - inside)
 
 
 def decide(
@@ -203,10 +212,12 @@ def decide(
     if proposed == current:
         return verdict(f"keep {current}: {why}", proposed, beyond_budget=beyond_budget)
     if not agreed:
-        return verdict(f"hold: {looks} of {params.consecutive_windows} looks ask for {proposed}: {why}", proposed)
+        return verdict(
+            f"hold: {looks} of {params.consecutive_windows} looks ask for {proposed}: {why}", proposed
+        )
     if cooling:
-        reason = f"hold: {params.cooldown_s:g} s have not passed since the last switch; {proposed} is wanted: {why}"
-        return verdict(reason, proposed, beyond_budget=beyond_budget)
+        waited = f"{params.cooldown_s:g} s have not passed since the last switch"
+        return verdict(f"hold: {waited}; {proposed} is wanted: {why}", proposed, beyond_budget=beyond_budget)
     direction = "finer" if proposed.is_finer_than(current) else "coarser"
     return verdict(f"{direction}: {why}", proposed, switch=True, beyond_budget=beyond_budget)
 
@@ -230,13 +241,12 @@ def _explain(
     params: MonitorParams,
 ) -> str:
     condition = place(snr_db, evaluation.conditions, params.tolerance_db)
+    measured = f"measured {snr_db:.1f} dB"
     if condition is None:
-        return f"measured {snr_db:.1f} dB is noisier than anything evaluated, {proposed} is the finest"
+        return f"{measured} is noisier than anything evaluated, {proposed} is the finest"
     key = snr_key(condition.snr_db)
     level = "clean" if condition.snr_db is None else f"{key} dB"
     rate = evaluation.wer[evaluation.modality][str(proposed)][key].rate
     if not within_budget:
-        return f"measured {snr_db:.1f} dB looks like {level}, where no scale is within budget; {proposed} is the finest"
-    return (
-        f"measured {snr_db:.1f} dB looks like {level}, where {proposed} has {rate:.1%} of {max_wer[str(proposed)]:.1%}"
-    )
+        return f"{measured} looks like {level}, where no scale is within budget; {proposed} is the finest"
+    return f"{measured} looks like {level}, where {proposed} has {rate:.1%} of {max_wer[str(proposed)]:.1%}"

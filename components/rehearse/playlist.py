@@ -69,6 +69,9 @@ def files(clip: Clip) -> dict[str, tuple[str, bytes, str]]:
 
 
 def _in_babble(
-    speech: npt.NDArray[np.float32], voices: list[npt.NDArray[np.float32]], snr_db: float, rng: np.random.Generator
+    speech: npt.NDArray[np.float32],
+    voices: list[npt.NDArray[np.float32]],
+    snr_db: float,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
     return mix_at_snr(speech, babble(voices, len(speech), rng), snr_db)

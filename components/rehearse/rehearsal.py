@@ -1,4 +1,4 @@
-"""The rehearsal: serve the package for real, play clean, noisy and clean clips, and watch the scale follow."""
+"""The rehearsal: serve the package for real, play clean, noisy, clean clips, and watch the scale follow."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def _send(client: httpx.Client, number: int, item: Item) -> tuple[PlayedRequest,
     problem = ""
     started = time.perf_counter()
     try:
-        reply = client.post("/v1/audio/transcriptions", files=upload, data={"response_format": "verbose_json"})
+        reply = client.post(
+            "/v1/audio/transcriptions", files=upload, data={"response_format": "verbose_json"}
+        )
         latency_ms = (time.perf_counter() - started) * 1000
         if reply.status_code == httpx.codes.OK:
             content = reply.json()
@@ -141,12 +143,14 @@ def _summary(
         assert request.scale is not None  # it was answered
         waits.setdefault(request.scale, []).append(request.latency_ms)
     switches = [
-        Switch(
-            at=decision.at,
-            from_scale=decision.previous,
-            to_scale=decision.scale,
-            snr_db=decision.snr_db,
-            reason=decision.reason,
+        Switch.model_validate(
+            {
+                "at": decision.at,
+                "from": decision.previous,
+                "to": decision.scale,
+                "snr_db": decision.snr_db,
+                "reason": decision.reason,
+            }
         )
         for decision in decisions
         if decision.switched and decision.previous is not None

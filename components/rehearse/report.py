@@ -15,9 +15,10 @@ from mome.storage import write_text
 __all__ = ["write_report"]
 
 _GUIDE = """
-<p>Held-out clips were sent to the packaged service over HTTP, one after the other: first clean, then with other
-voices mixed in, then clean again. The monitor looked at the request log every few requests and chose the cheapest
-scale whose word error rate at the measured noise is within the gate's budget. Dashed lines are its switches.</p>
+<p>Held-out clips were sent to the packaged service over HTTP, one after the other: first clean, then with
+other voices mixed in, then clean again. The monitor looked at the request log every few requests and chose
+the cheapest scale whose word error rate at the measured noise is within the gate's budget. Dashed lines are
+its switches.</p>
 """
 
 
@@ -38,7 +39,9 @@ def write_report(rehearsal: Rehearsal, check_every: int, path: Path) -> None:
             ("requests", f"{counts.sent} sent, {counts.answered} answered, {counts.lost} lost"),
         ]
     )
-    said = verdict(counts.lost == 0, "no request lost" if counts.lost == 0 else f"{counts.lost} requests lost")
+    said = verdict(
+        counts.lost == 0, "no request lost" if counts.lost == 0 else f"{counts.lost} requests lost"
+    )
     switches = verdict(True, f"{len(rehearsal.switches)} switches of the scale")
     scales = _scales(rehearsal)
     parts = [
@@ -81,7 +84,9 @@ def _served(rehearsal: Rehearsal, scales: list[str], check_every: int) -> str:
     plot = _plot(rehearsal, axis, "Served scale over requests", check_every, 110 + 40 * len(scales))
     answered = [(request, request.scale) for request in rehearsal.played if request.scale is not None]
     plot.line([(request.number, height[scale]) for request, scale in answered], colour(0), step=True)
-    plot.dots([(r.number, height[scale], f"request {r.number}: {scale}") for r, scale in answered], colour(0), 2.5)
+    plot.dots(
+        [(r.number, height[scale], f"request {r.number}: {scale}") for r, scale in answered], colour(0), 2.5
+    )
     return plot.svg()
 
 
@@ -115,13 +120,21 @@ def _latency(rehearsal: Rehearsal, scales: list[str], check_every: int) -> str:
 
 
 def _dots(
-    plot: Plot, rehearsal: Rehearsal, scales: list[str], value: Callable[[PlayedRequest], float | None], unit: str
+    plot: Plot,
+    rehearsal: Rehearsal,
+    scales: list[str],
+    value: Callable[[PlayedRequest], float | None],
+    unit: str,
 ) -> None:
     """Draw one value per answered request in the colour of the scale that answered it."""
     for index, scale in enumerate(scales):
         points = [(r, value(r)) for r in rehearsal.played if r.scale == scale]
         plot.dots(
-            [(r.number, v, f"request {r.number}, {scale}: {v:.1f} {unit}") for r, v in points if v is not None],
+            [
+                (r.number, v, f"request {r.number}, {scale}: {v:.1f} {unit}")
+                for r, v in points
+                if v is not None
+            ],
             colour(index),
             3,
         )

@@ -49,11 +49,11 @@ def served(
     port = _free_port()
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("wb") as output:
-        # The working folder and the search path are not the repository's: what runs is what is in the package.
+        # Neither working folder nor search path is the repository's: the package holds all that runs.
         process = subprocess.Popen(
             command(bento.resolve(), port),
             cwd=log.parent,
-            env=variables | environment,
+            env={**variables, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -87,7 +87,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path,
     with httpx.Client(trust_env=False, timeout=2.0) as client:
         while True:
             if process.poll() is not None:
-                raise ServiceError(f"the service ended with {process.returncode} before it was ready: {log_tail(log)}")
+                raise ServiceError(
+                    f"the service ended with {process.returncode} before it was ready: {log_tail(log)}"
+                )
             with suppress(httpx.HTTPError):
                 if client.get(f"{address}/readyz").status_code == httpx.codes.OK:
                     return

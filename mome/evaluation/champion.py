@@ -1,8 +1,8 @@
 """The promoted model of each corpus: what the next one must not fall behind, and what can be gone back to.
 
-    registry/champions/<corpus>/
-    ├── champion.json     which version it is, since when, and which it was before
-    └── <version>/        a copy of the bundle; the champion's and the one before it
+registry/champions/<corpus>/
+├── champion.json     which version it is, since when, and which it was before
+└── <version>/        a copy of the bundle; the champion's and the one before it
 """
 
 from __future__ import annotations
@@ -76,5 +76,7 @@ def promote(registry: Path, corpus: str, bundle: Path) -> Path:
 def _folder(registry: Path, corpus: str) -> Path:
     # The name becomes a folder: it must not lead out of the registry.
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", corpus):
-        raise BundleError(f"corpus {corpus!r} cannot name a folder: expected letters, digits, '.', '_' and '-'")
+        raise BundleError(
+            f"corpus {corpus!r} cannot name a folder: expected letters, digits, '.', '_' and '-'"
+        )
     return registry / "champions" / corpus

@@ -86,12 +86,18 @@ def _within_budget(candidate: Evaluation, max_wer: Mapping[str, float]) -> list[
         if scale not in max_wer:
             checks.append(_Check(False, name, "evaluated, but params.yaml has no gate.max_wer for it"))
         elif scale not in rows:
-            checks.append(_Check(False, name, "params.yaml has a gate.max_wer for it, but it was not evaluated"))
+            checks.append(
+                _Check(False, name, "params.yaml has a gate.max_wer for it, but it was not evaluated")
+            )
         elif _CLEAN not in rows[scale]:
-            checks.append(_Check(False, name, f"not evaluated on clean speech, only at {', '.join(rows[scale])}"))
+            checks.append(
+                _Check(False, name, f"not evaluated on clean speech, only at {', '.join(rows[scale])}")
+            )
         else:
             rate, most = rows[scale][_CLEAN].rate, max_wer[scale]
-            checks.append(_Check(rate <= most, name, f"{rate:.1%} of words wrong on clean speech, {most:.1%} allowed"))
+            checks.append(
+                _Check(rate <= most, name, f"{rate:.1%} of words wrong on clean speech, {most:.1%} allowed")
+            )
     return checks
 
 
@@ -103,18 +109,28 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[_Check]
     except MomeError as error:
         return [_Check(False, "champion", f"cannot be compared with: {' '.join(str(error).split())}")]
     if best.corpus != candidate.corpus:
-        return [_Check(True, "champion", f"not compared: its corpus is {best.corpus!r}, not {candidate.corpus!r}")]
+        return [
+            _Check(True, "champion", f"not compared: its corpus is {best.corpus!r}, not {candidate.corpus!r}")
+        ]
     ours, theirs = candidate.wer.get(candidate.modality, {}), best.wer.get(candidate.modality, {})
     shared = [(scale, key) for scale in ours for key in ours[scale] if key in theirs.get(scale, {})]
     if not shared:
-        return [_Check(True, "champion", f"not compared: it has no scale and noise level of {candidate.modality!r} in common")]
+        return [
+            _Check(
+                True,
+                "champion",
+                f"not compared: it has no scale and noise level of {candidate.modality!r} in common",
+            )
+        ]
     checks = []
     for scale, key in shared:
         found, passed = _compare(ours[scale][key], theirs[scale][key])
         checks.append(_Check(passed, f"champion at {scale}, {key if key == _CLEAN else f'{key} dB'}", found))
     alone = sorted(ours.keys() ^ theirs.keys())
     if alone:
-        checks.append(_Check(True, "champion", f"not compared at {', '.join(alone)}: only one of the two has it"))
+        checks.append(
+            _Check(True, "champion", f"not compared at {', '.join(alone)}: only one of the two has it")
+        )
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(_Check(True, "champion", said))
@@ -145,14 +161,19 @@ def _report(decision: GateDecision, checks: list[_Check], candidate: Evaluation 
             ("test utterances", candidate.utterances),
         ]
     rows = [
-        [check.name, f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}</td>', check.found]
+        [
+            check.name,
+            f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}</td>',
+            check.found,
+        ]
         for check in sorted(checks, key=lambda check: check.passed)
     ]
+    said = verdict(decision.passed, "passed" if decision.passed else "rejected")
     body = (
-        f"<p>{verdict(decision.passed, 'passed' if decision.passed else 'rejected')} {escape(decision.reason)}</p>"
+        f"<p>{said} {escape(decision.reason)}</p>"
         f"{facts(about)}{table(['check', '', 'found'], rows, css='wide')}"
-        '<p class="muted">Budgets hold for clean speech. A level is a regression when the whole 95 % interval lies above'
-        " the champion's.</p>"
+        '<p class="muted">Budgets hold for clean speech. A level is a regression when the whole 95 % interval'
+        " lies above the champion's.</p>"
     )
     return page("Gate", body)
 

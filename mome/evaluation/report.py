@@ -17,11 +17,11 @@ __all__ = ["heat_cell", "write_report"]
 _NAMES: dict[Modality, str] = {"av": "Sound and lips", "audio": "Sound alone", "video": "Lips alone"}
 _ORDER: tuple[Modality, ...] = ("av", "audio", "video")
 _GUIDE = """
-<p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one token. Finer
-scales (top) cost more tokens per second. A column is a noise level: babble of other voices mixed in at that
-signal-to-noise ratio, or none. A cell is the word error rate, with edits / reference words below it; its colour grows
-with the square root of the rate. Upright bars are 95 % bootstrap intervals over utterances: conditions whose bars are
-far apart differ, conditions whose bars overlap may not.</p>
+<p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
+token. Finer scales (top) cost more tokens per second. A column is a noise level: babble of other voices
+mixed in at that signal-to-noise ratio, or none. A cell is the word error rate, with edits / reference words
+below it; its colour grows with the square root of the rate. Upright bars are 95 % bootstrap intervals over
+utterances: conditions whose bars are far apart differ, conditions whose bars overlap may not.</p>
 """
 
 
@@ -87,7 +87,12 @@ def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) 
     scales = _finest_first(rows)
     ticks = nice_ticks(max(100 * cell.high for row in rows.values() for cell in row.values()))
     plot = Plot(
-        Axis(-0.4, max(len(noise) - 0.6, 0.4), [(i, _level(key)) for i, key in enumerate(noise)], "signal-to-noise ratio"),
+        Axis(
+            -0.4,
+            max(len(noise) - 0.6, 0.4),
+            [(i, _level(key)) for i, key in enumerate(noise)],
+            "signal-to-noise ratio",
+        ),
         Axis(0, ticks[-1], [(tick, f"{tick:g} %") for tick in ticks], "word error rate"),
         "Word error rate over noise, one line per scale",
     )
@@ -131,8 +136,9 @@ def _lips(
         else "No intervals were computed for these differences."
     )
     return (
-        "<h2>What the lips add</h2><p>Word error rate with lips minus without, at the same scale, in percentage points: "
-        f"negative is better with lips. {said}</p>{table(['scale', *map(_level, noise)], body, css='number')}"
+        "<h2>What the lips add</h2><p>Word error rate with lips minus without, at the same scale, in"
+        f" percentage points: negative is better with lips. {said}</p>"
+        + table(["scale", *map(_level, noise)], body, css="number")
     )
 
 
@@ -140,9 +146,8 @@ def _difference_cell(rate: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"<td>{100 * rate:+.1f}</td>"
     tint = "rgb(27 138 90 / .32)" if high < 0 else "rgb(214 84 30 / .4)" if low > 0 else "var(--panel)"
-    return (
-        f'<td style="background:{tint}">{100 * rate:+.1f}<small>{100 * low:+.1f} to {100 * high:+.1f}</small></td>'
-    )
+    interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    return f'<td style="background:{tint}">{100 * rate:+.1f}<small>{interval}</small></td>'
 
 
 def _conditions(evaluation: Evaluation) -> str:
@@ -151,7 +156,7 @@ def _conditions(evaluation: Evaluation) -> str:
         for c in evaluation.conditions
     ]
     return (
-        "<p>What the noise estimator says about the same clips. The monitor places a measurement of the running service"
-        " in this table before it looks up the word error rate.</p>"
+        "<p>What the noise estimator says about the same clips. The monitor places a measurement of the"
+        " running service in this table before it looks up the word error rate.</p>"
         + table(["true", "estimated, median", "8 of 10 clips"], body, css="number")
     )

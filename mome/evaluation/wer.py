@@ -6,7 +6,7 @@ together, and an interval that takes them for independent is too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -48,12 +48,7 @@ def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
     return row[-1], len(expected)
 
 
-def bootstrap(
-    errors: Sequence[int] | npt.NDArray[np.integer],
-    words: Sequence[int] | npt.NDArray[np.integer],
-    samples: int,
-    seed: int,
-) -> tuple[float, float]:
+def bootstrap(errors: npt.ArrayLike, words: npt.ArrayLike, samples: int, seed: int) -> tuple[float, float]:
     """Return the 95 % percentile interval of the word error rate over drawn-again sets of utterances.
 
     Without a single error every drawn set is without one too, and the interval is (0, 0): it then
@@ -68,9 +63,9 @@ def bootstrap(
     Raises:
         EvaluationError: If there is no utterance, one has no reference word, or a number is not finite.
     """
-    errors_N, words_N = _checked(errors, words)
-    drawn = _draws(len(words_N), samples, seed)
-    return _interval(errors_N[drawn].sum(axis=1) / words_N[drawn].sum(axis=1))
+    edits, lengths = _checked(errors, words)
+    drawn = _draws(len(lengths), samples, seed)
+    return _interval(edits[drawn].sum(axis=1) / lengths[drawn].sum(axis=1))
 
 
 def difference(
@@ -92,12 +87,12 @@ def difference(
     pairs, others = list(first), list(second)
     if [reference for reference, _ in pairs] != [reference for reference, _ in others]:
         raise EvaluationError("two systems can be compared on the same references in the same order only")
-    errors_N, words_N = _checked(*_count(pairs))
-    others_N, _ = _checked(*_count(others))
-    drawn = _draws(len(words_N), samples, seed)
-    gap_N = errors_N - others_N
-    low, high = _interval(gap_N[drawn].sum(axis=1) / words_N[drawn].sum(axis=1))
-    return Difference(float(gap_N.sum() / words_N.sum()), low, high)
+    edits, lengths = _checked(*_count(pairs))
+    other_edits, _ = _checked(*_count(others))
+    drawn = _draws(len(lengths), samples, seed)
+    gaps = edits - other_edits
+    low, high = _interval(gaps[drawn].sum(axis=1) / lengths[drawn].sum(axis=1))
+    return Difference(float(gaps.sum() / lengths.sum()), low, high)
 
 
 def summarise(pairs: Iterable[tuple[str, str]], samples: int, seed: int) -> WordErrors:
@@ -117,21 +112,24 @@ def _count(pairs: Iterable[tuple[str, str]]) -> tuple[list[int], list[int]]:
 
 
 def _checked(
-    errors: Sequence[int] | npt.NDArray[np.integer], words: Sequence[int] | npt.NDArray[np.integer]
+    errors: npt.ArrayLike, words: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    errors_N, words_N = np.asarray(errors, dtype=np.float64), np.asarray(words, dtype=np.float64)
-    if errors_N.shape != words_N.shape or errors_N.ndim != 1:
+    edits, lengths = np.asarray(errors, dtype=np.float64), np.asarray(words, dtype=np.float64)
+    if edits.shape != lengths.shape or edits.ndim != 1:
         raise EvaluationError(
-            f"expected one error count and one word count per utterance, got shapes {errors_N.shape} and {words_N.shape}"
+            "expected one error count and one word count per utterance,"
+            f" got shapes {edits.shape} and {lengths.shape}"
         )
-    if not len(words_N):
+    if not len(lengths):
         raise EvaluationError("the reference set is empty: a word error rate needs at least one utterance")
-    for name, values in (("error", errors_N), ("word", words_N)):
+    for name, values in (("error", edits), ("word", lengths)):
         if not np.isfinite(values).all():
-            raise EvaluationError(f"the {name} count of utterance {np.argmin(np.isfinite(values))} is not a number")
-    if (words_N < 1).any():
-        raise EvaluationError(f"the reference of utterance {np.argmax(words_N < 1)} has no word")
-    return errors_N, words_N
+            raise EvaluationError(
+                f"the {name} count of utterance {np.argmin(np.isfinite(values))} is not a number"
+            )
+    if (lengths < 1).any():
+        raise EvaluationError(f"the reference of utterance {np.argmax(lengths < 1)} has no word")
+    return edits, lengths
 
 
 def _draws(utterances: int, samples: int, seed: int) -> npt.NDArray[np.int64]:

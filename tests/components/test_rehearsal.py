@@ -12,6 +12,7 @@ import pytest
 
 from components.rehearse import rehearsal
 from components.rehearse.playlist import PHASES, files, playlist
+from components.rehearse.server import Command
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import CorpusError, ServiceError
 from mome.records import Condition, Evaluation, GateDecision, Rehearsal, Utterance, WordErrors
@@ -35,7 +36,7 @@ MONITOR = MonitorParams(
 RATES = {"a4v2": {"clean": 1, "0": 4}, "a16v5": {"clean": 3, "0": 25}}
 
 # Answers like the service: reads the scale file, measures the sound, logs the request, says its name.
-SERVER = '''
+SERVER = """
 import json, os, sys
 from datetime import UTC, datetime
 from email.parser import BytesParser
@@ -66,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         # Speech of the test corpus is bursts with pauses: how loud the pauses are is the noise.
         frames = clip.samples[: len(clip.samples) // 160 * 160].reshape(-1, 160).std(axis=1)
         snr_db = 20.0 if (frames < 1e-3).mean() > 0.2 else 0.0
-        record = RequestRecord(request_id=str(count), at=datetime.now(UTC), scale=scale, modality=clip.modality,
+        record = RequestRecord(
+            request_id=str(count), at=datetime.now(UTC), scale=scale, modality=clip.modality,
             duration_s=clip.duration_s, latency_ms=1.0, snr_db=snr_db + count % 7 / 10, snr_confident=True,
             level_db=-20.0 - count % 5, speech_share=0.5, mouth_sharpness=None, status=200)
         log.mkdir(exist_ok=True)
@@ -87,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
 
 print("listening", flush=True)
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -154,15 +156,17 @@ def package(tmp_path: Path) -> Path:
         root / "bundle" / "gate.json"
     )
     rng = np.random.default_rng(1)
-    pd.DataFrame({"snr_db": rng.normal(20.3, 0.2, 50), "level_db": rng.normal(-22, 2, 50), "condition": "clean"}).to_parquet(
-        root / "bundle" / "baseline.parquet"
-    )
+    pd.DataFrame(
+        {"snr_db": rng.normal(20.3, 0.2, 50), "level_db": rng.normal(-22, 2, 50), "condition": "clean"}
+    ).to_parquet(root / "bundle" / "baseline.parquet")
     return root
 
 
-def planted_server(broken_after: int = 0) -> rehearsal.Command:
+def planted_server(broken_after: int = 0) -> Command:
     def command(bento: Path, port: int) -> Sequence[str]:
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(bento / 'server.py')!r}).read())"
+        code = (
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(bento / 'server.py')!r}).read())"
+        )
         return [sys.executable, "-c", code, str(port), str(broken_after)]
 
     return command
@@ -180,7 +184,9 @@ def no_child_is_left(output: Path) -> bool:
     return True
 
 
-def test_babble_makes_the_scale_finer_and_its_end_coarser_again(tmp_path: Path, package: Path, dataset: Path) -> None:
+def test_babble_makes_the_scale_finer_and_its_end_coarser_again(
+    tmp_path: Path, package: Path, dataset: Path
+) -> None:
     output = tmp_path / "rehearsal"
     found = rehearsal.run(PARAMS, MONITOR, package, dataset, output, planted_server())
     assert found.model_dump_json() == Rehearsal.read(output / "rehearsal.json").model_dump_json()
@@ -244,7 +250,9 @@ def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
 ) -> None:
     hasty = PARAMS.model_copy(update={"startup_timeout_s": 0.6 if "sleep" in code else 20.0})
     with pytest.raises(ServiceError, match=message):
-        rehearsal.run(hasty, MONITOR, package, dataset, tmp_path / "out", lambda *_: [sys.executable, "-c", code])
+        rehearsal.run(
+            hasty, MONITOR, package, dataset, tmp_path / "out", lambda *_: [sys.executable, "-c", code]
+        )
     assert no_child_is_left(tmp_path / "out")
 
 
@@ -254,7 +262,9 @@ def test_the_playlist_is_held_out_and_only_the_middle_is_noisy(dataset: Path) ->
     assert [item.phase for item in items] == [phase for phase in PHASES for _ in range(6)]
     assert {item.utterance.split for item in items} == {"test"}
     assert len({item.utterance.utterance_id for item in items[:11]}) == 11  # each once before any twice
-    pauses = [float((np.abs(item.clip.samples) == 0).mean()) for item in items if item.clip.samples is not None]
+    pauses = [
+        float((np.abs(item.clip.samples) == 0).mean()) for item in items if item.clip.samples is not None
+    ]
     assert min(pauses[:6] + pauses[12:]) > 0.2
     assert max(pauses[6:12]) < 0.2
 
@@ -269,7 +279,10 @@ def test_an_upload_holds_what_the_clip_holds() -> None:
     rng = np.random.default_rng(0)
     samples = (rng.normal(size=16000) * 0.1).astype(np.float32)
     mouth = np.full((25, 96, 96), 128, np.uint8)
-    assert {name: part[0] for name, part in files(Clip(samples, mouth)).items()} == {"file": "clip.flac", "video": "clip.mp4"}
+    assert {name: part[0] for name, part in files(Clip(samples, mouth)).items()} == {
+        "file": "clip.flac",
+        "video": "clip.mp4",
+    }
     assert {name: part[0] for name, part in files(Clip(None, mouth)).items()} == {"file": "clip.mp4"}
     sent = files(Clip(samples, None))
     received = read_clip(sent["file"][1], None)

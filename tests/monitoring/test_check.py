@@ -156,7 +156,11 @@ def test_drift_is_evidence_and_leaves_its_reports(site: Site) -> None:
     assert decision.drifted == ("snr_db",)
     assert len(list((site.state / "drift").glob("*.json"))) == 3
     snapshot = json.loads(next((site.state / "drift").glob("*.json")).read_text())
-    assert {metric["config"]["column"] for metric in snapshot["metrics"]} == {"snr_db", "level_db", "speech_share"}
+    assert {metric["config"]["column"] for metric in snapshot["metrics"]} == {
+        "snr_db",
+        "level_db",
+        "speech_share",
+    }
     assert "</html>" in (site.state / "drift.html").read_text()
 
 
@@ -174,7 +178,10 @@ def test_noise_beyond_every_budget_asks_for_the_noise_to_be_learnt_once(site: Si
         site.serve(1.0)
         site.look()
     request = RetrainRequest.read(site.state / "retrain.json")
-    assert (request.snr_low_db, request.snr_high_db) == (pytest.approx(-5, abs=0.5), pytest.approx(-5, abs=0.5))
+    assert (request.snr_low_db, request.snr_high_db) == (
+        pytest.approx(-5, abs=0.5),
+        pytest.approx(-5, abs=0.5),
+    )
     assert request.noise == "continuous"
     site.serve(1.0)
     site.look()
@@ -253,7 +260,14 @@ def test_two_monitors_do_not_write_into_one_folder(site: Site) -> None:
 
 def test_the_command_prints_the_decision_and_a_mistake_is_one_line(site: Site) -> None:
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "monitoring.check", str(site.bundle), str(site.requests), str(site.state)]
+    command = [
+        sys.executable,
+        "-m",
+        "monitoring.check",
+        str(site.bundle),
+        str(site.requests),
+        str(site.state),
+    ]
     environment = os.environ | {"PYTHONPATH": str(root)}
     found = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.startswith("a16v5: hold: 0 measured requests, 12 needed")

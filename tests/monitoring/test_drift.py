@@ -60,7 +60,9 @@ def test_an_unshifted_window_rarely_drifts() -> None:
     flagged = [
         feature
         for seed in range(1, 26)
-        for feature in compare(requests(baseline(20, seed)), baseline(), min_requests=12, p_value=0.01).drifted
+        for feature in compare(
+            requests(baseline(20, seed)), baseline(), min_requests=12, p_value=0.01
+        ).drifted
     ]
     assert len(flagged) <= 5  # 100 comparisons at p < 0.01
 

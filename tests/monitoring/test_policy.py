@@ -115,7 +115,9 @@ class Monitor:
         (0, -5),
     ],
 )
-def test_a_measurement_is_placed_at_the_nearest_noisier_condition(measured: float, level: float | None) -> None:
+def test_a_measurement_is_placed_at_the_nearest_noisier_condition(
+    measured: float, level: float | None
+) -> None:
     placed = place(measured, CONDITIONS, tolerance_db=1.0)
     assert placed is not None
     assert placed.snr_db == level
@@ -169,7 +171,15 @@ def test_beyond_every_budget_the_finest_is_proposed_and_said_to_be_too_little() 
 
 
 def test_an_estimate_becomes_the_level_that_has_to_be_mixed() -> None:
-    assert [true_snr_db(level, CONDITIONS) for level in (13, 8, 6, 4, 1, -1, 15)] == [10, 5, 2.5, 0, -5, -7, 12]
+    assert [true_snr_db(level, CONDITIONS) for level in (13, 8, 6, 4, 1, -1, 15)] == [
+        10,
+        5,
+        2.5,
+        0,
+        -5,
+        -7,
+        12,
+    ]
     assert true_snr_db(7.0, CONDITIONS[:1]) == 7.0  # nothing to calibrate with
 
 
@@ -287,4 +297,6 @@ def test_a_reason_names_the_measurement_the_condition_and_both_rates() -> None:
     for _ in range(2):
         monitor.serve([4.2] * 20)
         monitor.look()
-    assert monitor.decisions[-1].reason == "finer: measured 4.2 dB looks like 0 dB, where a4v2 has 4.0% of 5.0%"
+    assert (
+        monitor.decisions[-1].reason == "finer: measured 4.2 dB looks like 0 dB, where a4v2 has 4.0% of 5.0%"
+    )

@@ -79,7 +79,9 @@ def test_a_damaged_bundle_leaves_the_champion_as_it_was(tmp_path: Path) -> None:
 
 def test_a_model_of_another_corpus_is_no_champion_of_this_one(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="evaluated on 'grid', not on 'digits'"):
-        champion.promote(tmp_path / "registry", "digits", bundle(tmp_path / "one", weights=b"1", corpus="grid"))
+        champion.promote(
+            tmp_path / "registry", "digits", bundle(tmp_path / "one", weights=b"1", corpus="grid")
+        )
 
 
 @pytest.mark.parametrize("corpus", ["", "..", "../elsewhere", "a/b", "a b"])

@@ -21,7 +21,9 @@ GOOD: dict[str, dict[str, Cell]] = {
 
 def write(folder: Path, table: dict[str, dict[str, Cell]], **changes: Any) -> Path:
     wer = {
-        scale: {key: WordErrors(errors=e, words=1000, low=low, high=high) for key, (e, low, high) in row.items()}
+        scale: {
+            key: WordErrors(errors=e, words=1000, low=low, high=high) for key, (e, low, high) in row.items()
+        }
         for scale, row in table.items()
     }
     evaluation = Evaluation(
@@ -41,7 +43,9 @@ def changed(scale: str, key: str, cell: Cell) -> dict[str, dict[str, Cell]]:
     return GOOD | {scale: GOOD[scale] | {key: cell}}
 
 
-def rejected(tmp_path: Path, evaluation: Path, champion: Path | None = None, params: GateParams = PARAMS) -> GateDecision:
+def rejected(
+    tmp_path: Path, evaluation: Path, champion: Path | None = None, params: GateParams = PARAMS
+) -> GateDecision:
     output = tmp_path / "gate"
     with pytest.raises(GateRejected, match=r"rejected the model: .*gate\.html"):
         gate.run(params, evaluation, champion, output)
@@ -62,7 +66,9 @@ def test_a_model_within_budget_passes_and_the_budget_travels_on(tmp_path: Path) 
 
 
 def test_exactly_the_budget_is_within_it(tmp_path: Path) -> None:
-    gate.run(PARAMS, write(tmp_path / "new", changed("a4v2", "clean", (50, 0.03, 0.07))), None, tmp_path / "gate")
+    gate.run(
+        PARAMS, write(tmp_path / "new", changed("a4v2", "clean", (50, 0.03, 0.07))), None, tmp_path / "gate"
+    )
 
 
 def test_one_scale_over_its_budget_rejects_and_is_named(tmp_path: Path) -> None:
@@ -71,18 +77,25 @@ def test_one_scale_over_its_budget_rejects_and_is_named(tmp_path: Path) -> None:
 
 
 def test_noisy_speech_has_no_budget(tmp_path: Path) -> None:
-    assert gate.run(PARAMS, write(tmp_path / "new", changed("a4v2", "0", (900, 0.8, 1.0))), None, tmp_path / "gate").passed
+    assert gate.run(
+        PARAMS, write(tmp_path / "new", changed("a4v2", "0", (900, 0.8, 1.0))), None, tmp_path / "gate"
+    ).passed
 
 
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
         ({"a4v2": 0.05}, "budget of a16v5: evaluated, but params.yaml has no gate.max_wer"),
-        ({"a4v2": 0.05, "a16v5": 0.1, "a8v2": 0.1}, "budget of a8v2: params.yaml has a gate.max_wer for it, but"),
+        (
+            {"a4v2": 0.05, "a16v5": 0.1, "a8v2": 0.1},
+            "budget of a8v2: params.yaml has a gate.max_wer for it, but",
+        ),
         ({}, r"budget of a4v2: evaluated, but .* \(and 1 more\)"),
     ],
 )
-def test_table_and_budget_must_name_the_same_scales(tmp_path: Path, budget: dict[str, float], message: str) -> None:
+def test_table_and_budget_must_name_the_same_scales(
+    tmp_path: Path, budget: dict[str, float], message: str
+) -> None:
     with pytest.raises(GateRejected, match=message):
         gate.run(GateParams(max_wer=budget), write(tmp_path / "new", GOOD), None, tmp_path / "gate")
 
@@ -93,7 +106,10 @@ def test_a_table_without_a_clean_column_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_table_without_the_corpus_own_modality_is_rejected(tmp_path: Path) -> None:
-    assert "nothing was evaluated for 'audio'" in rejected(tmp_path, write(tmp_path / "new", GOOD, modality="audio")).reason
+    assert (
+        "nothing was evaluated for 'audio'"
+        in rejected(tmp_path, write(tmp_path / "new", GOOD, modality="audio")).reason
+    )
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"wer": {"av": {}}}', "NaN"])
@@ -155,7 +171,10 @@ def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path
 
 def test_a_damaged_champion_is_no_free_pass(tmp_path: Path) -> None:
     (tmp_path / "champion").mkdir()
-    assert "cannot be compared with" in rejected(tmp_path, write(tmp_path / "new", GOOD), tmp_path / "champion").reason
+    assert (
+        "cannot be compared with"
+        in rejected(tmp_path, write(tmp_path / "new", GOOD), tmp_path / "champion").reason
+    )
 
 
 def test_what_a_table_says_cannot_become_markup(tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def evaluation(corpus: str = "planted", modalities: tuple[str, ...] = ("audio", 
     )
 
 
-def written(tmp_path: Path, *arguments: object) -> str:
-    write_report(*arguments[:1], tmp_path / "evaluation.html", *arguments[1:])  # type: ignore[arg-type]
+def written(
+    tmp_path: Path, table: Evaluation, differences: dict[str, dict[str, Difference]] | None = None
+) -> str:
+    write_report(table, tmp_path / "evaluation.html", differences)
     return (tmp_path / "evaluation.html").read_text()
 
 
@@ -70,14 +72,20 @@ def test_the_report_fetches_nothing_and_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_the_drawings_are_well_formed_and_hold_a_point_per_cell(tmp_path: Path) -> None:
-    drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", written(tmp_path, evaluation()), re.S)]
+    drawings = [
+        ElementTree.fromstring(svg)
+        for svg in re.findall(r"<svg.*?</svg>", written(tmp_path, evaluation()), re.S)
+    ]
     assert len(drawings) == 3
     assert [len(svg.findall("circle")) for svg in drawings] == [6, 6, 6]
 
 
 def test_higher_rates_are_drawn_higher_and_noise_to_the_right(tmp_path: Path) -> None:
     svg = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", written(tmp_path, evaluation()), re.S)[0])
-    points = {circle[0].text: (float(circle.get("cx", "0")), float(circle.get("cy", "0"))) for circle in svg.findall("circle")}
+    points = {
+        circle[0].text: (float(circle.get("cx", "0")), float(circle.get("cy", "0")))
+        for circle in svg.findall("circle")
+    }
     at = {text.split(":")[0]: point for text, point in points.items() if text}
     assert at["a4v2 at -5 dB"][1] < at["a4v2 at clean"][1]  # pixels count downwards
     assert at["a16v5 at -5 dB"][1] < at["a4v2 at -5 dB"][1]
@@ -88,7 +96,9 @@ def test_what_the_lips_add_has_its_interval_when_there_is_one(tmp_path: Path) ->
     plain = written(tmp_path, evaluation())
     assert "<td>-25.3</td>" in plain  # (97 - 401) / 1200
     assert "No intervals were computed" in plain
-    differences = {"a4v2": {"-5": Difference(-0.253, -0.281, -0.227), "clean": Difference(-0.001, -0.004, 0.003)}}
+    differences = {
+        "a4v2": {"-5": Difference(-0.253, -0.281, -0.227), "clean": Difference(-0.001, -0.004, 0.003)}
+    }
     tinted = written(tmp_path, evaluation(), differences)
     assert '"background:rgb(27 138 90 / .32)">-25.3<small>-28.1 to -22.7</small>' in tinted
     assert '"background:var(--panel)">-0.1<small>-0.4 to +0.3</small>' in tinted

@@ -26,12 +26,21 @@ def test_edits_are_those_of_the_recursive_definition() -> None:
     for _ in range(300):
         expected = tuple(rng.choice(list("abc"), size=rng.integers(1, 7)))
         heard = tuple(rng.choice(list("abc"), size=rng.integers(0, 7)))
-        assert word_errors(" ".join(expected), " ".join(heard)) == (plain_edit_distance(expected, heard), len(expected))
+        assert word_errors(" ".join(expected), " ".join(heard)) == (
+            plain_edit_distance(expected, heard),
+            len(expected),
+        )
 
 
 @pytest.mark.parametrize(
     ("hypothesis", "errors"),
-    [("place blue at f two now", 0), ("Place  BLUE at f two now", 0), ("place red at f now", 2), ("", 6), ("a " * 9, 9)],
+    [
+        ("place blue at f two now", 0),
+        ("Place  BLUE at f two now", 0),
+        ("place red at f now", 2),
+        ("", 6),
+        ("a " * 9, 9),
+    ],
 )
 def test_case_and_spacing_are_no_errors_and_everything_else_is(hypothesis: str, errors: int) -> None:
     assert word_errors("place blue at f two now", hypothesis) == (errors, 6)
@@ -82,7 +91,9 @@ def test_a_paired_difference_is_sharper_than_two_intervals() -> None:
         ([1], [6, 6], "one error count and one word count per utterance"),
     ],
 )
-def test_what_has_no_word_error_rate_is_refused(errors: list[float], words: list[float], message: str) -> None:
+def test_what_has_no_word_error_rate_is_refused(
+    errors: list[float], words: list[float], message: str
+) -> None:
     with pytest.raises(EvaluationError, match=message):
         bootstrap(errors, words, samples=10, seed=0)
 
