@@ -43,6 +43,10 @@ class Recogniser(Protocol):
     def scales(self) -> tuple[Scale, ...]:
         """Scales that the model was trained for."""
 
+    @property
+    def max_duration_s(self) -> float:
+        """Longest clip that its audio encoder takes."""
+
     def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         """Return one text per clip."""
 
@@ -78,6 +82,7 @@ class Engine:
         self.scale_source = ScaleSource(
             settings.scale_file, default=bundle.default_scale, available=self.scales
         )
+        self.max_duration_s = min(settings.max_duration_s, recogniser.max_duration_s)
         self._recogniser = recogniser
         self._requests = RequestLog(settings.request_log)
         self._model_turns = anyio.CapacityLimiter(1)
@@ -151,7 +156,7 @@ class Engine:
                 with anyio.fail_after(limit_s):
                     # A thread cannot be stopped: it is left to end by itself, the caller is not kept waiting.
                     return await anyio.to_thread.run_sync(
-                        lambda: decode(files, max_duration_s=self.settings.max_duration_s),
+                        lambda: decode(files, max_duration_s=self.max_duration_s),
                         abandon_on_cancel=True,
                     )
         except TimeoutError:

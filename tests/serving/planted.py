@@ -74,6 +74,7 @@ class PlantedRecogniser:
     """Answers with what it was asked, and remembers it."""
 
     scales: tuple[Scale, ...] = tuple(Scale.parse(text) for text in SCALES)
+    max_duration_s: float = 30.0
     calls: list[tuple[Scale, Clip]] = field(default_factory=list)
     failure: Exception | None = None
 

@@ -13,6 +13,7 @@ class Transcriber:
     """Has the interface of the real one, and no model."""
 
     scales = (Scale(4, 2), Scale(16, 5))
+    max_duration_s = 30.0
 
     @classmethod
     def load(

@@ -46,6 +46,13 @@ def test_a_short_recording_is_long_enough_for_a_finer_scale(served: Served) -> N
     assert served.post(wav(syllables(0.25)), compression_scale="a4v2").status_code == 200
 
 
+def test_the_shorter_of_the_two_limits_on_length_holds(serve: Callable[..., Served]) -> None:
+    served = serve(max_duration_s=2.0)
+    assert_refused(
+        served.post(wav(syllables(2.5))), status=400, code="too_long", param="file", says="2.5 s; at most 2 s"
+    )
+
+
 def test_a_missing_file_is_refused(served: Served) -> None:
     reply = served.client.post("/audio/transcriptions", files={"model": (None, "mome")})
     assert_refused(reply, status=400, code="missing_file", param="file", says="no 'file'")
