@@ -1,0 +1,5 @@
+"""Speech recognition that reads lips as well, at any compression scale: model, speech, training, evaluation."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

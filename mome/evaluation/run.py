@@ -1,0 +1,174 @@
+"""Evaluation: the word error table, what the noise looks like to the estimator, and the picture of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mome.config import EvaluateParams
+from mome.errors import CorpusError
+from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
+from mome.evaluation.report import write_report
+from mome.evaluation.wer import Difference, difference, summarise
+from mome.model.avsr import Features
+from mome.progress import progress
+from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
+from mome.speech.media import Clip
+from mome.speech.mouth import sharpness
+from mome.speech.noise import SnrEstimate, estimate_snr
+from mome.speech.shards import read_manifest, read_split
+from mome.storage import new_folder, write_text
+from mome.training.checkpoint import load_checkpoint
+from mome.training.features import Encoders, with_babble
+
+__all__ = ["run"]
+
+_CLIPS_PER_PASS = 8
+
+
+def run(params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path) -> Evaluation:
+    """Measure the word error rate of the test split for every modality, scale and noise level.
+
+    Noise is babble of other test utterances at the stated ratio; 0 dB means 0 dB.
+
+    Args:
+        params: Section ``evaluate``.
+        dataset: Folder written by ``data.prepare``.
+        foundation: Folder with the frozen encoders and LLM.
+        checkpoint: Folder that training wrote.
+        output: Folder to write ``evaluation.json``, ``hypotheses.jsonl``, ``baseline.parquet`` and
+            ``evaluation.html`` to.
+
+    Returns:
+        The table.
+
+    Raises:
+        CorpusError: If the test split is empty.
+        CheckpointError: If checkpoint and foundation do not belong together.
+    """
+    torch.set_num_threads(params.threads)
+    encoders = Encoders.load(foundation, params.device)
+    model = load_checkpoint(checkpoint, foundation).to(params.device)
+    corpus = json.loads((dataset / "corpus.json").read_text())
+    utterances = [utterance for utterance in read_manifest(dataset) if utterance.split == "test"]
+    if not utterances:
+        raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
+    clips = [clip for _, clip in progress(read_split(dataset, "test"), "read test clips", total=len(utterances))]
+
+    features, baseline = _listen(clips, encoders, params)
+    decoded = decode_all(model, features, batch_size=params.batch_size, max_new_tokens=params.max_new_tokens)
+    references = [utterance.transcript for utterance in utterances]
+    evaluation = Evaluation(
+        corpus=corpus["name"],
+        revision=corpus["revision"],
+        modality=clips[0].modality,
+        wer=_table(decoded, references, params),
+        conditions=[_condition(snr_db, baseline) for snr_db in params.snrs_db],
+        utterances=len(utterances),
+        hypotheses="hypotheses.jsonl",
+    )
+    with new_folder(output) as folder:
+        evaluation.write(folder / "evaluation.json")
+        baseline.to_parquet(folder / "baseline.parquet")
+        ids = [utterance.utterance_id for utterance in utterances]
+        write_text(folder / evaluation.hypotheses, _lines(decoded, ids, references))
+        write_report(evaluation, folder / "evaluation.html", _lips(decoded, references, params))
+    return evaluation
+
+
+def _listen(
+    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams
+) -> tuple[NoisyFeatures, pd.DataFrame]:
+    """Encode every clip at every noise level, and measure what monitoring will measure in production."""
+    waveforms = [clip.samples for clip in clips if clip.samples is not None]
+    # Lips are encoded once: babble is not seen.
+    lips: list[Features] = []
+    for start in progress(range(0, len(clips), _CLIPS_PER_PASS), "encode test: video"):
+        part = clips[start : start + _CLIPS_PER_PASS]
+        lips += (
+            encoders.encode([Clip(None, clip.mouth) for clip in part])
+            if part[0].mouth is not None
+            else [Features(None, None)] * len(part)
+        )
+    sharp = [None if clip.mouth is None else sharpness(clip.mouth) for clip in clips]
+    rows, features = [], {}
+    for snr_db in progress(params.snrs_db, "encode test: audio"):
+        key = params.snrs_db.index(snr_db)
+        heard = [
+            with_babble(waveforms, index, snr_db, np.random.default_rng([params.seed, key, index]))
+            for index in range(len(waveforms))
+        ]
+        sound: list[Features] = []
+        for start in range(0, len(heard), _CLIPS_PER_PASS):
+            sound += encoders.encode([Clip(samples, None) for samples in heard[start : start + _CLIPS_PER_PASS]])
+        features[snr_db] = [Features(s.audio_TC, v.video_TC) for s, v in zip(sound, lips, strict=True)]
+        rows += [_row(estimate_snr(samples), sharp[index], snr_db) for index, samples in enumerate(heard)]
+    return features, pd.DataFrame(rows)
+
+
+def _row(noise: SnrEstimate, mouth_sharpness: float | None, snr_db: float | None) -> dict[str, object]:
+    return {
+        "snr_db": noise.snr_db,
+        "level_db": noise.level_db,
+        "speech_share": noise.speech_share,
+        "mouth_sharpness": mouth_sharpness,
+        "condition": snr_key(snr_db),
+    }
+
+
+def _condition(snr_db: float | None, baseline: pd.DataFrame) -> Condition:
+    estimated = baseline.loc[baseline["condition"] == snr_key(snr_db), "snr_db"].dropna()
+    if estimated.empty:
+        raise CorpusError(f"no test clip at {snr_key(snr_db)} holds speech, so its noise cannot be estimated")
+    low, median, high = np.percentile(estimated.to_numpy(float), [10, 50, 90])
+    return Condition(snr_db=snr_db, estimated_snr_db=float(median), low=float(low), high=float(high))
+
+
+def _table(
+    decoded: Sequence[Decoded], references: Sequence[str], params: EvaluateParams
+) -> dict[Modality, dict[str, dict[str, WordErrors]]]:
+    table: dict[Modality, dict[str, dict[str, WordErrors]]] = {}
+    for each in decoded:
+        pairs = zip(references, each.hypotheses, strict=True)
+        errors = summarise(pairs, params.bootstrap_samples, params.seed)
+        table.setdefault(each.modality, {}).setdefault(str(each.scale), {})[snr_key(each.snr_db)] = errors
+    return table
+
+
+def _lips(
+    decoded: Sequence[Decoded], references: Sequence[str], params: EvaluateParams
+) -> dict[str, dict[str, Difference]] | None:
+    """Return what the lips change at the same scale and noise, or None without both modalities."""
+    texts = {(each.modality, each.scale, each.snr_db): each.hypotheses for each in decoded}
+    gained: dict[str, dict[str, Difference]] = {}
+    for (modality, scale, snr_db), both in texts.items():
+        sound = texts.get(("audio", scale, snr_db))
+        if modality == "av" and sound is not None:
+            gained.setdefault(str(scale), {})[snr_key(snr_db)] = difference(
+                zip(references, both, strict=True),
+                zip(references, sound, strict=True),
+                params.bootstrap_samples,
+                params.seed,
+            )
+    return gained or None
+
+
+def _lines(decoded: Sequence[Decoded], ids: Sequence[str], references: Sequence[str]) -> str:
+    rows = (
+        {
+            "utterance_id": utterance_id,
+            "modality": each.modality,
+            "scale": str(each.scale),
+            "snr": snr_key(each.snr_db),
+            "reference": reference,
+            "hypothesis": hypothesis,
+        }
+        for each in decoded
+        for utterance_id, reference, hypothesis in zip(ids, references, each.hypotheses, strict=True)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)

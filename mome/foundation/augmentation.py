@@ -1,0 +1,75 @@
+"""What happens to a synthetic voice before the audio encoder hears it, so that real voices are no surprise.
+
+eSpeak NG is cleaner and more alike from sentence to sentence than people and microphones are. Each
+function takes and gives a waveform ``(N,)`` at 16 kHz; `spoil` applies a random choice of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
+from scipy.signal import fftconvolve
+
+from mome.speech.noise import babble, mix_at_snr
+
+__all__ = ["change_speed", "spoil"]
+
+_SAMPLING_RATE = 16_000
+Samples = NDArray[np.float32]
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play faster or slower: pitch, formants and pace change together; ``round(N / factor)`` samples."""
+    positions = np.linspace(0, len(samples) - 1, max(1, round(len(samples) / factor)))
+    return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator) -> Samples:
+    """Colour, echo, narrow and drown a waveform at random.
+
+    Args:
+        samples: Clean speech.
+        others: Waveforms of other sentences, for the babble.
+        rng: Draws everything.
+    """
+    if rng.random() < 0.3:
+        samples = _echo(samples, rng)
+    if rng.random() < 0.7:
+        samples = _colour(samples, rng)
+    kind = rng.random()
+    snr_db = rng.uniform(-5, 25)
+    if kind < 0.5:
+        samples = mix_at_snr(samples, babble(others, len(samples), rng), snr_db)
+    elif kind < 0.7:
+        samples = mix_at_snr(samples, _stationary_noise(len(samples), rng), snr_db)
+    return samples
+
+
+def _echo(samples: Samples, rng: np.random.Generator) -> Samples:
+    """A room: exponentially dying noise of 0.1 to 0.4 s after the direct sound."""
+    length = int(rng.uniform(0.1, 0.4) * _SAMPLING_RATE)
+    tail = rng.normal(0, 1, length) * np.exp(-6.9 * np.arange(length) / length)  # -60 dB at its end
+    tail *= rng.uniform(0.05, 0.5) / np.sqrt((tail**2).sum())
+    tail[0] = 1.0
+    return fftconvolve(samples, tail)[: len(samples)].astype(np.float32)
+
+
+def _colour(samples: Samples, rng: np.random.Generator) -> Samples:
+    """A microphone: random gains in a few bands, and sometimes a telephone's band limit."""
+    spectrum = rfft(samples)
+    frequency = np.linspace(0, _SAMPLING_RATE / 2, len(spectrum))
+    corners = np.array([0, 250, 500, 1000, 2000, 4000, 8000])
+    gain_db = np.interp(frequency, corners, rng.normal(0, 5, len(corners)))
+    if rng.random() < 0.4:
+        gain_db[frequency > rng.uniform(3300, 4000)] -= 60
+    return irfft(spectrum * 10 ** (gain_db / 20), n=len(samples)).astype(np.float32)
+
+
+def _stationary_noise(num_samples: int, rng: np.random.Generator) -> Samples:
+    """Noise with a random spectral tilt between white and brown."""
+    spectrum = rfft(rng.normal(0, 1, num_samples))
+    tilt = np.maximum(np.arange(len(spectrum)), 20.0) ** -rng.uniform(0, 1)
+    return irfft(spectrum * tilt, n=num_samples).astype(np.float32)

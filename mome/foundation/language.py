@@ -1,0 +1,157 @@
+"""Teaches the small Llama to read a sentence off a smeared phoneme prefix, from text alone.
+
+No sound is involved: words become phonemes with durations, phonemes become frames, some frames are
+wrong, and frames are averaged at a random rate, as encoder features will be. A *frozen* LLM then
+already knows how to attend to a prefix, and MoME has only to bring speech into that shape.
+"""
+
+# Shape letters: T frames, then pooled tokens; D width of the LLM; P phonemes.
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mome.foundation.words import VOCABULARY, draw_sentence
+from mome.model.prefix import IGNORED_LABEL, PrefixedText, assemble
+from mome.model.tokens import TextTokens
+from mome.progress import progress
+from mome.synthesis.phonemes import PHONEMES, mouth_shapes, phoneme_class
+from mome.synthesis.speech import Voice, speak
+
+__all__ = ["new_language_model", "pronounce_words", "teach_language"]
+
+_BATCH_SIZE = 32
+_AUDIO_RATES = (2, 4, 4, 8, 12, 16, 16, 20)
+_VIDEO_RATES = (1, 2, 2, 3, 4, 5, 5)
+Pronunciation = tuple[tuple[int, float], ...]  # phoneme index and seconds
+
+
+def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """Return a small untrained Llama."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def pronounce_words() -> dict[str, list[Pronunciation]]:
+    """Return how each word of the vocabulary is said, in two accents."""
+    index = {phoneme: number for number, phoneme in enumerate(PHONEMES)}
+    voices = [Voice("gmw/en-US", "m1", 140), Voice("gmw/en", "m1", 140)]
+    said: dict[str, list[Pronunciation]] = {}
+    for word in progress(VOCABULARY, "pronounce words"):
+        said[word] = [
+            tuple(
+                (index[phoneme_class(phoneme.symbol)], phoneme.end_s - phoneme.start_s)
+                for phoneme in speak("ay" if word == "a" else word, voice).phonemes
+                if phoneme.symbol != "_"
+            )
+            for voice in voices
+        ]
+    return said
+
+
+def teach_language(
+    llm: LlamaForCausalLM, tokens: TextTokens, said: Mapping[str, list[Pronunciation]], *, steps: int, seed: int
+) -> float:
+    """Train the LLM; returns the loss per token over the last steps."""
+    rng, words = np.random.default_rng(seed), random.Random(f"{seed}-language")
+    width = llm.config.hidden_size
+    phonemes = nn.Embedding(len(PHONEMES), width)
+    confusion = _look_alikes()
+    trained = [*llm.parameters(), *phonemes.parameters()]
+    optimizer = torch.optim.AdamW(trained, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.15)
+    llm.train()
+    losses: list[float] = []
+    for _ in progress(range(steps), "teach the language model"):
+        sequences = []
+        for _ in range(_BATCH_SIZE):
+            sentence = draw_sentence(words)
+            sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng))
+        batch = assemble(sequences, tokens, llm.get_input_embeddings(), pad_left=False)
+        logits = llm(inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL).logits
+        loss = nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), batch.labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    llm.eval().requires_grad_(False)
+    return float(np.mean(losses[-50:]))
+
+
+def _read_aloud(
+    sentence: str,
+    said: Mapping[str, list[Pronunciation]],
+    phonemes: nn.Embedding,
+    confusion_PP: NDArray[np.float64],
+    tokens: TextTokens,
+    rng: np.random.Generator,
+) -> PrefixedText:
+    """Turn a sentence into a prefix of pooled, partly wrong phoneme frames, and its text."""
+    frames_T = _frames(sentence, said, rng)
+    kind = rng.random()
+    audio = video = None
+    if kind < 0.8:
+        wrong = np.where(rng.random(len(frames_T)) < rng.choice([0, 0.05, 0.15, 0.35]), 1, 0)
+        heard_T = np.where(wrong, rng.integers(0, len(PHONEMES), len(frames_T)), frames_T)
+        audio = _pool(heard_T, int(rng.choice(_AUDIO_RATES)), phonemes)
+    if kind > 0.4:
+        # Seen phonemes are confused with those of a similar mouth.
+        seen_T = frames_T[::2]
+        likely = confusion_PP[seen_T].cumsum(axis=1)
+        seen_T = (rng.random((len(seen_T), 1)) > likely).sum(axis=1).clip(max=len(PHONEMES) - 1)
+        video = _pool(seen_T, int(rng.choice(_VIDEO_RATES)), phonemes)
+    return PrefixedText(audio, video, tokens.encode(sentence))
+
+
+def _frames(sentence: str, said: Mapping[str, list[Pronunciation]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return phoneme indices at 50 Hz, with random pace and pauses."""
+    pace, accent = rng.uniform(0.6, 1.4), int(rng.integers(0, 2))
+    parts: list[NDArray[np.int64]] = [np.zeros(rng.integers(2, 16), np.int64)]
+    for word in sentence.split():
+        for phoneme, seconds in said[word][accent]:
+            count = max(1, round(seconds * pace * rng.uniform(0.7, 1.3) * 50))
+            parts.append(np.full(count, phoneme, np.int64))
+        if rng.random() < 0.3:
+            parts.append(np.zeros(rng.integers(1, 10), np.int64))
+    parts.append(np.zeros(rng.integers(2, 16), np.int64))
+    return np.concatenate(parts)
+
+
+def _pool(frames_T: NDArray[np.int64], rate: int, phonemes: nn.Embedding) -> Tensor:
+    """Average ``rate`` frames into one token ``(T // rate, D)``, at unit scale as projectors give it."""
+    usable = torch.from_numpy(frames_T[: len(frames_T) // rate * rate])
+    pooled_TD = phonemes(usable).unflatten(0, (-1, rate)).mean(dim=1)
+    return nn.functional.layer_norm(pooled_TD, pooled_TD.shape[-1:])
+
+
+def _look_alikes() -> NDArray[np.float64]:
+    """Return ``(P, P)``: how probable each phoneme looks, given the one spoken."""
+    shape_PS = np.array([tuple(vars(mouth_shapes(phoneme)[0]).values()) for phoneme in PHONEMES])
+    distance_PP = np.linalg.norm(shape_PS[:, None] - shape_PS[None], axis=-1)
+    alike_PP = np.exp(-((distance_PP / 0.15) ** 2))
+    likely: NDArray[np.float64] = alike_PP / alike_PP.sum(axis=1, keepdims=True)
+    return likely

@@ -1,0 +1,68 @@
+"""A trained model from its two folders, and clips to text with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mome.model.avsr import AVSRModel, Task
+from mome.scales import Scale
+from mome.speech.media import Clip
+from mome.training.checkpoint import load_checkpoint
+from mome.training.features import Encoders
+
+__all__ = ["Transcriber"]
+
+_MAX_NEW_TOKENS = 64
+
+
+class Transcriber:
+    """Transcribe clips at any scale that the model was trained for, on one set of weights.
+
+    Args:
+        encoders: The frozen encoders.
+        model: The fine-tuned recogniser behind them.
+    """
+
+    def __init__(self, encoders: Encoders, model: AVSRModel) -> None:
+        self._encoders = encoders
+        self._model = model
+
+    @classmethod
+    def load(cls, foundation: Path, checkpoint: Path, device: str = "cpu", threads: int | None = None) -> Transcriber:
+        """Load both folders onto a device.
+
+        Args:
+            foundation: Folder with the frozen encoders and LLM.
+            checkpoint: Folder that training wrote.
+            device: As torch names it.
+            threads: CPU threads for the whole process; None leaves torch's choice.
+
+        Raises:
+            CheckpointError: If a folder is incomplete or the two do not belong together.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return cls(Encoders.load(foundation, device), load_checkpoint(checkpoint, foundation).to(device))
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """The scales that the model was trained for."""
+        return self._model.scales
+
+    @property
+    def max_duration_s(self) -> float:
+        """Longest clip with sound that the audio encoder takes."""
+        return self._encoders.audio.max_num_samples / 16_000
+
+    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
+        """Return the text of each clip, from whatever it holds: sound, mouth video or both.
+
+        Raises:
+            UnknownScaleError: If the model was not trained for the scale.
+            MediaError: If a clip is shorter than one token at this scale, or too long.
+        """
+        features = self._encoders.encode(clips)
+        return self._model.transcribe([Task(each, scale) for each in features], _MAX_NEW_TOKENS)

@@ -1,0 +1,112 @@
+"""Whisper's encoder on clips of any length: log-mel in torch, padding masked, no 30 s of silence."""
+
+# Shape letters: B batch, N samples, F mel frames (100 Hz), T encoder frames (50 Hz), D width.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, pad
+from transformers import WhisperFeatureExtractor, WhisperModel
+
+from mome.errors import CheckpointError
+
+__all__ = ["AudioEncoder", "log_mel"]
+
+_HOP = 160  # samples between mel frames: 16,000 Hz / 100 Hz
+_WINDOW = 400  # samples, 25 ms
+_SAMPLES_PER_FRAME = 320  # of one encoder frame: hop 160 times convolution stride 2
+
+# Batches are padded to a multiple of this many mel frames: every new length makes the convolution
+# library prepare itself anew, which costs more than the padding.
+_LENGTH_STEP = 64
+
+
+def log_mel(samples_N: Tensor, filters_KM: Tensor) -> Tensor:
+    """Return Whisper's log-mel spectrogram ``(M, F)`` of one waveform, ``F = N // 160``.
+
+    The waveform is first brought to zero mean and unit variance, as Llama-AVSR does (model facts 1.2).
+
+    Args:
+        samples_N: Waveform at 16 kHz.
+        filters_KM: Mel filter bank ``(201, M)``.
+    """
+    samples_N = torch.nn.functional.layer_norm(samples_N, samples_N.shape, eps=1e-8)
+    window = torch.hann_window(_WINDOW, device=samples_N.device)
+    spectrum = torch.stft(samples_N, _WINDOW, _HOP, window=window, return_complex=True)[:, :-1].abs() ** 2
+    log_MF = (filters_KM.T @ spectrum).clamp(min=1e-10).log10()
+    return (torch.maximum(log_MF, log_MF.max() - 8) + 4) / 4
+
+
+class AudioEncoder(nn.Module):
+    """A frozen Whisper encoder that gives one feature per 20 ms of speech.
+
+    A batch gives the same features as its clips one by one: everything past the end of a clip is
+    zero before each convolution, and masked in attention.
+
+    Args:
+        whisper: Whisper of any size; its decoder is not used.
+        num_mel_bins: Of the checkpoint's feature extractor.
+    """
+
+    def __init__(self, whisper: WhisperModel, extractor: WhisperFeatureExtractor) -> None:
+        super().__init__()
+        self.encoder = whisper.encoder
+        filters = torch.tensor(extractor.mel_filters, dtype=torch.float32)
+        self.register_buffer("filters_KM", filters, persistent=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> AudioEncoder:
+        """Load Whisper from a folder written by ``save_pretrained``, safetensors only.
+
+        Raises:
+            CheckpointError: If the folder holds no such model.
+        """
+        try:
+            whisper = WhisperModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+            extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        except OSError as error:
+            raise CheckpointError(f"{folder}: expected a Whisper model in safetensors: {error}") from error
+        return cls(whisper, extractor).eval().requires_grad_(False)
+
+    @property
+    def width(self) -> int:
+        """Width of a feature, ``D``."""
+        return int(self.encoder.config.d_model)
+
+    @property
+    def max_num_samples(self) -> int:
+        """Longest clip that the position table covers."""
+        return int(self.encoder.config.max_source_positions) * _SAMPLES_PER_FRAME
+
+    def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Encode waveforms ``(N,)`` at 16 kHz.
+
+        Returns:
+            Features ``(B, T, D)``, and how many of the ``T`` frames each clip has ``(B,)``:
+            ``N // 320``.
+        """
+        mels = [log_mel(clip, self.filters_KM) for clip in clips]
+        lengths_B = torch.tensor([len(clip) // _SAMPLES_PER_FRAME for clip in clips], device=mels[0].device)
+        return self.encode_mels([mel[:, : 2 * int(n)] for mel, n in zip(mels, lengths_B, strict=True)]), lengths_B
+
+    def encode_mels(self, mels: Sequence[Tensor]) -> Tensor:
+        """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``."""
+        longest = -(-max(mel.shape[1] for mel in mels) // _LENGTH_STEP) * _LENGTH_STEP
+        mel_BMF = torch.stack([pad(mel, (0, longest - mel.shape[1])) for mel in mels])
+        frames_B = torch.tensor([mel.shape[1] for mel in mels], device=mel_BMF.device)
+        is_speech_BF = torch.arange(longest, device=mel_BMF.device) < frames_B[:, None]
+        is_speech_BT = is_speech_BF[:, ::2]
+
+        encoder = self.encoder
+        hidden = gelu(encoder.conv1(mel_BMF)) * is_speech_BF[:, None]
+        hidden_BTD = gelu(encoder.conv2(hidden)).transpose(1, 2)
+        hidden_BTD = hidden_BTD + encoder.embed_positions.weight[: hidden_BTD.shape[1]]
+        mask = torch.zeros(is_speech_BT.shape, dtype=hidden_BTD.dtype, device=hidden_BTD.device)
+        mask = mask.masked_fill(~is_speech_BT, torch.finfo(hidden_BTD.dtype).min)[:, None, None]
+        for layer in encoder.layers:
+            hidden_BTD = layer(hidden_BTD, mask)
+        return (encoder.layer_norm(hidden_BTD) * is_speech_BT[:, :, None])[:, : int(frames_B.max()) // 2]

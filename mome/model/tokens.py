@@ -1,0 +1,70 @@
+"""Text to tokens and back, with the five rows that mark sound and video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from mome.errors import CheckpointError
+from mome.records import Modality
+
+__all__ = ["PROMPTS", "SPECIAL_TOKENS", "TextTokens"]
+
+SPECIAL_TOKENS = ("<pad>", "<audio>", "</audio>", "<video>", "</video>")
+
+# The prompts of Llama-AVSR, by what the model is given.
+PROMPTS: dict[Modality, str] = {
+    "audio": "Transcribe speech to text.",
+    "video": "Transcribe video to text.",
+    "av": "Transcribe speech and video to text.",
+}
+
+
+class TextTokens:
+    """A tokenizer with begin, end and the special tokens of the prefix.
+
+    Raises:
+        CheckpointError: If the tokenizer lacks one of them.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
+        if missing or tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+            raise CheckpointError(
+                f"the tokenizer lacks {', '.join(missing) or 'a begin or end token'}; "
+                f"expected begin, end and {', '.join(SPECIAL_TOKENS)}"
+            )
+        self._tokenizer = tokenizer
+        self.bos_id: int = tokenizer.bos_token_id
+        self.eos_id: int = tokenizer.eos_token_id
+        self.pad_id, *self.delimiter_ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+
+    @classmethod
+    def load(cls, folder: Path) -> TextTokens:
+        """Load the tokenizer that was saved beside the LLM.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        try:
+            return cls(AutoTokenizer.from_pretrained(folder, local_files_only=True))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{folder}: expected a tokenizer: {error}") from error
+
+    def prompt(self, modality: Modality) -> list[int]:
+        """Return the prompt's tokens."""
+        return self.encode(PROMPTS[modality])
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text, without begin and end."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts, up to each one's end token; single spaces."""
+        texts = []
+        for row in ids:
+            until = list(row).index(self.eos_id) if self.eos_id in row else len(row)
+            texts.append(" ".join(self._tokenizer.decode(row[:until], skip_special_tokens=True).split()))
+        return texts

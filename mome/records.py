@@ -1,0 +1,291 @@
+"""What two folders must agree on: one typed record per artefact that crosses a border.
+
+Every record is frozen and refuses unknown fields. Records are stored as JSON or as one JSON object
+per line; the parquet manifest has one ``Utterance`` per row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer, ValidationError
+
+from mome.errors import MomeError
+from mome.scales import Scale
+from mome.storage import write_text
+
+__all__ = [
+    "Condition",
+    "Evaluation",
+    "ExpectationResult",
+    "GateDecision",
+    "Latency",
+    "Modality",
+    "PlayedRequest",
+    "Rehearsal",
+    "RequestCounts",
+    "RequestRecord",
+    "RetrainRequest",
+    "ScaleDecision",
+    "ScaleText",
+    "Split",
+    "Switch",
+    "Utterance",
+    "ValidationReport",
+    "WordErrors",
+    "snr_key",
+]
+
+Split = Literal["train", "validation", "test"]
+Modality = Literal["audio", "video", "av"]
+ScaleText = Annotated[str, AfterValidator(lambda text: str(Scale.parse(text)))]
+Moment = Annotated[
+    datetime, PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="milliseconds"))
+]
+
+
+def snr_key(snr_db: float | None) -> str:
+    """Return the table key of a noise level: ``clean``, ``10``, ``-5`` ..."""
+    return "clean" if snr_db is None else f"{snr_db:g}"
+
+
+class Record(BaseModel):
+    """Base of every record: a frozen value that is read and written whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the record from a JSON file.
+
+        Raises:
+            MomeError: If the file is missing or does not hold such a record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise MomeError(f"{path}: no such file; expected a {cls.__name__} record") from None
+        except ValidationError as error:
+            raise MomeError(f"{path}: not a {cls.__name__} record: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write the record to a JSON file, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+class Utterance(Record):
+    """One recording of the manifest, with what was measured on it before any model saw it.
+
+    A recording that cannot be used keeps its row: ``decodable`` is false and ``problem`` says why,
+    so that validation can name it. Numbers that could not be measured are zero.
+    """
+
+    utterance_id: str
+    split: Split
+    speaker: str
+    transcript: str  # lower case, single spaces
+    shard: str  # file name of the tar under shards/; empty when not decodable
+    decodable: bool
+    problem: str  # empty when all is well, else one sentence
+    has_video: bool
+    duration_s: float  # of the audio after resampling
+    num_samples: int  # at 16 kHz
+    num_frames: int  # mouth frames at 25 fps; 0 without video
+    native_sampling_rate: int  # Hz, as recorded
+    native_fps: float  # frames per second as recorded; 0 without video
+    audio_video_gap_s: float  # |audio length - video length|; 0 without video
+    truncated: bool  # the file promises more than it holds
+    finite: bool  # no NaN, no infinity
+    peak: float  # largest absolute sample, full scale = 1
+    rms_db: float  # dB full scale
+    clipped_share: float  # of samples at full scale
+    speech_share: float  # of frames that hold speech
+    snr_db: float  # estimated, mome.speech.noise.estimate_snr
+    mouth_found_share: float  # of frames where the mouth was found; 1 for ready mouth video, 0 without video
+
+
+class ExpectationResult(Record):
+    """One Great Expectations expectation and how it went."""
+
+    name: str
+    severity: Literal["critical", "warning", "info"]
+    description: str
+    passed: bool
+    observed: str
+    failing_utterances: list[str]
+
+
+class ValidationReport(Record):
+    """What validation found; ``passed`` looks at critical expectations alone."""
+
+    passed: bool
+    corpus: str
+    revision: str
+    utterances: dict[str, int]  # per split
+    hours: dict[str, FiniteFloat]  # per split
+    results: list[ExpectationResult]
+
+    def figures(self) -> dict[str, float]:
+        """Return what a run comparison shows, flat: utterances and hours per split, failed expectations."""
+        failed = sum(not result.passed for result in self.results)
+        counts = {f"utterances_{split}": float(count) for split, count in self.utterances.items()}
+        return counts | {f"hours_{split}": hours for split, hours in self.hours.items()} | {"failed": float(failed)}
+
+
+class WordErrors(Record):
+    """Word errors of one condition with a bootstrap interval over utterances (95 %)."""
+
+    errors: int = Field(ge=0)
+    words: int = Field(gt=0)
+    low: FiniteFloat  # word error rate, 0.03 = 3 %
+    high: FiniteFloat
+
+    @property
+    def rate(self) -> float:
+        """Word error rate: edits divided by reference words."""
+        return self.errors / self.words
+
+
+class Condition(Record):
+    """Median and spread of the noise estimate over the evaluation clips of one true noise level."""
+
+    snr_db: float | None  # true level, None = clean
+    estimated_snr_db: FiniteFloat  # median
+    low: FiniteFloat  # 10th percentile
+    high: FiniteFloat  # 90th percentile
+
+
+class Evaluation(Record):
+    """The word error table and all that gate, service and monitoring derive from it.
+
+    ``wer[modality][scale][snr_key]``; a modality that the corpus does not have is absent.
+    ``conditions`` says how each evaluated noise level looks to the noise estimator, so that a
+    production measurement can be placed in the table.
+    """
+
+    corpus: str
+    revision: str
+    modality: Modality  # the richest one that the corpus has: what gate and policy look at
+    wer: dict[Modality, dict[ScaleText, dict[str, WordErrors]]]
+    conditions: list[Condition]
+    utterances: int
+    hypotheses: str  # file name beside this record
+
+    def figures(self) -> dict[str, float]:
+        """Return what a run comparison shows, flat: ``wer_a4v2_clean`` ... of the richest modality."""
+        table = self.wer[self.modality]
+        return {f"wer_{scale}_{snr}": cell.rate for scale, row in table.items() for snr, cell in row.items()}
+
+
+class GateDecision(Record):
+    """Pass or fail, with one line per check."""
+
+    passed: bool
+    reason: str
+    checks: list[str]
+    max_wer: dict[ScaleText, FiniteFloat]  # the budget, clean; travels into the bundle
+
+
+class RequestRecord(Record):
+    """One served request, as features: no audio, no transcript."""
+
+    request_id: str
+    at: Moment
+    scale: ScaleText
+    modality: Modality
+    duration_s: FiniteFloat
+    latency_ms: FiniteFloat
+    snr_db: FiniteFloat | None  # estimated on the raw signal; None without speech
+    snr_confident: bool
+    level_db: FiniteFloat
+    speech_share: FiniteFloat
+    mouth_sharpness: FiniteFloat | None  # None without video
+    status: int  # HTTP
+
+
+class ScaleDecision(Record):
+    """Which scale to serve from ``at`` on; written by monitoring, read by serving."""
+
+    at: Moment
+    scale: ScaleText
+    previous: ScaleText | None
+    switched: bool
+    snr_db: FiniteFloat | None  # median of the window
+    requests: int
+    reason: str
+    proposed: ScaleText | None = None  # what this look alone would serve; None = it saw too little to say
+    drifted: tuple[str, ...] = ()  # features that differ from the baseline: evidence, never the cause
+
+
+class RetrainRequest(Record):
+    """A wish for a new run, with the noise that it should learn."""
+
+    at: Moment
+    snr_low_db: FiniteFloat
+    snr_high_db: FiniteFloat
+    noise: str
+    reason: str
+
+
+class Switch(Record):
+    """One change of the served scale."""
+
+    # "from" is what people read in a summary; Python keeps that word for itself.
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    at: Moment
+    from_scale: ScaleText = Field(alias="from")
+    to_scale: ScaleText = Field(alias="to")
+    snr_db: FiniteFloat | None  # median of the window that led to it
+    reason: str
+
+
+class PlayedRequest(Record):
+    """One clip that the rehearsal sent; ``latency_ms`` is what the client waited."""
+
+    number: int = Field(ge=1)  # in the order of sending
+    phase: str
+    utterance_id: str
+    answered: bool
+    scale: ScaleText | None  # that the service says it used; None when lost
+    latency_ms: FiniteFloat
+    snr_db: FiniteFloat | None  # as the service estimated it
+    problem: str  # empty when answered, else what went wrong
+
+
+class RequestCounts(Record):
+    """How many clips were sent, answered and lost."""
+
+    sent: int
+    answered: int
+    lost: int
+
+
+class Latency(Record):
+    """Client-side latency of the answered requests at one scale."""
+
+    p50: FiniteFloat  # milliseconds
+    p95: FiniteFloat
+    requests: int
+
+
+class Rehearsal(Record):
+    """Held-out clips played to the packaged service: clean, noisy, clean again."""
+
+    corpus: str
+    revision: str
+    snr_db: FiniteFloat  # true level of the noisy phase
+    requests: RequestCounts
+    switches: list[Switch]
+    latency_ms: dict[ScaleText, Latency]
+    wer: dict[str, WordErrors]  # per phase, of the answers; a phase without an answer is absent
+    played: list[PlayedRequest]
+    decisions: list[ScaleDecision]  # one per look of the monitor
+
+    def figures(self) -> dict[str, float]:
+        """Return what a run comparison shows, flat: requests, switches, median latency per scale."""
+        counts = {f"requests_{name}": float(count) for name, count in self.requests.model_dump().items()}
+        latency = {f"latency_ms_{scale}": latency.p50 for scale, latency in self.latency_ms.items()}
+        return counts | {"switches": float(len(self.switches))} | latency

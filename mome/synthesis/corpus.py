@@ -1,0 +1,104 @@
+"""The embedded corpus: who says what, and the rendering of it as sound and mouth video."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from mome.records import Split
+from mome.speech.media import Clip
+from mome.synthesis.face import render_mouth
+from mome.synthesis.grammar import grid_sentence
+from mome.synthesis.speakers import Speaker, speakers
+from mome.synthesis.speech import Phoneme, speak
+
+__all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_corpus", "render_all"]
+
+SYNTHESIS_VERSION = 1  # to be raised whenever the same plan renders to other samples
+_SAMPLING_RATE = 16_000  # Hz
+_FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
+_SENTENCES_PER_PROCESS = 50
+
+
+@dataclass(frozen=True)
+class SyntheticUtterance:
+    """One sentence to be rendered; two equal ones render alike."""
+
+    utterance_id: str
+    split: Split
+    speaker: Speaker
+    transcript: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A rendered sentence with the phonemes that frame labels are made of.
+
+    ``clip.samples`` has exactly 640 samples for every frame of ``clip.mouth``.
+    """
+
+    utterance: SyntheticUtterance
+    clip: Clip
+    phonemes: tuple[Phoneme, ...]
+
+
+def plan_corpus(train: int, validation: int, test: int, seed: int) -> list[SyntheticUtterance]:
+    """Plan sentences of the GRID grammar, speakers split over train, validation and test.
+
+    Args:
+        train, validation, test: Number of utterances.
+        seed: Of the sentences; speakers take turns.
+    """
+    plan = []
+    for split, count in zip(get_args(Split), (train, validation, test), strict=True):
+        rng = random.Random(f"{seed}-{split}")
+        everybody = speakers(split)
+        for index in range(count):
+            speaker = everybody[index % len(everybody)]
+            plan.append(
+                SyntheticUtterance(
+                    f"{speaker.name}-{index:05d}", split, speaker, grid_sentence(rng), rng.randrange(2**31)
+                )
+            )
+    return plan
+
+
+def render_all(utterances: Sequence[SyntheticUtterance], processes: int = 2) -> Iterator[SyntheticClip]:
+    """Render every utterance, in order; the same sequence gives the same samples on every run.
+
+    eSpeak NG carries state from sentence to sentence, so each run of 50 gets a fresh process.
+    """
+    parts = [utterances[i : i + _SENTENCES_PER_PROCESS] for i in range(0, len(utterances), _SENTENCES_PER_PROCESS)]
+    with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
+        for clips in pool.imap(_render_part, parts, chunksize=1):
+            yield from clips
+
+
+def _render_part(utterances: Sequence[SyntheticUtterance]) -> list[SyntheticClip]:
+    return [_render(utterance) for utterance in utterances]
+
+
+def _render(utterance: SyntheticUtterance) -> SyntheticClip:
+    rng = np.random.default_rng(utterance.seed)
+    # eSpeak NG reads a lone "a" as the article, but a GRID speaker says the letter's name.
+    text = " ".join("ay" if word == "a" else word for word in utterance.transcript.split())
+    spoken = speak(text, utterance.speaker.speaking(rng))
+    samples = resample_poly(spoken.samples, 320, 441).astype(np.float32)  # 22,050 Hz to 16,000 Hz
+
+    before_s = rng.uniform(0.08, 0.3)
+    before = round(before_s * _SAMPLING_RATE)
+    num_frames = -(-(before + len(samples) + round(rng.uniform(0.08, 0.3) * _SAMPLING_RATE)) // _FRAME_SAMPLES)
+    padded = np.zeros(num_frames * _FRAME_SAMPLES, np.float32)
+    padded[before : before + len(samples)] = samples * rng.uniform(0.3, 0.9) / max(np.abs(samples).max(), 1e-6)
+    padded += rng.normal(0, 10 ** rng.uniform(-4, -3), len(padded)).astype(np.float32)  # the room is never silent
+
+    phonemes = tuple(Phoneme(p.symbol, p.start_s + before_s, p.end_s + before_s) for p in spoken.phonemes)
+    mouth = render_mouth(phonemes, num_frames / 25, utterance.speaker.look, rng)
+    return SyntheticClip(utterance, Clip(padded.clip(-1, 1), mouth), phonemes)

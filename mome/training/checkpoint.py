@@ -1,0 +1,131 @@
+"""The checkpoint: what fine-tuning made, beside the frozen foundation that it belongs to.
+
+    checkpoint/
+    ├── config.json               scales, sizes, parameters of the run, where the data came from
+    ├── adapter/                  MoME, as peft saves it
+    ├── projectors.safetensors
+    └── history.json              losses by step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from mome.config import TrainParams
+from mome.errors import CheckpointError
+from mome.model.avsr import AVSRModel
+from mome.model.tokens import TextTokens
+from mome.scales import Scale
+from mome.storage import new_folder, write_text
+from mome.training.state import History
+from mome.tuners.mome import MomeConfig
+
+__all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_model", "write_checkpoint"]
+
+CONFIG_FILE = "config.json"
+_PROJECTORS_FILE = "projectors.safetensors"
+
+
+def foundation_digest(foundation: Path) -> str:
+    """Return a hash of all weights of a foundation, so that a checkpoint can tell whether it fits."""
+    digest = hashlib.sha256()
+    for path in sorted(foundation.rglob("*.safetensors")):
+        digest.update(path.relative_to(foundation).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def new_model(foundation: Path, params: TrainParams, audio_width: int, video_width: int) -> AVSRModel:
+    """Return an untrained model: projectors and MoME drawn from ``params.seed``, the LLM frozen."""
+    torch.manual_seed(params.seed)
+    config = MomeConfig(
+        num_experts=params.num_experts,
+        top_k=params.top_k,
+        num_shared_experts=params.num_shared_experts,
+        bottleneck_dim=params.bottleneck_dim,
+        task_type="CAUSAL_LM",
+    )
+    llm = get_peft_model(_load_llm(foundation), config)
+    scales = [Scale.parse(text) for text in params.scales]
+    return AVSRModel(llm, TextTokens.load(foundation / "llm"), scales, audio_width, video_width)
+
+
+def write_checkpoint(
+    folder: Path, model: AVSRModel, foundation: Path, params: TrainParams, corpus: dict[str, Any], history: History
+) -> None:
+    """Write the checkpoint folder, whole or not at all."""
+    projectors = {
+        name: parameter.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        if name.startswith(("audio_projectors.", "video_projectors."))
+    }
+    with new_folder(folder) as temporary:
+        model.llm.save_pretrained(temporary / "adapter", safe_serialization=True)
+        save_file(projectors, temporary / _PROJECTORS_FILE)
+        write_text(temporary / "history.json", json.dumps(history))
+        about = {
+            "scales": [str(scale) for scale in model.scales],
+            "audio_width": _width(model.audio_projectors),
+            "video_width": _width(model.video_projectors),
+            "foundation": foundation_digest(foundation),
+            "train": params.model_dump(mode="json"),
+            "corpus": corpus,
+        }
+        write_text(temporary / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
+
+
+def load_checkpoint(folder: Path, foundation: Path) -> AVSRModel:
+    """Load a checkpoint onto the foundation that it was trained on.
+
+    Raises:
+        CheckpointError: If a file is missing, weights are not safetensors or do not fit, or the
+            foundation is another one.
+    """
+    try:
+        about = json.loads((folder / CONFIG_FILE).read_text())
+        projectors = load_file(folder / _PROJECTORS_FILE)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: not a checkpoint: {error}") from error
+    if not (folder / "adapter" / "adapter_model.safetensors").is_file():
+        # peft would fall back to a pickle beside it.
+        raise CheckpointError(f"{folder / 'adapter'}: expected adapter_model.safetensors")
+    found = foundation_digest(foundation)
+    if found != about["foundation"]:
+        raise CheckpointError(
+            f"{folder}: was trained on the foundation {about['foundation'][:12]}, but {foundation} is {found[:12]}"
+        )
+    llm = PeftModel.from_pretrained(_load_llm(foundation), str(folder / "adapter"))
+    scales = [Scale.parse(text) for text in about["scales"]]
+    model = AVSRModel(llm, TextTokens.load(foundation / "llm"), scales, about["audio_width"], about["video_width"])
+    try:
+        result = model.load_state_dict(projectors, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: {error}") from error
+    missing = [name for name in result.missing_keys if "projectors." in name] + result.unexpected_keys
+    if missing:
+        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(missing)}")
+    return model.eval().requires_grad_(False)
+
+
+def _load_llm(foundation: Path) -> Any:
+    try:
+        llm = AutoModelForCausalLM.from_pretrained(
+            # eager: at these sequence lengths it is faster on a CPU than the fused kernel.
+            foundation / "llm", use_safetensors=True, local_files_only=True, attn_implementation="eager"
+        )
+    except OSError as error:
+        raise CheckpointError(f"{foundation / 'llm'}: expected a causal LLM in safetensors: {error}") from error
+    return llm.eval().requires_grad_(False)
+
+
+def _width(projectors: torch.nn.ModuleDict) -> int:
+    first = next(iter(projectors.values()))
+    return int(first.layers[0].in_features)  # type: ignore[union-attr,index]  # a Projector

@@ -1,0 +1,50 @@
+"""The picture of a training run: losses by step and the run's parameters, in one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mome.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.config import TrainParams
+from mome.page import facts, page
+from mome.storage import write_text
+from mome.training.state import History
+
+__all__ = ["write_report"]
+
+_SERIES = {"loss": "training loss per text token", "validation_loss": "validation loss"}
+
+
+def write_report(path: Path, history: History, params: TrainParams, corpus: dict[str, Any]) -> None:
+    """Draw the losses and list the run's parameters.
+
+    Args:
+        path: HTML file to write.
+        history: One row per step.
+        params: Of the run.
+        corpus: ``corpus.json`` of the data set.
+    """
+    lines = {name: [(row["step"], row[name]) for row in history if name in row] for name in _SERIES}
+    top = max(loss for line in lines.values() for _, loss in line)
+    steps = max(row["step"] for row in history)
+    plot = Plot(
+        Axis(0, steps, [(step, f"{step:g}") for step in nice_ticks(steps)], "step"),
+        Axis(0, top, [(loss, f"{loss:g}") for loss in nice_ticks(top)], "loss"),
+        "losses by step",
+    )
+    for index, line in enumerate(lines.values()):
+        plot.line(_smooth(line), colour(index))
+    last = [(title, f"{lines[name][-1][1]:.3f}") for name, title in _SERIES.items() if lines[name]]
+    head = facts([("corpus", corpus["name"]), ("revision", corpus["revision"]), *last])
+    settings = facts(params.model_dump(mode="json").items())
+    body = f"{head}{legend(list(_SERIES.values()))}{plot.svg()}<h2>Parameters</h2>{settings}"
+    write_text(path, page(f"Training on {corpus['name']}", body))
+
+
+def _smooth(line: Sequence[tuple[float, float]], most: int = 200) -> list[tuple[float, float]]:
+    """Average neighbouring points, so that a long run stays a readable line."""
+    size = -(-len(line) // most) or 1
+    groups = [line[start : start + size] for start in range(0, len(line), size)]
+    return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]

@@ -1,0 +1,161 @@
+"""The training loop: which clips, which scales, which step, and how it is continued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mome.config import TrainParams
+from mome.errors import CorpusError, TrainingError
+from mome.model.avsr import AVSRModel, Features, Task
+from mome.progress import progress
+from mome.records import Split
+from mome.scales import Scale
+from mome.speech.shards import read_manifest, read_split
+from mome.training.checkpoint import foundation_digest, new_model, write_checkpoint
+from mome.training.features import Encoders, FeatureSet, NoisyCopies, extract
+from mome.training.report import write_report
+from mome.training.state import History, load_state, save_state
+
+__all__ = ["learning_rate", "run", "tasks_of"]
+
+_BETAS = (0.9, 0.98)  # of Llama-AVSR
+_WARM_UP = 0.1  # share of the steps
+
+
+def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
+    """Fine-tune MoME and the projectors.
+
+    Killed at any moment and started again with the same inputs, it ends with the same weights as an
+    uninterrupted run: the state is kept under ``work``, and what a step sees follows from its number.
+
+    Args:
+        params: Section ``train``.
+        dataset: Folder written by ``data.prepare``.
+        foundation: Folder with the frozen encoders and LLM.
+        output: Checkpoint folder to write, with ``training.html`` beside the weights.
+        work: Folder that outlives an interruption.
+
+    Raises:
+        CorpusError: If the training split is empty.
+        TrainingError: If the loss is not finite.
+    """
+    torch.set_num_threads(params.threads)
+    corpus = json.loads((dataset / "corpus.json").read_text())
+    here = work / f"train-{_fingerprint(params, dataset, foundation)}"
+    here.mkdir(parents=True, exist_ok=True)
+    encoders = Encoders.load(foundation, params.device)
+    train = _features("train", params, dataset, encoders, here)
+    validation = _features("validation", params, dataset, encoders, here)
+    model = new_model(foundation, params, encoders.audio.width, encoders.video.width).to(params.device)
+    history = _fit(model, train, validation, params, here / "state.safetensors")
+    write_checkpoint(output, model, foundation, params, corpus, history)
+    write_report(output / "training.html", history, params, corpus)
+
+
+def learning_rate(step: int, params: TrainParams) -> float:
+    """Return the rate of a step: a short linear warm-up, then half a cosine down to zero."""
+    warm_up = max(1, round(params.steps * _WARM_UP))
+    if step < warm_up:
+        return params.learning_rate * (step + 1) / warm_up
+    done = (step - warm_up) / max(1, params.steps - warm_up)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def tasks_of(features: Features, scales: Sequence[Scale], text: Sequence[int]) -> list[Task]:
+    """Return everything that one utterance is read as: each scale, and each rate of each modality alone.
+
+    One set of weights serves audio, video and both; without the single modalities it would learn to
+    lean on whichever is easier.
+    """
+    tasks = []
+    if features.audio_TC is not None and features.video_TC is not None:
+        tasks += [Task(features, scale, text) for scale in scales]
+    if features.audio_TC is not None:
+        by_rate = {scale.audio_rate: scale for scale in scales}
+        tasks += [Task(features.only("audio"), scale, text) for scale in by_rate.values()]
+    if features.video_TC is not None:
+        by_rate = {scale.video_rate: scale for scale in scales}
+        tasks += [Task(features.only("video"), scale, text) for scale in by_rate.values()]
+    return tasks
+
+
+def _fit(
+    model: AVSRModel, train: FeatureSet, validation: FeatureSet, params: TrainParams, state: Path
+) -> History:
+    parameters = model.trained_parameters()
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=params.learning_rate, betas=_BETAS, weight_decay=params.weight_decay
+    )
+    step, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
+    texts = [model.tokens.encode(transcript) for transcript in train.transcripts]
+    model.train()
+    for step in progress(range(step, params.steps), "fine-tune MoME", total=params.steps - step):
+        # What a step sees follows from its number alone, so that a continued run sees the same.
+        rng = np.random.default_rng([params.seed, step])
+        tasks = []
+        for index in rng.integers(len(texts), size=params.batch_size):
+            features = train.features(index, int(rng.integers(max(1, len(train.audio)))))
+            tasks += tasks_of(features, model.scales, texts[index])
+        losses = model(tasks)
+        loss = losses.language + params.load_balancing_weight * losses.balance
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {float(loss)} at step {step}; lower train.learning_rate")
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, params)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
+        optimizer.step()
+        row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
+        if (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps:
+            row["validation_loss"] = _validation_loss(model, validation, params.batch_size)
+            save_state(state, parameters, optimizer, [*history, row], step + 1)
+        history.append(row)
+    return history
+
+
+@torch.inference_mode()
+def _validation_loss(model: AVSRModel, validation: FeatureSet, batch_size: int) -> float:
+    model.eval()
+    losses = []
+    for start in range(0, len(validation.transcripts), batch_size):
+        tasks: list[Task] = []
+        for index in range(start, min(start + batch_size, len(validation.transcripts))):
+            text = model.tokens.encode(validation.transcripts[index])
+            tasks += tasks_of(validation.features(index, 0), model.scales, text)
+        losses.append(model(tasks).language.item())
+    model.train()
+    return float(np.mean(losses))
+
+
+def _features(split: Split, params: TrainParams, dataset: Path, encoders: Encoders, here: Path) -> FeatureSet:
+    """Return the features of a split; an interrupted run finds them on disk."""
+    rows = [utterance for utterance in read_manifest(dataset) if utterance.split == split]
+    if not rows:
+        raise CorpusError(f"{dataset}: the {split} split is empty")
+    path = here / f"features-{split}.safetensors"
+    if path.exists():
+        return FeatureSet.load(path, [row.transcript for row in rows])
+    copies = params.noise_copies if split == "train" else 1
+    noise = NoisyCopies(params.noise_snrs_db, copies, params.seed)
+    features = extract(read_split(dataset, split), len(rows), encoders, noise, f"encode {split}")
+    features.save(path)
+    return features
+
+
+def _fingerprint(params: TrainParams, dataset: Path, foundation: Path) -> str:
+    """Return what a state under ``work`` belongs to: these parameters, this data, this foundation."""
+    digest = hashlib.sha256(params.model_dump_json().encode())
+    for utterance in read_manifest(dataset):
+        digest.update(utterance.model_dump_json().encode())
+    for shard in sorted((dataset / "shards").glob("*.tar")):
+        digest.update(hashlib.sha256(shard.read_bytes()).digest())
+    digest.update(foundation_digest(foundation).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,65 @@
+"""Settings of MoME, saved beside its weights as ``adapter_config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from peft import PeftConfig
+
+from mome.tuners.registration import peft_type
+
+__all__ = ["MomeConfig", "Position"]
+
+Position = Literal["mhsa", "ffn", "layer"]
+
+# What a MoME module runs beside, by the names that Llama and Qwen2 share.
+_TARGETS: dict[Position, str] = {
+    "mhsa": r".*\.layers\.\d+\.self_attn",
+    "ffn": r".*\.layers\.\d+\.mlp",
+    "layer": r".*\.layers\.\d+",
+}
+
+
+@dataclass
+class MomeConfig(PeftConfig):
+    """Mixture of Matryoshka Experts beside every layer of a frozen LLM.
+
+    Raises:
+        ValueError: If ``top_k`` is not in ``1..num_experts``, a size is below its minimum, or the
+            position or initialisation is unknown.
+    """
+
+    num_experts: int = field(default=23, metadata={"help": "Routed experts."})
+    top_k: int = field(default=4, metadata={"help": "Routed experts kept per token."})
+    num_shared_experts: int = field(default=1, metadata={"help": "Experts that every token passes, outside the router."})
+    bottleneck_dim: int = field(default=8, metadata={"help": "Width inside an expert."})
+    position: Position = field(default="layer", metadata={"help": "Parallel to 'mhsa', 'ffn' or the whole 'layer'."})
+    init: Literal["normal", "zero_up"] = field(
+        default="normal",
+        metadata={
+            "help": "'normal': every matrix N(0, init_std), as the published code effectively does; "
+            "'zero_up': up matrices zero, so that training starts at the base model."
+        },
+    )
+    init_std: float = field(default=0.02, metadata={"help": "Standard deviation of the initial weights."})
+    target_modules: str | list[str] | None = field(
+        default=None, metadata={"help": "Modules to run beside; by default those of `position`."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = peft_type("MOME")
+        if not 1 <= self.top_k <= self.num_experts:
+            raise ValueError(f"top_k is {self.top_k}, expected 1 to num_experts = {self.num_experts}")
+        if self.bottleneck_dim < 1 or self.num_shared_experts < 0:
+            raise ValueError(
+                f"bottleneck_dim is {self.bottleneck_dim} (at least 1 expected), "
+                f"num_shared_experts is {self.num_shared_experts} (at least 0 expected)"
+            )
+        if self.position not in _TARGETS:
+            raise ValueError(f"position is {self.position!r}, expected one of {', '.join(_TARGETS)}")
+        if self.init not in ("normal", "zero_up"):
+            raise ValueError(f"init is {self.init!r}, expected normal or zero_up")
+        if self.target_modules is None:
+            self.target_modules = _TARGETS[self.position]

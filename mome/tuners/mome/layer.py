@@ -1,0 +1,100 @@
+"""The experts, and the peft layer that runs them beside a frozen module."""
+
+# Shape letters: B batch, T tokens, N = B·T, D token width, E routed experts, M all experts (routed,
+# then shared), W bottleneck width.
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from mome.tuners.mome.config import MomeConfig
+from mome.tuners.mome.router import Router, Routing
+
+__all__ = ["Experts", "MomeLayer"]
+
+
+class Experts(nn.Module):
+    """A routed and shared mixture of bottleneck experts, ``up(GELU(down(x)))`` with biases.
+
+    An expert is only a few columns wide, so all of them are two dense products: the columns of
+    experts that a token did not choose are multiplied by zero. That is the same sum as a loop over
+    experts, without its hundreds of small kernels.
+
+    Args:
+        d_model: Width of a token, ``D``.
+        config: Sizes and initialisation.
+    """
+
+    def __init__(self, d_model: int, config: MomeConfig) -> None:
+        super().__init__()
+        self.num_experts = config.num_experts
+        self.num_shared_experts = config.num_shared_experts
+        all_experts, width = config.num_experts + config.num_shared_experts, config.bottleneck_dim
+        self.router = Router(d_model, config.num_experts, config.top_k)
+        self.down_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
+        self.down_bias_MW = nn.Parameter(torch.zeros(all_experts, width))
+        self.up_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
+        self.up_bias_MD = nn.Parameter(torch.zeros(all_experts, d_model))
+        self.routing: Routing | None = None  # of the last pass, for the balance loss and for statistics
+        self.reset_parameters(config)
+
+    def reset_parameters(self, config: MomeConfig) -> None:
+        """Draw the initial weights; biases are zero."""
+        nn.init.normal_(self.down_weight_MWD, std=config.init_std)
+        nn.init.normal_(self.router.gate.weight, std=config.init_std)
+        nn.init.normal_(self.up_weight_MWD, std=config.init_std if config.init == "normal" else 0.0)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Return the mixture's output, same shape as the tokens ``(B, T, D)``."""
+        x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
+        self.routing = self.router(x_ND)
+        gates_NM = self._gates(self.routing, x_ND)
+        inside_NMW = nn.functional.linear(x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten())
+        inside_NMW = nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
+        out_ND = torch.addmm(gates_NM @ self.up_bias_MD, inside_NMW.flatten(1), self.up_weight_MWD.flatten(0, 1))
+        return out_ND.view_as(x_BTD)
+
+    def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
+        """Return the weight of every expert ``(N, M)``: zero if not chosen, one if shared."""
+        gates_NM = x_ND.new_zeros(len(x_ND), self.num_experts + self.num_shared_experts)
+        gates_NM[:, self.num_experts :] = 1
+        return gates_NM.scatter(1, routing.expert_ids_NK, routing.weights_NK)
+
+
+class MomeLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untyped
+    """A frozen module of the LLM with experts beside it: ``y = module(x) + experts(norm(x))``.
+
+    Beside attention or the feed-forward block the input is normalised already; beside a whole
+    decoder layer the layer's own ``input_layernorm`` is applied first (MoME, figure 2).
+    """
+
+    adapter_layer_names = ("mome_experts",)
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: MomeConfig, d_model: int) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.d_model = d_model
+        self.mome_experts = nn.ModuleDict()
+        self._active_adapter = adapter_name
+        self.update_layer(adapter_name, config)
+
+    def update_layer(self, adapter_name: str, config: MomeConfig) -> None:
+        """Add one more named adapter."""
+        self.mome_experts[adapter_name] = Experts(self.d_model, config)
+        self._move_adapter_to_device_of_base_layer(adapter_name)
+        self.set_adapter(self.active_adapters)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the frozen module and add the active experts' output to its hidden states."""
+        result = self.base_layer(*args, **kwargs)
+        if self.disable_adapters:
+            return result
+        hidden_states = args[0] if args else kwargs["hidden_states"]
+        norm = getattr(self.base_layer, "input_layernorm", None)
+        tokens_BTD = hidden_states if norm is None else norm(hidden_states)
+        added = sum(self.mome_experts[name](tokens_BTD) for name in self.active_adapters if name in self.mome_experts)
+        return (result[0] + added, *result[1:]) if isinstance(result, tuple) else result + added

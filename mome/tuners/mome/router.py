@@ -1,0 +1,64 @@
+"""Token-choice top-k router, one for all scales, and the loss that keeps its experts in use."""
+
+# Shape letters: N tokens, D token width, E routed experts, K experts per token.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Router", "Routing", "load_balancing_loss"]
+
+
+class Routing(NamedTuple):
+    """Where tokens went: all probabilities, the kept weights (they sum to one), the kept experts."""
+
+    scores_NE: Tensor
+    weights_NK: Tensor
+    expert_ids_NK: Tensor
+
+
+class Router(nn.Module):
+    """Score every expert for every token and keep the best ``top_k``.
+
+    Nothing in here knows the scale: a token is routed by its content alone, whatever number of
+    frames was pooled into it. That is what lets the scales share experts (MoME, section 3).
+
+    Args:
+        d_model: Width of a token, ``D``.
+        num_experts: Number of routed experts, ``E``.
+        top_k: Experts kept per token, ``K``.
+    """
+
+    def __init__(self, d_model: int, num_experts: int, top_k: int) -> None:
+        super().__init__()
+        self.top_k = top_k
+        self.gate = nn.Linear(d_model, num_experts, bias=False)
+
+    def forward(self, x_ND: Tensor) -> Routing:
+        """Route tokens ``(N, D)``."""
+        # float32: in bfloat16 close scores tie, and top-k then depends on the hardware.
+        scores_NE = self.gate(x_ND).float().softmax(dim=-1)
+        weights_NK, expert_ids_NK = scores_NE.topk(self.top_k, dim=-1)
+        weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True)
+        return Routing(scores_NE, weights_NK.to(x_ND.dtype), expert_ids_NK)
+
+
+def load_balancing_loss(routings: Sequence[Routing], is_token_N: Tensor) -> Tensor:
+    """Return ``E · Σ_slots Σ_experts f·P`` over all layers together; ``top_k`` when perfectly balanced.
+
+    ``f`` is the share of tokens whose slot chose the expert, ``P`` its mean probability (Switch
+    Transformer form, as in the published MoME code).
+
+    Args:
+        routings: One per layer, each over the same ``N`` positions.
+        is_token_N: False where a position is padding; those do not count.
+    """
+    scores_NE = torch.cat([routing.scores_NE[is_token_N] for routing in routings])
+    expert_ids_NK = torch.cat([routing.expert_ids_NK[is_token_N] for routing in routings])
+    num_experts = scores_NE.shape[-1]
+    share_KE = nn.functional.one_hot(expert_ids_NK, num_experts).float().mean(dim=0)
+    return num_experts * (share_KE * scores_NE.mean(dim=0)).sum()
