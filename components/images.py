@@ -18,7 +18,7 @@ FOLDERS = {
     "data": ("mome", "data"),
     "train": ("mome",),
     "serving": ("mome", "serving"),
-    "monitoring": ("mome", "monitoring", "components/request_retraining"),
+    "monitoring": ("mome", "monitoring", "components/check_drift", "components/request_retraining"),
     "rehearsal": ("mome", "serving", "monitoring", "components/rehearse"),
 }
 

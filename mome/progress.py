@@ -37,8 +37,10 @@ def progress(iterable: Iterable[T], description: str, total: int | None = None) 
     stream, ours = _stream()
     try:
         if stream.isatty():
+            # A terminal that does not know its width says 0, and tqdm would show nothing there.
+            columns = os.get_terminal_size(stream.fileno()).columns or 80
             yield from tqdm(
-                iterable, description, total, file=stream, delay=BAR_AFTER_S, leave=False, dynamic_ncols=True
+                iterable, description, total, file=stream, delay=BAR_AFTER_S, leave=False, ncols=columns
             )
         else:
             yield from _lines(iterable, description, total, stream)

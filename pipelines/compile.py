@@ -43,7 +43,18 @@ def compile_pipeline(name: str, params: Params) -> str:
         # differs from process to process.
         spec = yaml.safe_load(path.read_text())
     header = f"# Made by `make compile` from pipelines/{name}.py and params.yaml.\n"
-    return header + yaml.safe_dump(spec, sort_keys=True, width=110)
+    return header + yaml.dump(spec, Dumper=_Readable, sort_keys=True, width=110)
+
+
+class _Readable(yaml.SafeDumper):
+    """Shows the source of a step line by line, so that a change of one line is a change of one line."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _represent_text)
 
 
 def _main() -> None:

@@ -1,5 +1,7 @@
 """Step ``build_foundation``: the frozen encoders and language model of the embedded default."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -8,7 +10,7 @@ __all__ = ["build_foundation"]
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
-def build_foundation(foundation: dsl.Output[dsl.Model], params: dict):
+def build_foundation(foundation: dsl.Output[dsl.Model], params: dict[str, Any]) -> None:
     """Train the small audio encoder, video encoder and language model that stay frozen afterwards.
 
     Args:

@@ -1,6 +1,6 @@
 """Step ``check_drift``: look at the newest requests and choose the scale to serve."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -11,7 +11,7 @@ __all__ = ["check_drift"]
 
 @dsl.component(base_image=image("monitoring"), install_kfp_package=False)
 def check_drift(
-    bundle: str, requests: str, state: str, params: dict
+    bundle: str, requests: str, state: str, params: dict[str, Any]
 ) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
 
@@ -28,8 +28,9 @@ def check_drift(
     """
     from pathlib import Path
 
+    from components.check_drift.retraining import asks_for_retraining
     from mome.config import MonitorParams, parse_section
     from monitoring import check
 
     found = check.run(parse_section(MonitorParams, params), Path(bundle), Path(requests), Path(state))
-    return found.scale, found.switched, (Path(state) / "retrain.json").exists()
+    return found.scale, found.switched, asks_for_retraining(Path(state), found)

@@ -1,5 +1,7 @@
 """Step ``evaluate``: word error rate for every modality, scale and noise level."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -15,8 +17,8 @@ def evaluate(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    params: dict,
-):
+    params: dict[str, Any],
+) -> None:
     """Transcribe the test split under every condition and count the word errors.
 
     Args:

@@ -1,5 +1,7 @@
 """Step ``gate``: is the model good enough to be shipped?"""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -14,8 +16,8 @@ def gate(
     report: dsl.Output[dsl.HTML],
     corpus: str,
     registry: str,
-    params: dict,
-):
+    params: dict[str, Any],
+) -> None:
     """Compare the word error rates with the budget and with the promoted model; a rejection fails the run.
 
     Args:

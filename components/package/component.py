@@ -1,5 +1,7 @@
 """Step ``package``: the bundle and the Bento that serves it."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -14,8 +16,8 @@ def package(
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     packaged: dsl.Output[dsl.Model],
-    params: dict,
-):
+    params: dict[str, Any],
+) -> None:
     """Pack all that serving and monitoring need into one folder with checksums, and build its Bento.
 
     Args:

@@ -1,5 +1,7 @@
 """Step ``prepare``: from a corpus revision to shards and a manifest."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -8,7 +10,7 @@ __all__ = ["prepare"]
 
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
-def prepare(dataset: dsl.Output[dsl.Dataset], repo: str, revision: str, params: dict):
+def prepare(dataset: dsl.Output[dsl.Dataset], repo: str, revision: str, params: dict[str, Any]) -> None:
     """Decode the recordings of one corpus revision and measure them.
 
     Args:

@@ -8,7 +8,7 @@ __all__ = ["promote"]
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
-def promote(packaged: dsl.Input[dsl.Model], corpus: str, registry: str):
+def promote(packaged: dsl.Input[dsl.Model], corpus: str, registry: str) -> None:
     """Make the packaged model the champion of its corpus.
 
     Args:

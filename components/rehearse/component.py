@@ -1,5 +1,7 @@
 """Step ``rehearse``: serve the package for real, and watch the scale follow the noise."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -14,9 +16,9 @@ def rehearse(
     rehearsal: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    params: dict,
-    monitor: dict,
-):
+    params: dict[str, Any],
+    monitor: dict[str, Any],
+) -> None:
     """Send held-out clips to the started service over HTTP: clean, in babble, clean again.
 
     Args:

@@ -1,5 +1,7 @@
 """Step ``request_retraining``: what the next training has to learn."""
 
+from typing import Any, NamedTuple
+
 from kfp import dsl
 
 from components.images import image
@@ -8,7 +10,9 @@ __all__ = ["request_retraining"]
 
 
 @dsl.component(base_image=image("monitoring"), install_kfp_package=False)
-def request_retraining(state: str, params: dict) -> dict:
+def request_retraining(
+    state: str, params: dict[str, Any]
+) -> NamedTuple("NextTraining", [("train", dict[str, Any])]):
     """Turn the monitor's wish for a new training into the parameters of that training.
 
     Args:
@@ -16,7 +20,7 @@ def request_retraining(state: str, params: dict) -> dict:
         params: Section `train` of params.yaml.
 
     Returns:
-        Section `train` for the next run: its noise covers what was observed.
+        train: Section `train` for the next run: its noise covers what was observed.
     """
     from pathlib import Path
 
@@ -25,4 +29,4 @@ def request_retraining(state: str, params: dict) -> dict:
     from mome.records import RetrainRequest
 
     request = RetrainRequest.read(Path(state) / "retrain.json")
-    return learn_noise(parse_section(TrainParams, params), request).model_dump(mode="json")
+    return (learn_noise(parse_section(TrainParams, params), request).model_dump(mode="json"),)

@@ -1,5 +1,7 @@
 """Step ``train``: fine-tune MoME and the projectors over all scales."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -12,8 +14,8 @@ def train(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
-    params: dict,
-):
+    params: dict[str, Any],
+) -> None:
     """Fine-tune MoME; a training that was killed goes on where it stood.
 
     The unfinished state lies in the folder that the environment variable MOME_WORK_DIR names. It is

@@ -1,5 +1,7 @@
 """Step ``validate``: stop a corpus that would spoil a training."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import image
@@ -13,8 +15,8 @@ def validate(
     validation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    params: dict,
-):
+    params: dict[str, Any],
+) -> None:
     """Check a dataset with Great Expectations; a broken critical expectation fails the run.
 
     Args:

@@ -1,6 +1,6 @@
 """Step ``version_corpus``: give the recordings a revision that can be pulled again byte for byte."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -11,7 +11,7 @@ __all__ = ["version_corpus"]
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def version_corpus(
-    corpus: str, registry: str, params: dict
+    corpus: str, registry: str, params: dict[str, Any]
 ) -> NamedTuple("CorpusRevision", [("name", str), ("repo", str), ("revision", str)]):
     """Version a corpus with DVC and return the revision that all later steps work on.
 

@@ -1,0 +1,60 @@
+# The two commands that matter are `make run` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON = .venv/bin/python
+CORPUS ?= embedded
+
+# No tool of this project may call home or fetch a model; this is the one place that says so.
+export HF_HUB_OFFLINE = 1
+export TRANSFORMERS_OFFLINE = 1
+export DO_NOT_TRACK = 1
+export DVC_NO_ANALYTICS = 1
+export GX_ANALYTICS_ENABLED = false
+export BENTOML_DO_NOT_TRACK = True
+
+.PHONY: help run test lint format compile readme clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings
+	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)"
+
+test: .venv/complete ## run all tests
+	@$(PYTHON) -m pytest -q
+
+lint: .venv/complete ## check style, types and the direction of imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: .venv/complete ## lay the code out as `make lint` expects it
+	@.venv/bin/ruff check --fix --quiet .
+	@.venv/bin/ruff format --quiet .
+
+compile: .venv/complete ## write the pipelines as Kubeflow takes them, to pipelines/compiled/
+	@$(PYTHON) -m pipelines.compile
+
+readme: .venv/complete ## write the README of every component from its docstring
+	@$(PYTHON) -m components.readme
+
+clean: ## delete the environment, all results and all reports
+	@rm -rf .venv var reports build mome.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A file is written last, so that an installation that was broken off starts again.
+.venv/complete: pyproject.toml constraints.txt
+	@for python in python3.11 python3; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+	    python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "error: Python 3.11 or newer is needed, as python3.11 or python3" >&2; exit 1; fi; \
+	echo "Installing the pinned dependencies into .venv; this takes about two minutes and happens once."; \
+	$$python -m venv --clear .venv
+	@.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+	    --constraint constraints.txt --editable ".[all]" 2>&1 \
+	    | { grep -v "Location '.*' is ignored" || true; }
+	@touch $@

@@ -1,0 +1,48 @@
+"""A loop's progress is seen by the person who waits, wherever the loop runs."""
+
+import io
+import os
+import pty
+import select
+from pathlib import Path
+
+import pytest
+
+from mome import progress as module
+from mome.progress import PROGRESS_VARIABLE, progress
+
+
+def test_every_item_passes_in_order_whether_or_not_the_length_is_known() -> None:
+    assert list(progress([3, 1, 2], "items")) == [3, 1, 2]
+    assert list(progress((number for number in range(4)), "items", total=4)) == [0, 1, 2, 3]
+
+
+def test_without_a_terminal_a_line_tells_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "stderr"
+    monkeypatch.setenv(PROGRESS_VARIABLE, str(target))
+    ticks = iter(range(0, 1000, 6))  # six seconds an item
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(ticks))
+    assert list(progress(range(5), "training")) == list(range(5))
+    assert target.read_text().splitlines() == [
+        "  training: 1 of 5, 0:48 left",
+        "  training: 3 of 5, 0:16 left",
+    ]
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BAR_AFTER_S", 0.0)
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv(PROGRESS_VARIABLE, os.ttyname(theirs))
+    list(progress(range(3), "training"))
+    assert select.select([ours], [], [], 5)[0], "nothing was shown"
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "training" in shown and "0/3" in shown
+    assert shown.endswith("\r")
+
+
+def test_a_lost_listener_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROGRESS_VARIABLE, "/proc/1/fd/no-such-file")
+    monkeypatch.setattr(module.sys, "stderr", io.StringIO())
+    assert list(progress(range(3), "training")) == [0, 1, 2]
