@@ -15,7 +15,7 @@ import anyio.to_thread
 import numpy as np
 
 from mome.bundle import Bundle
-from mome.errors import UnknownScaleError
+from mome.errors import MediaError, UnknownScaleError
 from mome.records import RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
@@ -135,6 +135,8 @@ class Engine:
             texts = await anyio.to_thread.run_sync(
                 self._recogniser.transcribe, [clip], scale, limiter=self._model_turns
             )
+        except MediaError as error:  # the model knows limits of its own
+            raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
             _log.exception("request %s failed at scale %s", request_id, scale)
             self._record(request_id, clip, scale, features, started, status=500)

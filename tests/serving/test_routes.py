@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mome.errors import MediaError
 from mome.records import RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
@@ -125,6 +126,15 @@ def test_a_failing_model_is_a_500_and_is_logged(serve: Callable[..., Served], tm
     assert "secret" not in reply.text
     (file,) = (tmp_path / "requests").glob("*.jsonl")
     assert json.loads(file.read_text())["status"] == 500
+
+
+def test_a_recording_that_the_model_itself_refuses_is_a_400(served: Served) -> None:
+    served.recogniser.failure = MediaError("the clip has no end")
+
+    reply = served.post(SPEECH)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"] == "the clip has no end"
 
 
 def test_models_are_listed_in_openai_shape(served: Served) -> None:
