@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
@@ -74,7 +75,10 @@ def run(
     played: list[PlayedRequest] = []
     heard: dict[str, list[tuple[str, str]]] = {phase: [] for phase in PHASES}
     with (
-        served(package / "bento", environment, log, params.startup_timeout_s, command) as address,
+        TemporaryDirectory(prefix="mome-bentoml-") as home,  # BentoML keeps notes; not in somebody's home
+        served(
+            package / "bento", environment | {"BENTOML_HOME": home}, log, params.startup_timeout_s, command
+        ) as address,
         httpx.Client(base_url=address, trust_env=False, timeout=_REQUEST_TIMEOUT_S) as client,
     ):
         total = len(PHASES) * params.requests_per_phase
