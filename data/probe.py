@@ -78,7 +78,10 @@ def probe_utterances(utterances: list[Utterance]) -> pd.DataFrame:
             "splits_of_speaker": len(splits_of_speaker[u.speaker]),
             "splits_of_recording": len(splits_of_content[_content(u)]) if u.decodable else None,
             "copies_of_recording": copies[_content(u)] if u.decodable else None,
-            "snr_db": u.snr_db if u.decodable and u.speech_share > 0 else None,
+            "without_speech": "no speech stands out of the background"
+            if u.decodable and not u.snr_db
+            else "",
+            "snr_db": u.snr_db or None,  # zero: could not be measured
         }
         row |= {name: getattr(u, name) if u.decodable else None for name in _MEASURED}
         row |= {name: getattr(u, name) if u.has_video else None for name in _MEASURED_ON_VIDEO}

@@ -63,7 +63,7 @@ def write_report(
         _histogram(usable, lambda utterance: utterance.duration_s, "duration in seconds"),
         "<h2>How clean the recordings are</h2>",
         _histogram(
-            [utterance for utterance in usable if utterance.speech_share > 0],
+            [utterance for utterance in usable if utterance.snr_db],
             lambda utterance: utterance.snr_db,
             "estimated signal-to-noise ratio in dB",
         ),

@@ -166,6 +166,7 @@ def _sound(params: ValidateParams) -> list[Expectation]:
             f"a share of {{}} of its samples is clipped, expected at most {params.max_clipped_share:g}",
             maximum=params.max_clipped_share,
         ),
+        _equal("warning", "speech_found", "Speech stands out of the background", "without_speech", "{}", ""),
         _between(
             "warning",
             "snr",

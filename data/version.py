@@ -109,10 +109,10 @@ def pull(repo: str, revision: str, output: Path) -> None:
 def _parse_address(corpus: str) -> tuple[str, str | None] | None:
     """Return repository and revision if ``corpus`` is the address of a DVC repository."""
     match = re.fullmatch(r"(?P<repo>.+?)(?:@(?P<revision>[\w.-]+))?", corpus)
-    assert match is not None or not corpus  # every text has that form
     if match is None:
         return None
-    repo = match["repo"]
+    # A clone would look for a local storage beside itself: a local repository is opened where it is.
+    repo = match["repo"].removeprefix("file://")
     is_remote = "://" in repo or repo.startswith("git@") or repo.endswith(".git")
     return (repo, match["revision"]) if is_remote or (Path(repo) / ".dvc").is_dir() else None
 
@@ -135,6 +135,7 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
     from dvc.exceptions import DvcException
     from dvc.repo.open_repo import clean_repos
     from dvc.scm import RevError
+    from dvc_data.index import DataIndexDirError
     from dvc_objects.errors import ObjectFormatError
 
     try:
@@ -148,8 +149,11 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
         raise RevisionError(
             f"{repo}: unknown revision {revision!r}; expected a git commit, tag or branch"
         ) from None
-    except ObjectFormatError as error:
-        raise RevisionError(f"{repo} at {revision}: the stored file list is damaged: {error}") from error
+    except (DataIndexDirError, ObjectFormatError) as error:
+        raise RevisionError(
+            f"{repo} at {revision}: the list of stored files is missing or damaged; expected a DVC remote "
+            f"that holds this revision: {error.__cause__ or error}"
+        ) from error
     except FileNotFoundError as error:
         raise RevisionError(
             f"{repo} at {revision}: {error.filename or error} is missing from the DVC storage"
