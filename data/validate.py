@@ -54,6 +54,8 @@ def run(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport
         CorpusError: If ``dataset`` is no such folder, or holds no recording.
         ValidationFailed: If a critical expectation does not hold; names it and the first utterances.
     """
+    # No sender is left in Great Expectations, but the switch is; it is read on import.
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     about = _read_about(dataset)
     utterances = read_manifest(dataset)
     if not utterances:
@@ -95,8 +97,6 @@ def _read_about(dataset: Path) -> Mapping[str, object]:
 
 def _check(index: str, table: pd.DataFrame, expectations: list[Expectation]) -> list[_Outcome]:
     """Ask Great Expectations; ``index`` is the column that names a row of the table."""
-    # No sender is left in Great Expectations, but the switch is, and a later version may bring one back.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

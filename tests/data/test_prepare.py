@@ -1,0 +1,89 @@
+"""A corpus revision becomes a dataset, whole or not at all."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data import prepare, version
+from mome.errors import RevisionError
+from mome.speech.shards import read_manifest, read_split
+
+GRID = Path("../shared/corpora/grid")
+
+
+@pytest.fixture
+def revision(tmp_path, make_corpus, prepare_params):
+    make_corpus(tmp_path / "talk")
+    return version.run(str(tmp_path / "talk"), prepare_params, tmp_path / "registry")
+
+
+def test_every_recording_is_in_the_dataset_with_its_sound(tmp_path, revision, prepare_params):
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
+    about = json.loads((tmp_path / "dataset" / "corpus.json").read_text())
+    assert about == {
+        "name": "talk",
+        "revision": revision.revision,
+        "modality": "audio",
+        "speaker_disjoint": False,
+        "alphabet": "abcdefghijklmnopqrstuvwxyz' ",
+    }
+    found = dict(read_split(tmp_path / "dataset", "train"))
+    assert [utterance.utterance_id for utterance in found] == ["wavs-ann0", "wavs-ann1", "wavs-ann2"]
+    for utterance, clip in found.items():
+        recorded, _ = soundfile.read(tmp_path / "talk" / "wavs" / f"{utterance.utterance_id[5:]}.wav")
+        assert np.abs(clip.samples - recorded).max() < 1e-4
+        assert utterance.transcript == "hello there"
+
+
+def test_shards_have_the_size_that_was_asked_for(tmp_path, revision, prepare_params):
+    params = prepare_params.model_copy(update={"utterances_per_shard": 2})
+    prepare.run(params, revision.repo, revision.revision, tmp_path / "dataset")
+    names = sorted(path.name for path in (tmp_path / "dataset" / "shards").iterdir())
+    assert names == ["test-00000.tar", "train-00000.tar", "train-00001.tar", "validation-00000.tar"]
+    assert len(read_manifest(tmp_path / "dataset")) == 5
+
+
+def test_two_processes_give_what_one_gives(tmp_path, revision, prepare_params, monkeypatch):
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "one")
+    monkeypatch.setattr(prepare, "_WORTH_A_PROCESS", 1)
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "two")
+    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len(files) == 5
+    assert all(
+        (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files
+    )
+
+
+def test_a_failed_run_leaves_the_last_dataset_and_no_debris(tmp_path, revision, prepare_params, monkeypatch):
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
+    before = read_manifest(tmp_path / "dataset")
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "write_manifest", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
+    with pytest.raises(RevisionError):
+        prepare.run(prepare_params, revision.repo, "f" * 40, tmp_path / "dataset")
+    assert read_manifest(tmp_path / "dataset") == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.skipif(not GRID.is_dir(), reason="the shared recordings are not on this machine")
+def test_a_real_talking_face_gives_sound_and_a_mouth(tmp_path, prepare_params):
+    found = version.run(str(GRID), prepare_params, tmp_path / "registry")
+    prepare.run(prepare_params, found.repo, found.revision, tmp_path / "dataset")
+    for utterance in read_manifest(tmp_path / "dataset"):
+        assert utterance.has_video
+        assert (utterance.native_fps, utterance.num_frames, utterance.native_sampling_rate) == (
+            25.0,
+            75,
+            44_100,
+        )
+        assert utterance.mouth_found_share > 0.9
+        assert abs(utterance.duration_s - 3) < 0.1

@@ -1,0 +1,125 @@
+"""Validation passes what is good, says what it found, and stops what is not."""
+
+import json
+import re
+
+import pytest
+
+from data import prepare, validate, version
+from mome.errors import CorpusError, ValidationFailed
+from mome.records import ValidationReport
+from mome.speech.shards import read_manifest, write_manifest
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, make_corpus):
+    from mome.config import PrepareParams
+
+    root = tmp_path_factory.mktemp("healthy")
+    make_corpus(root / "talk")
+    params = PrepareParams(
+        seed=1, train_utterances=1, validation_utterances=1, test_utterances=1, utterances_per_shard=8
+    )
+    found = version.run(str(root / "talk"), params, root / "registry")
+    prepare.run(params, found.repo, found.revision, root / "dataset")
+    return root / "dataset"
+
+
+@pytest.fixture
+def altered(dataset, tmp_path):
+    """Return a maker of the same dataset with some columns changed in one recording."""
+
+    def make(utterance_id, **changes):
+        write_manifest(
+            tmp_path,
+            [
+                u.model_copy(update=changes if u.utterance_id == utterance_id else {})
+                for u in read_manifest(dataset)
+            ],
+        )
+        (tmp_path / "corpus.json").write_bytes((dataset / "corpus.json").read_bytes())
+        return tmp_path
+
+    return make
+
+
+def test_a_healthy_corpus_passes_and_the_report_is_written(dataset, tmp_path, validate_params):
+    report = validate.run(validate_params, dataset, tmp_path / "report")
+    assert report.passed
+    assert ValidationReport.read(tmp_path / "report" / "validation.json") == report
+    assert report.utterances == {"train": 3, "validation": 1, "test": 1}
+    assert report.hours == pytest.approx({"train": 3 / 3600, "validation": 1 / 3600, "test": 1 / 3600})
+    assert report.revision == json.loads((dataset / "corpus.json").read_text())["revision"]
+    assert {result.name for result in report.results if not result.passed} <= {"snr"}
+    assert not [result.name for result in report.results if result.name in ("fps", "mouth_found")]  # no video
+
+
+def test_the_page_needs_nothing_from_elsewhere(dataset, tmp_path, validate_params):
+    validate.run(validate_params, dataset, tmp_path / "report")
+    page = (tmp_path / "report" / "validation.html").read_text()
+    assert not re.findall(r"(?:src|href)\s*=\s*\"(?!data:)|@import|url\(|<script", page)
+    assert page.count("<svg") >= 1
+    assert "valid" in page
+
+
+def test_what_people_wrote_cannot_break_the_page(altered, tmp_path, validate_params):
+    folder = altered("wavs-ann0", transcript="<script>alert(1)</script>")
+    with pytest.raises(ValidationFailed, match="transcript_in_alphabet"):
+        validate.run(validate_params, folder, tmp_path / "report")
+    assert "<script" not in (tmp_path / "report" / "validation.html").read_text()
+
+
+def test_mixed_rates_are_allowed_when_asked_for(altered, tmp_path, validate_params):
+    folder = altered("wavs-ann1", native_sampling_rate=44_100)
+    with pytest.raises(ValidationFailed, match=r"one_sampling_rate \(1 of 5: wavs-ann1: sampled at 44100 Hz"):
+        validate.run(validate_params, folder, tmp_path / "report")
+    allowed = validate_params.model_copy(update={"allow_mixed_rates": True})
+    assert validate.run(allowed, folder, tmp_path / "report").passed
+
+
+def test_a_warning_stops_nothing(altered, tmp_path, validate_params):
+    report = validate.run(validate_params, altered("wavs-ann1", clipped_share=0.5), tmp_path / "report")
+    assert report.passed
+    (clipping,) = (result for result in report.results if result.name == "clipping")
+    assert (clipping.severity, clipping.passed, clipping.failing_utterances) == (
+        "warning",
+        False,
+        ["wavs-ann1"],
+    )
+
+
+def test_too_few_recordings_of_a_split_stop_the_run(dataset, tmp_path, validate_params):
+    params = validate_params.model_copy(update={"min_utterances": {"train": 4, "test": 1}})
+    with pytest.raises(ValidationFailed, match="usable recordings for train: 3, expected at least 4"):
+        validate.run(params, dataset, tmp_path / "report")
+
+
+def test_limits_are_inclusive(altered, tmp_path, validate_params):
+    folder = altered("wavs-ann0", duration_s=0.3, peak=0.003)
+    assert validate.run(validate_params, folder, tmp_path / "report").passed
+
+
+def test_a_corpus_in_which_nothing_can_be_decoded_is_stopped_with_a_report(
+    altered, tmp_path, validate_params
+):
+    folder = altered("none")
+    write_manifest(
+        folder,
+        [u.model_copy(update={"decodable": False, "problem": "lost"}) for u in read_manifest(folder)],
+    )
+    with pytest.raises(ValidationFailed, match=r"decodable \(5 of 5: wavs-ann0: lost; "):
+        validate.run(validate_params, folder, tmp_path / "report")
+    assert "nothing could be measured" in (tmp_path / "report" / "validation.html").read_text()
+
+
+def test_a_folder_that_is_no_dataset_is_refused(dataset, tmp_path, validate_params):
+    with pytest.raises(CorpusError, match=r"no corpus\.json; expected a dataset"):
+        validate.run(validate_params, tmp_path, tmp_path / "report")
+    (tmp_path / "corpus.json").write_text("[]")
+    with pytest.raises(CorpusError, match="not the description of a dataset"):
+        validate.run(validate_params, tmp_path, tmp_path / "report")
+    (tmp_path / "corpus.json").write_bytes((dataset / "corpus.json").read_bytes())
+    write_manifest(tmp_path, [])
+    with pytest.raises(CorpusError, match="the manifest has no recording"):
+        validate.run(validate_params, tmp_path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
