@@ -12,7 +12,7 @@ from typing import Any
 from docstring_parser import parse
 from kfp.dsl.base_component import BaseComponent
 
-import components
+from components import catalogue
 from mome.storage import write_text
 
 __all__ = ["readme"]
@@ -24,9 +24,9 @@ def readme(name: str) -> str:
     """Return the README of a component.
 
     Args:
-        name: One of the names in `components.__all__`.
+        name: One of the names in `catalogue.__all__`.
     """
-    component: BaseComponent = getattr(components, name)
+    component: BaseComponent = getattr(catalogue, name)
     spec = component.component_spec
     text = parse(component.python_func.__doc__)
     parts = [
@@ -53,7 +53,7 @@ def _type(name: str) -> str:
 
 
 def _main() -> None:
-    for name in components.__all__:
+    for name in catalogue.__all__:
         write_text(FOLDER / name / "README.md", readme(name))
 
 

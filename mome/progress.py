@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
 from typing import IO, TypeVar
 
 from tqdm import tqdm
@@ -54,7 +55,7 @@ def _stream() -> tuple[IO[str], bool]:
     path = os.environ.get(PROGRESS_VARIABLE)
     if path:
         try:
-            return open(path, "a"), True
+            return Path(path).open("a"), True
         except OSError:  # a socket, or the job that waited is gone: the log file still takes the lines
             pass
     return sys.stderr, False

@@ -43,7 +43,8 @@ def compile_pipeline(name: str, params: Params) -> str:
         # differs from process to process.
         spec = yaml.safe_load(path.read_text())
     header = f"# Made by `make compile` from pipelines/{name}.py and params.yaml.\n"
-    return header + yaml.dump(spec, Dumper=_Readable, sort_keys=True, width=110)
+    text: str = yaml.dump(spec, Dumper=_Readable, sort_keys=True, width=110)
+    return header + text
 
 
 class _Readable(yaml.SafeDumper):

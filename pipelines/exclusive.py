@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -47,7 +47,9 @@ def exclusive(state: Path) -> Iterator[None]:
 def _end(mark: str) -> None:
     """End every other process that carries the mark, gently at first."""
     mine = {process.pid for process in psutil.Process().parents()} | {os.getpid()}
-    found = [process for process in psutil.process_iter() if process.pid not in mine and _mark(process) == mark]
+    found = [
+        process for process in psutil.process_iter() if process.pid not in mine and _mark(process) == mark
+    ]
     for process in found:
         _signal(process, gently=True)
     for process in psutil.wait_procs(found, timeout=PATIENCE_S)[1]:
@@ -56,13 +58,12 @@ def _end(mark: str) -> None:
 
 def _mark(process: psutil.Process) -> str | None:
     try:
-        return process.environ().get(MARK)
+        environment: dict[str, str] = process.environ()
     except psutil.Error:  # somebody else's, or gone
         return None
+    return environment.get(MARK)
 
 
 def _signal(process: psutil.Process, gently: bool) -> None:
-    try:
+    with suppress(psutil.Error):
         process.terminate() if gently else process.kill()
-    except psutil.Error:
-        pass

@@ -86,11 +86,15 @@ def execute(
         enable_caching=True,
     )
     run = components.load_component_from_text(pin_images(pipeline))
-    with log.open("w", buffering=1) as stream, _watched(stages, log, on_start, on_end), warnings.catch_warnings():
+    with (
+        log.open("w", buffering=1) as stream,
+        _watched(stages, log, on_start, on_end),
+        warnings.catch_warnings(),
+        redirect_stdout(stream),
+    ):
         # Said for every image whose name does not hold "python"; the images here are our own.
-        warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
-        with redirect_stdout(stream):
-            run(**arguments)
+        warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
+        run(**arguments)
     return stages
 
 
@@ -105,7 +109,7 @@ def pin_images(pipeline: str) -> str:
         if found is not None:
             name = found["name"]
             executor["container"]["image"] = f"mome-{name}:source-{fingerprint(name)}"
-    return yaml.safe_dump(spec, sort_keys=False)
+    return str(yaml.safe_dump(spec, sort_keys=False))
 
 
 @contextmanager
@@ -117,7 +121,8 @@ def _watched(
 
     def observed(**task: Any) -> tuple[dict[str, Any], Status]:
         name = task["task_name"]
-        stage = Stage(name.replace("-", "_"), Path(task["pipeline_root"]) / task["pipeline_resource_name"] / name)
+        folder = Path(task["pipeline_root"]) / task["pipeline_resource_name"] / name
+        stage = Stage(name.replace("-", "_"), folder)
         logged = log.stat().st_size
         on_start(stage)
         started = time.monotonic()
@@ -155,7 +160,7 @@ def failure_message(output: str) -> str:
     our own mistake and the log holds its traceback.
     """
     lines = [line.removeprefix(INDENT) for line in output.splitlines()]
-    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent")]
     if not starts:
         return "the step ended without a word, as a process does that was killed (out of memory?)"
     rest = lines[starts[-1] + 1 :]

@@ -28,7 +28,13 @@ __all__ = ["run"]
 
 EMBEDDED = "embedded"
 # What a person may want to read of a stage, as the name of its file under reports/.
-REPORTS = {"validate": "validation", "evaluate": "evaluation", "gate": "gate", "rehearse": "rehearsal"}
+REPORTS = {
+    "validate": "validation",
+    "train": "training",
+    "evaluate": "evaluation",
+    "gate": "gate",
+    "rehearse": "rehearsal",
+}
 
 
 def run(corpus: str, params: Path, state: Path, reports: Path) -> None:
@@ -83,7 +89,10 @@ def run(corpus: str, params: Path, state: Path, reports: Path) -> None:
     found = _collect(stages, failure, own)
     summary = summarise(stages, hypotheses=found.get("hypotheses"), peak_rss_bytes=memory.bytes)
     write_summary(summary, failure, [own / "summary.json", reports / "summary.json"])
-    print("\n" + describe(summary, stages, found | {"log": own / "run.log", "summary": reports / "summary.json"}))
+    print(
+        "\n"
+        + describe(summary, stages, found | {"log": own / "run.log", "summary": reports / "summary.json"})
+    )
     if failure is not None:
         report = found.get(REPORTS.get(failure.stage.name, ""), own / "run.log")
         raise StageFailed(failure.stage, f"{failure.stage.name}: {failure} (report: {report})")
@@ -136,16 +145,24 @@ class _Lines:
 
 def _command() -> None:
     parser = argparse.ArgumentParser(description="Run the training pipeline on this machine.")
-    parser.add_argument("--corpus", default=EMBEDDED, help="'embedded' (default), a folder, or the address of a DVC repository")
+    parser.add_argument(
+        "--corpus",
+        default=EMBEDDED,
+        help="'embedded' (default), a folder, or the address of a DVC repository",
+    )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's numbers")
-    parser.add_argument("--state", type=Path, default=Path("var"), help="revisions, results, models (default: var)")
-    parser.add_argument("--reports", type=Path, default=Path("reports"), help="what to read (default: reports)")
+    parser.add_argument(
+        "--state", type=Path, default=Path("var"), help="revisions, results, models (default: var)"
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=Path("reports"), help="what to read (default: reports)"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     run(arguments.corpus, arguments.params, arguments.state, arguments.reports)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt  # so that the steps are ended as after Ctrl-C
 
 

@@ -36,7 +36,8 @@ def summarise(stages: dict[str, Stage], *, hypotheses: Path | None, peak_rss_byt
         content = rehearsal.model_dump(mode="json", by_alias=True)
         summary |= {"switches": content["switches"], "requests": content["requests"]}
         summary["latency_ms"] = {
-            scale: {"p50": latency["p50"], "p95": latency["p95"]} for scale, latency in content["latency_ms"].items()
+            scale: {key: latency[key] for key in ("p50", "p95")}
+            for scale, latency in content["latency_ms"].items()
         }
     summary["seconds"] = {name: round(stage.seconds, 2) for name, stage in stages.items()}
     summary["reused"] = [name for name, stage in stages.items() if stage.reused]
@@ -66,7 +67,9 @@ def describe(summary: dict[str, Any], stages: dict[str, Stage], reports: dict[st
     memory = summary["peak_rss_bytes"] / 2**30
     parts.append(f"{total / 60:.1f} minutes, at most {memory:.1f} GiB of memory")
     width = max((len(name) for name in reports), default=0)
-    parts.append("\n".join(["Where to look", *(f"  {name:<{width}}  {path}" for name, path in reports.items())]))
+    parts.append(
+        "\n".join(["Where to look", *(f"  {name:<{width}}  {path}" for name, path in reports.items())])
+    )
     return "\n\n".join(parts)
 
 
@@ -95,11 +98,13 @@ def _word_errors(table: dict[str, dict[str, dict[str, dict[str, float]]]]) -> st
 def _served(rehearsal: Rehearsal) -> str:
     first = rehearsal.decisions[0]
     started = rehearsal.switches[0].from_scale if rehearsal.switches else first.scale
-    lines = ["Served scale over time", f"  0:00  {started:<6} as packaged"]
-    for switch in rehearsal.switches:
-        lines.append(f"  {_clock(switch.at, first.at)}  {switch.to_scale:<6} {switch.reason}")
+    switches = (
+        f"  {_clock(switch.at, first.at)}  {switch.to_scale:<6} {switch.reason}"
+        for switch in rehearsal.switches
+    )
     counts = rehearsal.requests
-    lines.append(f"  {counts.sent} requests sent, {counts.answered} answered, {counts.lost} lost")
+    answered = f"  {counts.sent} requests sent, {counts.answered} answered, {counts.lost} lost"
+    lines = ["Served scale over time", f"  0:00  {started:<6} as packaged", *switches, answered]
     return "\n".join(lines)
 
 
@@ -109,4 +114,5 @@ def _clock(moment: datetime, start: datetime) -> str:
 
 
 def _latency(latency: dict[str, dict[str, float]]) -> str:
-    return "\n".join(["Median latency", *(f"  {scale:<6} {cell['p50']:.0f} ms" for scale, cell in latency.items())])
+    lines = (f"  {scale:<6} {cell['p50']:.0f} ms" for scale, cell in latency.items())
+    return "\n".join(["Median latency", *lines])

@@ -1,26 +1,30 @@
 """The training pipeline: from a corpus to a promoted model that was served and watched once."""
 
+from typing import Any
+
 from kfp import dsl
 
-import components as steps
+from components import catalogue as steps
 
 __all__ = ["training"]
 
 
-@dsl.pipeline(name="mome-training", description="Corpus to promoted model: validated, gated, served, monitored.")
+@dsl.pipeline(
+    name="mome-training", description="Corpus to promoted model: validated, gated, served, monitored."
+)
 def training(
-    prepare: dict,
-    validate: dict,
-    foundation: dict,
-    train: dict,
-    evaluate: dict,
-    gate: dict,
-    package: dict,
-    monitor: dict,
-    rehearse: dict,
+    prepare: dict[str, Any],
+    validate: dict[str, Any],
+    foundation: dict[str, Any],
+    train: dict[str, Any],
+    evaluate: dict[str, Any],
+    gate: dict[str, Any],
+    package: dict[str, Any],
+    monitor: dict[str, Any],
+    rehearse: dict[str, Any],
     corpus: str = "embedded",
     registry: str = "var/registry",
-):
+) -> None:
     """Train, judge, package and rehearse MoME on a corpus.
 
     Args:
@@ -37,7 +41,9 @@ def training(
         registry: Folder that outlives a run: corpus repositories, their DVC remotes, promoted models.
     """
     # Not cached: what it reads may change behind the same arguments (a folder, the promoted model).
-    version_task = steps.version_corpus(corpus=corpus, registry=registry, params=prepare).set_caching_options(False)
+    version_task = steps.version_corpus(corpus=corpus, registry=registry, params=prepare).set_caching_options(
+        False
+    )
     prepare_task = steps.prepare(
         repo=version_task.outputs["repo"], revision=version_task.outputs["revision"], params=prepare
     )

@@ -10,9 +10,9 @@ __all__ = ["check_drift"]
 
 
 @dsl.component(base_image=image("monitoring"), install_kfp_package=False)
-def check_drift(
-    bundle: str, requests: str, state: str, params: dict[str, Any]
-) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
+def check_drift(bundle: str, requests: str, state: str, params: dict[str, Any]) -> NamedTuple(
+    "Check", [("scale", str), ("switched", bool), ("retrain", bool)]
+):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
 
     Args:

@@ -48,4 +48,5 @@ def evaluate(
     )
     shutil.copyfile(Path(evaluation.path) / "evaluation.html", report.path)
     metrics.metadata.update(found.figures())
-    Path(metrics.path).write_text(json.dumps(metrics.metadata))  # without a file, kfp.local calls the output lost
+    # Without a file, kfp.local takes the output for lost and would not reuse the step.
+    Path(metrics.path).write_text(json.dumps(metrics.metadata))

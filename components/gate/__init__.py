@@ -1,5 +1,1 @@
 """The step ``gate``."""
-
-from components.gate.component import gate
-
-__all__ = ["gate"]

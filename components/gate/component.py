@@ -18,7 +18,7 @@ def gate(
     registry: str,
     params: dict[str, Any],
 ) -> None:
-    """Compare the word error rates with the budget and with the promoted model; a rejection fails the run.
+    """Compare the word errors with the budget and with the promoted model; a rejection fails the run.
 
     Args:
         evaluation: The word error table.
@@ -39,7 +39,7 @@ def gate(
     gate.run(
         parse_section(GateParams, params),
         Path(evaluation.path),
-        champion.find(Path(registry) / "models", corpus),
+        champion.find(Path(registry), corpus),
         Path(decision.path),
     )
     shutil.copyfile(Path(decision.path) / "gate.html", report.path)

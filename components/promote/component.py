@@ -20,4 +20,4 @@ def promote(packaged: dsl.Input[dsl.Model], corpus: str, registry: str) -> None:
 
     from mome.evaluation import champion
 
-    champion.promote(Path(registry) / "models", corpus, Path(packaged.path) / "bundle")
+    champion.promote(Path(registry), corpus, Path(packaged.path) / "bundle")

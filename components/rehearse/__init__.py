@@ -1,5 +1,1 @@
 """The step ``rehearse``."""
-
-from components.rehearse.component import rehearse
-
-__all__ = ["rehearse"]

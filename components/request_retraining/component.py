@@ -10,9 +10,9 @@ __all__ = ["request_retraining"]
 
 
 @dsl.component(base_image=image("monitoring"), install_kfp_package=False)
-def request_retraining(
-    state: str, params: dict[str, Any]
-) -> NamedTuple("NextTraining", [("train", dict[str, Any])]):
+def request_retraining(state: str, params: dict[str, Any]) -> NamedTuple(
+    "NextTraining", [("train", dict[str, Any])]
+):
     """Turn the monitor's wish for a new training into the parameters of that training.
 
     Args:

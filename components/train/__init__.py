@@ -1,5 +1,1 @@
 """The step ``train``."""
-
-from components.train.component import train
-
-__all__ = ["train"]

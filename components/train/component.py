@@ -14,6 +14,7 @@ def train(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
+    report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
 ) -> None:
     """Fine-tune MoME; a training that was killed goes on where it stood.
@@ -28,8 +29,10 @@ def train(
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.
+        report: How the loss went down.
     """
     import os
+    import shutil
     from pathlib import Path
 
     from mome import training
@@ -42,3 +45,4 @@ def train(
         Path(checkpoint.path),
         Path(os.environ.get("MOME_WORK_DIR", "var/work")),
     )
+    shutil.copyfile(Path(checkpoint.path) / "training.html", report.path)

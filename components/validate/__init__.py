@@ -1,5 +1,1 @@
 """The step ``validate``."""
-
-from components.validate.component import validate
-
-__all__ = ["validate"]

@@ -38,4 +38,5 @@ def validate(
     found = validate.run(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
     shutil.copyfile(Path(validation.path) / "validation.html", report.path)
     metrics.metadata.update(found.figures())
-    Path(metrics.path).write_text(json.dumps(metrics.metadata))  # without a file, kfp.local calls the output lost
+    # Without a file, kfp.local takes the output for lost and would not reuse the step.
+    Path(metrics.path).write_text(json.dumps(metrics.metadata))

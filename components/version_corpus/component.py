@@ -10,9 +10,9 @@ __all__ = ["version_corpus"]
 
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
-def version_corpus(
-    corpus: str, registry: str, params: dict[str, Any]
-) -> NamedTuple("CorpusRevision", [("name", str), ("repo", str), ("revision", str)]):
+def version_corpus(corpus: str, registry: str, params: dict[str, Any]) -> NamedTuple(
+    "CorpusRevision", [("name", str), ("repo", str), ("revision", str)]
+):
     """Version a corpus with DVC and return the revision that all later steps work on.
 
     Args:

@@ -17,7 +17,9 @@ def test_every_item_passes_in_order_whether_or_not_the_length_is_known() -> None
     assert list(progress((number for number in range(4)), "items", total=4)) == [0, 1, 2, 3]
 
 
-def test_without_a_terminal_a_line_tells_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_a_line_tells_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "stderr"
     monkeypatch.setenv(PROGRESS_VARIABLE, str(target))
     ticks = iter(range(0, 1000, 6))  # six seconds an item
@@ -38,7 +40,8 @@ def test_a_terminal_gets_a_bar_that_is_gone_afterwards(monkeypatch: pytest.Monke
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     os.close(theirs)
-    assert "training" in shown and "0/3" in shown
+    assert "training" in shown
+    assert "0/3" in shown
     assert shown.endswith("\r")
 
 

@@ -99,7 +99,9 @@ def _edited(name: str) -> Any:
     return lambda image: "edited" if image == name else fingerprint(image)
 
 
-def test_a_failed_step_ends_the_run_with_its_own_words_and_is_not_remembered(compiled: str, tmp_path: Path) -> None:
+def test_a_failed_step_ends_the_run_with_its_own_words_and_is_not_remembered(
+    compiled: str, tmp_path: Path
+) -> None:
     seen: list[str] = []
     with pytest.raises(StageFailed, match=r"^6 numbers allowed: 5$") as failed:
         run(compiled, tmp_path, seen, upto=6)
@@ -140,13 +142,16 @@ def test_the_last_traceback_of_a_chain_counts() -> None:
 
 def test_images_are_pinned_to_the_sources_and_foreign_ones_stay(compiled: str) -> None:
     pinned = pin_images(compiled.replace("mome-serving:1", "registry.example:5000/team/mome-serving:1"))
-    assert "mome-train:source-" in pinned and "mome-serving:source-" in pinned
+    assert "mome-train:source-" in pinned
+    assert "mome-serving:source-" in pinned
     assert "registry.example" not in pinned
     foreign = compiled.replace("mome-serving:1", "python:3.11")
     assert "python:3.11" in pin_images(foreign)
 
 
-def test_the_environment_of_the_caller_reaches_the_steps_and_is_left_alone(compiled: str, tmp_path: Path) -> None:
+def test_the_environment_of_the_caller_reaches_the_steps_and_is_left_alone(
+    compiled: str, tmp_path: Path
+) -> None:
     before = dict(os.environ)
     run(compiled, tmp_path)
     assert dict(os.environ) == before
