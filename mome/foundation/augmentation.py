@@ -35,15 +35,15 @@ def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator)
         others: Waveforms of other sentences, for the babble.
         rng: Draws everything.
     """
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         samples = _echo(samples, rng)
-    if rng.random() < 0.7:
+    if rng.random() < 0.6:
         samples = _colour(samples, rng)
     kind = rng.random()
-    snr_db = rng.uniform(-5, 25)
-    if kind < 0.5:
+    snr_db = rng.uniform(0, 25)
+    if kind < 0.4:
         samples = mix_at_snr(samples, babble(others, len(samples), rng), snr_db)
-    elif kind < 0.7:
+    elif kind < 0.55:
         samples = mix_at_snr(samples, _stationary_noise(len(samples), rng), snr_db)
     return samples
 
@@ -62,7 +62,7 @@ def _colour(samples: Samples, rng: np.random.Generator) -> Samples:
     spectrum = rfft(samples)
     frequency = np.linspace(0, _SAMPLING_RATE / 2, len(spectrum))
     corners = np.array([0, 250, 500, 1000, 2000, 4000, 8000])
-    gain_db = np.interp(frequency, corners, rng.normal(0, 5, len(corners)))
+    gain_db = np.interp(frequency, corners, rng.normal(0, 4, len(corners)))
     if rng.random() < 0.4:
         gain_db[frequency > rng.uniform(3300, 4000)] -= 60
     return irfft(spectrum * 10 ** (gain_db / 20), n=len(samples)).astype(np.float32)

@@ -83,7 +83,7 @@ def teach_audio(encoder: AudioEncoder, lessons: Sequence[Lesson], *, steps: int,
     rng = np.random.default_rng(seed)
 
     def batch() -> Batch:
-        chosen = rng.choice(len(lessons), 16, replace=False)
+        chosen = rng.choice(len(lessons), 24, replace=False)
         clips, labels = [], []
         for index in chosen:
             lesson, factor = lessons[index], rng.uniform(0.8, 1.25)
@@ -145,8 +145,9 @@ def _teach(
     bar = progress(range(steps), description)
     for _ in bar:
         clips, labels_BT = batch()
-        features_BTD, _ = encoder(clips)
-        logits_BTP = head(features_BTD)
+        with torch.autocast("cpu", torch.bfloat16):
+            features_BTD, _ = encoder(clips)
+            logits_BTP = head(features_BTD).float()
         loss = nn.functional.cross_entropy(logits_BTP.flatten(0, 1), labels_BT.flatten(), ignore_index=_NO_LABEL)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

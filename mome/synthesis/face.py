@@ -76,7 +76,7 @@ def render_mouth(
     shape_T5 = _track(phonemes, num_frames)
     shape_T5[:, 0] *= look.articulation
     frames = _draw(shape_T5, look, *_head(num_frames, rng))
-    frames += rng.normal(0, look.noise, frames.shape).astype(np.float32)
+    frames += np.float32(look.noise) * rng.standard_normal(frames.shape, dtype=np.float32)
     return (frames.clip(0, 1) * 255).astype(np.uint8)
 
 
