@@ -1,0 +1,61 @@
+"""Every component folder is complete, described, and thin."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components import catalogue
+from components.images import image
+from components.readme import readme
+
+FOLDER = Path(__file__).parents[2] / "components"
+NAMES = sorted(path.parent.name for path in FOLDER.glob("*/component.py"))
+
+
+def test_the_catalogue_holds_every_folder() -> None:
+    assert catalogue.__all__ == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_holds_what_the_kubeflow_catalogue_asks_for(name: str) -> None:
+    metadata = yaml.safe_load((FOLDER / name / "metadata.yaml").read_text())
+    assert metadata["name"] == name
+    assert {"tier", "stability", "dependencies", "tags", "lastVerified"} <= metadata.keys()
+    assert (FOLDER / name / "README.md").read_text() == readme(name), "run `make readme`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inputs_and_outputs_are_described(name: str) -> None:
+    spec = getattr(catalogue, name).component_spec
+    for title, port in ((spec.inputs or {}) | (spec.outputs or {})).items():
+        assert port.description, f"{name}: {title}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_body_converts_and_calls(name: str) -> None:
+    tree = ast.parse((FOLDER / name / "component.py").read_text())
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    thinking = (ast.For, ast.While, ast.If, ast.IfExp, ast.Try, ast.With, ast.comprehension, ast.Lambda)
+    assert not [node for node in ast.walk(function) if isinstance(node, thinking)]
+    top = {
+        node.module.split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom) and node.module
+    }
+    assert top <= {"kfp", "components", "typing"}
+
+
+def test_the_folder_a_step_imports_from_brings_no_kfp() -> None:
+    for path in [FOLDER / "__init__.py", *FOLDER.glob("*/__init__.py")]:
+        assert not [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.Expr)], path
+
+
+def test_an_image_is_called_by_version_and_a_cluster_may_say_where_it_lies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert image("data").startswith("mome-data:")
+    monkeypatch.setenv("MOME_IMAGE_REGISTRY", "registry.example/team/")
+    monkeypatch.setenv("MOME_IMAGE_TAG", "1.2.3")
+    assert image("train") == "registry.example/team/mome-train:1.2.3"
+    with pytest.raises(KeyError, match="no image 'dta': expected one of data,"):
+        image("dta")

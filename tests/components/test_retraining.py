@@ -1,0 +1,65 @@
+"""What was heard in production is what the next training hears."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.catalogue import request_retraining
+from components.check_drift.retraining import asks_for_retraining
+from components.request_retraining.noise import learn_noise
+from mome.config import TrainParams, load_params
+from mome.errors import ConfigError, MomeError
+from mome.records import RetrainRequest, ScaleDecision
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+
+
+@pytest.fixture
+def params() -> TrainParams:
+    return load_params().train.model_copy(update={"noise_snrs_db": [None, 10.0, 0.0]})
+
+
+def request(low: float, high: float, at: datetime = NOW) -> RetrainRequest:
+    return RetrainRequest(at=at, snr_low_db=low, snr_high_db=high, noise="continuous", reason="no scale fits")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "levels"),
+    [
+        (-7.2, -3.1, [None, 10.0, 0.0, -5.0, -10.0]),
+        (0.0, 0.0, [None, 10.0, 0.0]),
+        (1.0, 4.0, [None, 10.0, 5.0, 0.0]),
+    ],
+)
+def test_levels_reach_over_the_observed_range_and_the_old_ones_stay(
+    params: TrainParams, low: float, high: float, levels: list[float | None]
+) -> None:
+    assert learn_noise(params, request(low, high)).noise_snrs_db == levels
+
+
+def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainParams, tmp_path: Path) -> None:
+    request(-9.0, -6.0).write(tmp_path / "retrain.json")
+    (section,) = request_retraining.python_func(str(tmp_path), params.model_dump(mode="json"))
+    assert TrainParams.model_validate(section).noise_snrs_db == [None, 10.0, 0.0, -5.0, -10.0]
+
+
+def test_the_step_refuses_a_missing_request_and_a_wrong_section(params: TrainParams, tmp_path: Path) -> None:
+    section: dict[str, Any] = params.model_dump(mode="json")
+    with pytest.raises(MomeError, match=r"retrain\.json: no such file"):
+        request_retraining.python_func(str(tmp_path), section)
+    request(-9.0, -6.0).write(tmp_path / "retrain.json")
+    with pytest.raises(ConfigError, match="stepps: unknown key"):
+        request_retraining.python_func(str(tmp_path), section | {"stepps": 3})
+
+
+def test_only_the_look_that_wrote_a_request_asks(tmp_path: Path) -> None:
+    decision = ScaleDecision(
+        at=NOW, scale="a4v2", previous=None, switched=False, snr_db=-8.0, requests=20, reason="no scale fits"
+    )
+    assert not asks_for_retraining(tmp_path, decision)
+    request(-9.0, -6.0, NOW - timedelta(minutes=5)).write(tmp_path / "retrain.json")
+    assert not asks_for_retraining(tmp_path, decision)
+    request(-9.0, -6.0).write(tmp_path / "retrain.json")
+    assert asks_for_retraining(tmp_path, decision)
