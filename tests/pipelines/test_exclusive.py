@@ -40,4 +40,5 @@ def test_what_the_run_itself_started_ends_with_it(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     assert not psutil.pid_exists(child.pid)
+    child.wait()
     assert MARK not in os.environ
