@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -32,6 +32,7 @@ __all__ = [
     "MonitorParams",
     "PackageParams",
     "Params",
+    "Precision",
     "PrepareParams",
     "RehearseParams",
     "TrainParams",
@@ -57,6 +58,7 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
+Precision = Literal["float32", "bfloat16"]  # of the products in training; weights stay in float32
 
 
 class PrepareParams(Section):
@@ -92,6 +94,7 @@ class FoundationParams(Section):
 
     seed: int
     threads: int = Field(gt=0)
+    precision: Precision
     utterances: int = Field(gt=0)
     audio_steps: int = Field(gt=0)
     video_steps: int = Field(gt=0)
@@ -104,6 +107,7 @@ class TrainParams(Section):
     seed: int
     device: str
     threads: int = Field(gt=0)
+    precision: Precision
     scales: list[ScaleText] = Field(min_length=1)
     num_experts: int = Field(gt=0)
     top_k: int = Field(gt=0)

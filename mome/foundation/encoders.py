@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
+from mome.config import Precision
 from mome.foundation.augmentation import change_speed, spoil
 from mome.foundation.lessons import Lesson
 from mome.model.audio_encoder import AudioEncoder
 from mome.model.avhubert import AVHubertConfig, AVHubertModel
+from mome.model.precision import mixed_precision
 from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
 from mome.synthesis.phonemes import PHONEMES
@@ -78,7 +80,7 @@ def new_video_encoder() -> VideoEncoder:
     )
 
 
-def teach_audio(encoder: AudioEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int) -> float:
+def teach_audio(encoder: AudioEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int, precision: Precision) -> float:
     """Train the audio encoder; returns its frame accuracy over the last steps."""
     rng = np.random.default_rng(seed)
 
@@ -95,10 +97,10 @@ def teach_audio(encoder: AudioEncoder, lessons: Sequence[Lesson], *, steps: int,
             labels.append(torch.from_numpy(lesson.audio_labels_T[frames]))
         return clips, pad_sequence(labels, batch_first=True, padding_value=_NO_LABEL)
 
-    return _teach(encoder, batch, steps=steps, learning_rate=2e-3, description="teach the audio encoder")
+    return _teach(encoder, batch, steps=steps, learning_rate=2e-3, precision=precision, description="teach the audio encoder")
 
 
-def teach_video(encoder: VideoEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int) -> float:
+def teach_video(encoder: VideoEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int, precision: Precision) -> float:
     """Train the video encoder; returns its frame accuracy over the last steps.
 
     Phonemes that look alike cannot be told apart in one frame, so far from all frames can be right.
@@ -119,7 +121,7 @@ def teach_video(encoder: VideoEncoder, lessons: Sequence[Lesson], *, steps: int,
             labels.append(torch.from_numpy(lesson.video_labels_T[start : start + _VIDEO_WINDOW]))
         return clips, pad_sequence(labels, batch_first=True, padding_value=_NO_LABEL)
 
-    return _teach(encoder, batch, steps=steps, learning_rate=2e-3, description="teach the video encoder")
+    return _teach(encoder, batch, steps=steps, learning_rate=2e-3, precision=precision, description="teach the video encoder")
 
 
 def frame_accuracy(logits_BTP: Tensor, labels_BT: Tensor) -> float:
@@ -134,6 +136,7 @@ def _teach(
     *,
     steps: int,
     learning_rate: float,
+    precision: Precision,
     description: str,
 ) -> float:
     head = nn.Linear(encoder.width, len(PHONEMES))
@@ -145,7 +148,7 @@ def _teach(
     bar = progress(range(steps), description)
     for _ in bar:
         clips, labels_BT = batch()
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu", precision):
             features_BTD, _ = encoder(clips)
             logits_BTP = head(features_BTD).float()
         loss = nn.functional.cross_entropy(logits_BTP.flatten(0, 1), labels_BT.flatten(), ignore_index=_NO_LABEL)

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mome.config import Precision
 from mome.foundation.words import VOCABULARY, draw_sentence
+from mome.model.precision import mixed_precision
 from mome.model.prefix import IGNORED_LABEL, PrefixedText, assemble
 from mome.model.tokens import TextTokens
 from mome.progress import progress
@@ -71,7 +73,7 @@ def pronounce_words() -> dict[str, list[Pronunciation]]:
 
 
 def teach_language(
-    llm: LlamaForCausalLM, tokens: TextTokens, said: Mapping[str, list[Pronunciation]], *, steps: int, seed: int
+    llm: LlamaForCausalLM, tokens: TextTokens, said: Mapping[str, list[Pronunciation]], *, steps: int, seed: int, precision: Precision
 ) -> float:
     """Train the LLM; returns the loss per token over the last steps."""
     rng, words = np.random.default_rng(seed), random.Random(f"{seed}-language")
@@ -89,7 +91,7 @@ def teach_language(
             sentence = draw_sentence(words)
             sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng))
         batch = assemble(sequences, tokens, llm.get_input_embeddings(), pad_left=False)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu", precision):
             output = llm(
                 inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False
             )

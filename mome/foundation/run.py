@@ -37,11 +37,16 @@ def run(params: FoundationParams, output: Path) -> None:
     audio, whisper, extractor = new_audio_encoder()
     video = new_video_encoder()
     llm = new_language_model(tokenizer)
+    tokens, seed, precision = TextTokens(tokenizer), params.seed, params.precision
     taught = {
-        "audio_frame_accuracy": teach_audio(audio, lessons, steps=params.audio_steps, seed=params.seed),
-        "video_frame_accuracy": teach_video(video, lessons, steps=params.video_steps, seed=params.seed),
+        "audio_frame_accuracy": teach_audio(
+            audio, lessons, steps=params.audio_steps, seed=seed, precision=precision
+        ),
+        "video_frame_accuracy": teach_video(
+            video, lessons, steps=params.video_steps, seed=seed, precision=precision
+        ),
         "language_loss": teach_language(
-            llm, TextTokens(tokenizer), said, steps=params.language_steps, seed=params.seed
+            llm, tokens, said, steps=params.language_steps, seed=seed, precision=precision
         ),
     }
     with new_folder(output) as folder:

@@ -44,6 +44,16 @@ class Task(NamedTuple):
     scale: Scale
     text: Sequence[int] | None = None
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the prefix and the text, without delimiters and prompt."""
+        audio, video = self.features.audio_TC, self.features.video_TC
+        return (
+            (0 if audio is None else len(audio) // self.scale.audio_rate)
+            + (0 if video is None else len(video) // self.scale.video_rate)
+            + (0 if self.text is None else len(self.text) + 1)
+        )
+
 
 class Losses(NamedTuple):
     """Language-model loss (mean over text tokens) and load-balancing loss of one pass."""
@@ -84,7 +94,7 @@ class AVSRModel(nn.Module):
         batch = self._assemble(tasks, pad_left=False)
         output = self.llm(inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False)
         language = nn.functional.cross_entropy(
-            output.logits[:, :-1].flatten(0, 1), batch.labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
+            output.logits[:, :-1].flatten(0, 1).float(), batch.labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
         )
         return Losses(language, self.llm.base_model.load_balancing_loss(batch.attention_mask_BL))
 

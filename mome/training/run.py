@@ -13,7 +13,8 @@ import torch
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
-from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.avsr import AVSRModel, Features, Losses, Task
+from mome.model.precision import mixed_precision
 from mome.progress import progress
 from mome.records import Split
 from mome.scales import Scale
@@ -27,6 +28,7 @@ __all__ = ["learning_rate", "run", "tasks_of"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
 _WARM_UP = 0.1  # share of the steps
+_PASSES = 4  # of the LLM in one step
 
 
 def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
@@ -48,13 +50,15 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
     """
     torch.set_num_threads(params.threads)
     corpus = json.loads((dataset / "corpus.json").read_text())
-    here = work / f"train-{_fingerprint(params, dataset, foundation)}"
-    here.mkdir(parents=True, exist_ok=True)
+    # Two keys: what the encoders hear does not depend on how MoME is trained on it.
+    source = _source(dataset, foundation)
+    heard = work / f"features-{_key(source, params.noise_snrs_db, params.noise_copies, params.seed)}"
+    state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
     encoders = Encoders.load(foundation, params.device)
-    train = _features("train", params, dataset, encoders, here)
-    validation = _features("validation", params, dataset, encoders, here)
+    train = _features("train", params, dataset, encoders, heard)
+    validation = _features("validation", params, dataset, encoders, heard)
     model = new_model(foundation, params, encoders.audio.width, encoders.video.width).to(params.device)
-    history = _fit(model, train, validation, params, here / "state.safetensors")
+    history = _fit(model, train, validation, params, state)
     write_checkpoint(output, model, foundation, params, corpus, history)
     write_report(output / "training.html", history, params, corpus)
 
@@ -103,14 +107,12 @@ def _fit(
         for index in rng.integers(len(texts), size=params.batch_size):
             features = train.features(index, int(rng.integers(max(1, len(train.audio)))))
             tasks += tasks_of(features, model.scales, texts[index])
-        losses = model(tasks)
-        loss = losses.language + params.load_balancing_weight * losses.balance
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss is {float(loss)} at step {step}; lower train.learning_rate")
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = _backward(model, tasks, params)
+        if not torch.isfinite(losses.language):
+            raise TrainingError(f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate")
         torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
         optimizer.step()
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
@@ -119,6 +121,27 @@ def _fit(
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)
     return history
+
+
+def _backward(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
+    """Add the gradients of all tasks; returns the losses, averaged over text tokens.
+
+    The finest scale's sequences are three times as long as the coarsest's. Sorted by length and read
+    in a few passes, they cost about half of what one padded batch costs, for the same gradients.
+    """
+    ordered = sorted(tasks, key=lambda task: task.num_tokens)
+    size = -(-len(ordered) // _PASSES)
+    total = sum(len(task.text or ()) + 1 for task in tasks)
+    language, balance = torch.zeros(()), torch.zeros(())
+    for start in range(0, len(ordered), size):
+        part = ordered[start : start + size]
+        share = sum(len(task.text or ()) + 1 for task in part) / total
+        with mixed_precision(params.device, params.precision):
+            losses = model(part)
+        (share * (losses.language + params.load_balancing_weight * losses.balance)).backward()
+        language += share * losses.language.detach().cpu()
+        balance += share * losses.balance.detach().cpu()
+    return Losses(language, balance)
 
 
 @torch.inference_mode()
@@ -135,12 +158,12 @@ def _validation_loss(model: AVSRModel, validation: FeatureSet, batch_size: int) 
     return float(np.mean(losses))
 
 
-def _features(split: Split, params: TrainParams, dataset: Path, encoders: Encoders, here: Path) -> FeatureSet:
+def _features(split: Split, params: TrainParams, dataset: Path, encoders: Encoders, heard: Path) -> FeatureSet:
     """Return the features of a split; an interrupted run finds them on disk."""
     rows = [utterance for utterance in read_manifest(dataset) if utterance.split == split]
     if not rows:
         raise CorpusError(f"{dataset}: the {split} split is empty")
-    path = here / f"features-{split}.safetensors"
+    path = heard / f"{split}.safetensors"
     if path.exists():
         return FeatureSet.load(path, [row.transcript for row in rows])
     copies = params.noise_copies if split == "train" else 1
@@ -150,12 +173,16 @@ def _features(split: Split, params: TrainParams, dataset: Path, encoders: Encode
     return features
 
 
-def _fingerprint(params: TrainParams, dataset: Path, foundation: Path) -> str:
-    """Return what a state under ``work`` belongs to: these parameters, this data, this foundation."""
-    digest = hashlib.sha256(params.model_dump_json().encode())
+def _source(dataset: Path, foundation: Path) -> str:
+    """Return a hash of the data and the frozen models."""
+    digest = hashlib.sha256()
     for utterance in read_manifest(dataset):
         digest.update(utterance.model_dump_json().encode())
     for shard in sorted((dataset / "shards").glob("*.tar")):
         digest.update(hashlib.sha256(shard.read_bytes()).digest())
     digest.update(foundation_digest(foundation).encode())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

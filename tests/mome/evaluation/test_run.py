@@ -1,0 +1,65 @@
+"""Evaluation end to end on a small trained model: the table can be recomputed from what is stored."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mome.config import TrainParams, load_params
+from mome.evaluation import run
+from mome.records import Evaluation
+from mome.training import run as train
+
+
+@pytest.fixture(scope="module")
+def output(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("evaluated")
+    train(train_params, dataset, foundation, folder / "checkpoint", folder / "work")
+    params = load_params(Path("params.yaml")).evaluate.model_copy(update={"snrs_db": [None, 0.0], "max_new_tokens": 8})
+    run(params, dataset, foundation, folder / "checkpoint", folder / "evaluation")
+    return folder / "evaluation"
+
+
+def edits(reference: list[str], hypothesis: list[str]) -> int:
+    """Levenshtein by its recursion, with a table."""
+    table = {(i, 0): i for i in range(len(reference) + 1)} | {(0, j): j for j in range(len(hypothesis) + 1)}
+    for i in range(1, len(reference) + 1):
+        for j in range(1, len(hypothesis) + 1):
+            same = reference[i - 1] == hypothesis[j - 1]
+            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (not same))
+    return table[len(reference), len(hypothesis)]
+
+
+def test_every_condition_is_there_and_its_count_follows_from_the_hypotheses(output: Path) -> None:
+    evaluation = Evaluation.read(output / "evaluation.json")
+    assert set(evaluation.wer) == {"audio", "video", "av"}
+    counted: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for line in (output / evaluation.hypotheses).read_text().splitlines():
+        row = json.loads(line)
+        reference = row["reference"].split()
+        cell = counted[row["modality"], row["scale"], row["snr"]]
+        cell[0] += edits(reference, row["hypothesis"].split())
+        cell[1] += len(reference)
+    for modality, scales in evaluation.wer.items():
+        assert set(scales) == {"a4v2", "a4v5", "a16v2", "a16v5"}
+        for scale, levels in scales.items():
+            assert set(levels) == {"clean", "0"}
+            for level, cell in levels.items():
+                assert [cell.errors, cell.words] == counted[modality, scale, level]
+
+
+def test_the_baseline_holds_every_clip_in_every_condition(output: Path) -> None:
+    baseline = pd.read_parquet(output / "baseline.parquet")
+    assert baseline.groupby("condition").size().to_dict() == {"clean": 4, "0": 4}
+    medians = baseline.groupby("condition")["snr_db"].median()
+    assert medians["clean"] > medians["0"] + 3
+
+
+def test_the_report_needs_no_network(output: Path) -> None:
+    page = (output / "evaluation.html").read_text()
+    assert "<svg" in page
+    assert "src=\"http" not in page and "href=\"http" not in page

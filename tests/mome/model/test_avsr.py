@@ -1,0 +1,104 @@
+"""The recogniser: what the LLM reads, and batches of mixed scales, lengths and modalities."""
+
+import pytest
+import torch
+from peft import get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mome.errors import CheckpointError, MediaError, UnknownScaleError
+from mome.foundation.tokenizer import new_tokenizer
+from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.prefix import IGNORED_LABEL, PrefixedText, assemble
+from mome.model.tokens import TextTokens
+from mome.scales import Scale
+from mome.tuners.mome import MomeConfig
+
+SCALES = [Scale(4, 2), Scale(16, 5)]
+
+
+@pytest.fixture(scope="module")
+def tokens() -> TextTokens:
+    return TextTokens(new_tokenizer(0))
+
+
+@pytest.fixture(scope="module")
+def model(tokens: TextTokens) -> AVSRModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, pad_token_id=tokens.pad_id,
+    )  # fmt: skip
+    llm = get_peft_model(LlamaForCausalLM(config), MomeConfig(init_std=0.3, bottleneck_dim=2))
+    return AVSRModel(llm, tokens, SCALES, audio_width=6, video_width=5).eval()
+
+
+def clip(video_frames: int) -> Features:
+    generator = torch.Generator().manual_seed(video_frames)
+    return Features(
+        torch.randn(2 * video_frames, 6, generator=generator), torch.randn(video_frames, 5, generator=generator)
+    )
+
+
+def test_the_prefix_holds_audio_before_video_and_learns_text_only(tokens: TextTokens) -> None:
+    embedding = torch.nn.Embedding(640, 4)
+    audio, video = torch.full((3, 4), 7.0), torch.full((2, 4), 9.0)
+    text = tokens.encode("bin blue")
+    batch = assemble([PrefixedText(audio, video, text)], tokens, embedding, pad_left=False)
+    audio_on, audio_off, video_on, video_off = tokens.delimiter_ids
+    marks = [tokens.bos_id, audio_on, *[-7] * 3, audio_off, video_on, *[-9] * 2, video_off]
+    expected = [*marks, *tokens.prompt("av"), *text, tokens.eos_id]
+    for row, token in zip(batch.embeddings_BLD[0], expected, strict=True):
+        torch.testing.assert_close(row, torch.full((4,), -float(token)) if token < 0 else embedding.weight[token])
+    learnt = [*text, tokens.eos_id]
+    assert batch.labels_BL[0].tolist() == [IGNORED_LABEL] * (len(expected) - len(learnt)) + learnt
+
+
+def test_the_loss_of_a_batch_is_the_mean_over_its_text_tokens(model: AVSRModel, tokens: TextTokens) -> None:
+    tasks = [
+        Task(clip(40), SCALES[0], tokens.encode("bin blue at f two now")),
+        Task(clip(25).only("audio"), SCALES[1], tokens.encode("seven")),
+        Task(clip(33).only("video"), SCALES[1], tokens.encode("lay red by a one again")),
+    ]
+    one_by_one = [float(model([task]).language) for task in tasks]
+    counts = [len(task.text or ()) + 1 for task in tasks]
+    expected = sum(loss * count for loss, count in zip(one_by_one, counts, strict=True)) / sum(counts)
+    assert float(model(tasks).language) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_mixed_batch_gives_the_texts_of_its_clips_one_by_one(model: AVSRModel) -> None:
+    tasks = [
+        Task(features, scale)
+        for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
+        for scale in SCALES
+    ]
+    assert model.transcribe(tasks, 6) == [model.transcribe([task], 6)[0] for task in tasks]
+
+
+def test_an_untrained_scale_and_a_clip_below_one_token_are_refused(model: AVSRModel) -> None:
+    with pytest.raises(UnknownScaleError, match="a8v2 was not trained; the model has a4v2, a16v5"):
+        model.transcribe([Task(clip(40), Scale(8, 2))], 4)
+    with pytest.raises(MediaError, match="too short"):
+        model.transcribe([Task(clip(7), Scale(16, 5))], 4)
+
+
+def test_experts_and_projectors_train_and_nothing_else(model: AVSRModel) -> None:
+    names = model.trained_parameters()
+    assert names
+    assert all("mome_experts" in name or name.startswith(("audio_proj", "video_proj")) for name in names)
+
+
+def test_any_word_can_be_written_and_read_back(tokens: TextTokens) -> None:
+    texts = ["bin blue at f two now", "it's a xylophone quiz", "z"]
+    assert tokens.decode([[*tokens.encode(text), tokens.eos_id, 5, 6] for text in texts]) == texts
+
+
+def test_frequent_words_are_one_token(tokens: TextTokens) -> None:
+    assert len(tokens.encode("place white with q seven please")) == 6
+
+
+def test_a_tokenizer_without_the_special_rows_is_refused(tokens: TextTokens) -> None:
+    bare = new_tokenizer(0)
+    vocabulary = {token: index for token, index in bare.get_vocab().items() if token != "<video>"}
+    bare.get_vocab = lambda: vocabulary
+    with pytest.raises(CheckpointError, match="lacks <video>"):
+        TextTokens(bare)

@@ -1,0 +1,76 @@
+"""The encoders against transformers' own Whisper, and batches against single clips."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+from mome.model.audio_encoder import AudioEncoder, log_mel
+from mome.model.avhubert import AVHubertConfig, AVHubertModel
+from mome.model.video_encoder import VideoEncoder
+
+
+@pytest.fixture(scope="module")
+def audio() -> AudioEncoder:
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, max_source_positions=200,
+        decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=4, vocab_size=4, max_target_positions=4,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    return AudioEncoder(WhisperModel(config), WhisperFeatureExtractor(chunk_length=4)).eval()
+
+
+@pytest.fixture(scope="module")
+def video() -> VideoEncoder:
+    torch.manual_seed(0)
+    config = AVHubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        resnet_channels=(4, 4, 8, 8), conv_pos_kernel=8, conv_pos_groups=4,
+    )  # fmt: skip
+    return VideoEncoder(AVHubertModel(config)).eval()
+
+
+def speech(num_samples: int) -> torch.Tensor:
+    return torch.randn(num_samples, generator=torch.Generator().manual_seed(num_samples)) * 0.1
+
+
+def test_log_mel_equals_whispers_own_extractor(audio: AudioEncoder) -> None:
+    samples = speech(4 * 16_000)
+    normalised = ((samples - samples.mean()) / samples.std(unbiased=False)).numpy()
+    expected = WhisperFeatureExtractor(chunk_length=4)(normalised, sampling_rate=16_000).input_features[0]
+    np.testing.assert_allclose(log_mel(samples, audio.filters_KM).numpy(), expected, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_clip_of_full_length_equals_whispers_own_encoder(audio: AudioEncoder) -> None:
+    samples = speech(4 * 16_000)
+    expected = audio.encoder(log_mel(samples, audio.filters_KM)[None]).last_hidden_state
+    torch.testing.assert_close(audio([samples])[0], expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_audio_clips_of_mixed_length_encode_as_one_by_one(audio: AudioEncoder) -> None:
+    clips = [speech(n) for n in (16_000, 40_123, 23_456)]
+    features, lengths = audio(clips)
+    assert lengths.tolist() == [50, 125, 73]
+    for clip, row, length in zip(clips, features, lengths.tolist(), strict=True):
+        torch.testing.assert_close(row[:length], audio([clip])[0][0], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_video_clips_of_mixed_length_encode_as_one_by_one(video: VideoEncoder) -> None:
+    clips = [torch.randint(0, 256, (n, 96, 96), dtype=torch.uint8) for n in (5, 20, 11)]
+    features, lengths = video(clips)
+    assert lengths.tolist() == [5, 20, 11]
+    for clip, row, length in zip(clips, features, lengths.tolist(), strict=True):
+        torch.testing.assert_close(row[:length], video([clip])[0][0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_default_video_encoder_has_the_size_of_avhubert_large() -> None:
+    with torch.device("meta"):
+        model = AVHubertModel(AVHubertConfig())
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    resnet = sum(size for name, size in sizes.items() if ".resnet." in name)
+    assert resnet / 1e6 == pytest.approx(11.18, abs=0.02)
+    assert sum(sizes.values()) / 1e6 == pytest.approx(324.5, abs=0.1)

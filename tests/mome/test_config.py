@@ -1,0 +1,73 @@
+"""params.yaml: what it holds is checked, and what is wrong is named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mome.config import MonitorParams, TrainParams, load_params, parse_section
+from mome.errors import ConfigError
+
+PARAMS = Path("params.yaml")
+
+
+def test_the_projects_own_parameters_are_valid() -> None:
+    assert load_params(PARAMS).train.top_k <= load_params(PARAMS).train.num_experts
+
+
+def test_no_number_of_params_yaml_is_read_as_text() -> None:
+    def texts(value: object) -> list[str]:
+        if isinstance(value, dict):
+            return [text for item in value.values() for text in texts(item)]
+        if isinstance(value, list):
+            return [text for item in value for text in texts(item)]
+        return [value] if isinstance(value, str) else []
+
+    def looks_like_a_number(text: str) -> bool:
+        try:
+            float(text)
+        except ValueError:
+            return False
+        return True
+
+    assert not [text for text in texts(yaml.safe_load(PARAMS.read_text())) if looks_like_a_number(text)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("learning_rate:", "learnig_rate:", "train.learnig_rate: unknown key"),
+        ("learning_rate: ", "learning_rate: 1e-3 #", "write 1.0e-3, not 1e-3"),
+        ("top_k: ", "top_k: true #", "train.top_k"),
+        ("top_k: ", "top_k: 2.5 #", "train.top_k"),
+        ("top_k: ", "top_k: 99 #", "top_k is 99"),
+        ("scales: ", "scales: [a4v2, fine] #", "unknown scale 'fine'"),
+        ("device: cpu", "device:", "train.device"),
+        ("window: ", "window: 0 #", "monitor.window"),
+    ],
+)
+def test_a_wrong_parameter_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        load_params(file)
+
+
+def test_a_missing_file_and_broken_yaml_are_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("train: [1, 2")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_pipeline_step_gets_back_whole_numbers_that_travelled_as_floats() -> None:
+    values = load_params(PARAMS).sections()["train"]
+    travelled = {key: float(value) if type(value) is int else value for key, value in values.items()}
+    assert parse_section(TrainParams, travelled) == load_params(PARAMS).train
+
+
+def test_a_pipeline_step_refuses_a_fraction_where_a_count_is_due() -> None:
+    values = load_params(PARAMS).sections()["monitor"] | {"window": 20.5}
+    with pytest.raises(ConfigError, match="window"):
+        parse_section(MonitorParams, values)

@@ -1,0 +1,28 @@
+"""Scales: their text form, their order, and what is refused."""
+
+import pytest
+
+from mome.errors import UnknownScaleError
+from mome.scales import Scale
+
+
+@pytest.mark.parametrize("text", ["a4v2", "a16v5", "a1v1"])
+def test_a_scale_survives_its_text_form(text: str) -> None:
+    assert str(Scale.parse(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "4,2", "a4", "a4v", "av", "a4v2x", "a-1v2", "A4V2", "a0v2"])
+def test_what_is_no_scale_is_refused_by_name(text: str) -> None:
+    with pytest.raises(UnknownScaleError):
+        Scale.parse(text)
+
+
+def test_tokens_per_second_are_those_of_the_papers() -> None:
+    expected = {(4, 2): 25.0, (4, 5): 17.5, (16, 2): 15.625, (16, 5): 8.125}
+    assert {rates: Scale(*rates).tokens_per_second for rates in expected} == expected
+
+
+def test_finer_means_more_tokens() -> None:
+    assert Scale(4, 2).is_finer_than(Scale(16, 5))
+    assert not Scale(16, 5).is_finer_than(Scale(4, 2))
+    assert not Scale(4, 2).is_finer_than(Scale(4, 2))

@@ -1,0 +1,35 @@
+"""Files and folders appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from mome.storage import new_file, new_folder, write_text
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "table.json"
+    write_text(target, "old")
+    with pytest.raises(ZeroDivisionError), new_file(target) as temporary:
+        temporary.write_text("half of the n")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["table.json"]
+
+
+def test_a_folder_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "checkpoint"
+    with new_folder(target) as folder:
+        write_text(folder / "weights", "old")
+    with pytest.raises(ZeroDivisionError), new_folder(target) as folder:
+        write_text(folder / "weights", "new")
+        raise ZeroDivisionError
+    assert (target / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        with new_folder(tmp_path / "out") as folder:
+            write_text(folder / name, name)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]

@@ -1,0 +1,115 @@
+"""Training: resumes to the same weights after kill -9, and refuses what it cannot use."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mome.config import TrainParams, load_params
+from mome.errors import CheckpointError
+from mome.inference import Transcriber
+from mome.scales import Scale
+from mome.speech.shards import read_split
+from mome.training.checkpoint import load_checkpoint
+from mome.training.run import learning_rate, run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    run(train_params, dataset, foundation, folder / "checkpoint", folder / "work")
+    return folder / "checkpoint"
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint / "projectors.safetensors") | load_file(
+        checkpoint / "adapter" / "adapter_model.safetensors"
+    )
+
+
+def test_killed_in_the_middle_it_ends_with_the_same_weights(
+    dataset: Path, foundation: Path, train_params: TrainParams, checkpoint: Path, tmp_path: Path
+) -> None:
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["train"] = train_params.model_dump(mode="json")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    command = [
+        sys.executable, "-m", "mome.training", "--dataset", dataset, "--foundation", foundation,
+        "--output", tmp_path / "checkpoint", "--work", tmp_path / "work", "--params", tmp_path / "params.yaml",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "work").glob("train-*/state.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "checkpoint").exists(), "it finished before it could be killed"
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    for name, expected in weights(checkpoint).items():
+        torch.testing.assert_close(weights(tmp_path / "checkpoint")[name], expected, atol=0, rtol=0)
+
+
+def test_only_safetensors_are_written(checkpoint: Path) -> None:
+    endings = {path.suffix for path in checkpoint.rglob("*") if path.is_file()}
+    assert endings <= {".safetensors", ".json", ".html", ".md"}
+
+
+def test_a_loaded_checkpoint_holds_the_trained_weights(checkpoint: Path, foundation: Path) -> None:
+    model = load_checkpoint(checkpoint, foundation)
+    state = model.state_dict()
+    for name, expected in load_file(checkpoint / "projectors.safetensors").items():
+        torch.testing.assert_close(state[name], expected, atol=0, rtol=0)
+
+
+def test_a_clip_is_transcribed_from_sound_lips_and_both(checkpoint: Path, foundation: Path, dataset: Path) -> None:
+    transcriber = Transcriber.load(foundation, checkpoint)
+    _, clip = next(iter(read_split(dataset, "test")))
+    sound, lips = type(clip)(clip.samples, None), type(clip)(None, clip.mouth)
+    texts = transcriber.transcribe([clip, sound, lips], Scale(4, 2))
+    assert texts == [transcriber.transcribe([each], Scale(4, 2))[0] for each in (clip, sound, lips)]
+
+
+def test_a_checkpoint_for_another_foundation_is_refused(
+    checkpoint: Path, foundation: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    for path in foundation.rglob("*"):
+        if path.is_file():
+            target = other / path.relative_to(foundation)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    damaged = other / "llm" / "model.safetensors"
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="was trained on the foundation"):
+        load_checkpoint(checkpoint, other)
+
+
+def test_a_pickled_adapter_is_refused(checkpoint: Path, foundation: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(checkpoint)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (folder / "adapter" / "adapter_model.safetensors").rename(folder / "adapter" / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="expected adapter_model.safetensors"):
+        load_checkpoint(folder, foundation)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    params = load_params(Path("params.yaml")).train
+    rates = [learning_rate(step, params) for step in range(params.steps)]
+    assert max(rates) == pytest.approx(params.learning_rate)
+    assert rates[0] < rates[1]
+    assert rates[-1] < params.learning_rate / 1000

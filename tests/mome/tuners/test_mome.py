@@ -1,0 +1,153 @@
+"""MoME against a plain loop over experts, and as peft's users use it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+
+from mome.tuners.mome import MomeConfig
+from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.router import load_balancing_loss
+
+SIZES = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+def small_llm(family: str = "llama") -> PreTrainedModel:
+    torch.manual_seed(0)
+    if family == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
+    return Qwen2ForCausalLM(Qwen2Config(**SIZES)).eval()
+
+
+def loop_over_experts(experts: Experts, x_ND: Tensor, top_k: int) -> Tensor:
+    """The mixture as the paper writes it: token by token, expert by expert."""
+    rows = []
+    for x in x_ND:
+        scores = torch.softmax(experts.router.gate.weight @ x, dim=0)
+        kept = scores.topk(top_k)
+        chosen = list(zip(kept.indices.tolist(), (kept.values / kept.values.sum()).tolist(), strict=True))
+        chosen += [(experts.num_experts + shared, 1.0) for shared in range(experts.num_shared_experts)]
+        row = torch.zeros_like(x)
+        for expert, gate in chosen:
+            inside = experts.down_weight_MWD[expert] @ x + experts.down_bias_MW[expert]
+            inside = torch.nn.functional.gelu(inside)
+            row = row + gate * (inside @ experts.up_weight_MWD[expert] + experts.up_bias_MD[expert])
+        rows.append(row)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(("num_experts", "top_k", "shared"), [(23, 4, 1), (4, 2, 0), (5, 5, 2), (3, 1, 1)])
+def test_the_dense_products_equal_a_loop_over_experts(num_experts: int, top_k: int, shared: int) -> None:
+    torch.manual_seed(1)
+    config = MomeConfig(
+        num_experts=num_experts, top_k=top_k, num_shared_experts=shared, bottleneck_dim=3, init_std=0.5
+    )
+    experts = Experts(16, config).double()
+    torch.nn.init.normal_(experts.down_bias_MW)
+    torch.nn.init.normal_(experts.up_bias_MD)
+    x_BTD = torch.randn(2, 5, 16, dtype=torch.float64)
+    expected = loop_over_experts(experts, x_BTD.flatten(0, 1), top_k)
+    # The router works in float32, which is what bounds the agreement.
+    torch.testing.assert_close(experts(x_BTD).flatten(0, 1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_kept_weights_of_a_token_sum_to_one() -> None:
+    experts = Experts(16, MomeConfig(bottleneck_dim=2))
+    experts(torch.randn(1, 7, 16))
+    assert experts.routing is not None
+    torch.testing.assert_close(experts.routing.weights_NK.sum(1), torch.ones(7))
+
+
+def test_the_balance_loss_counts_slots_and_ignores_padding() -> None:
+    experts = Experts(16, MomeConfig(num_experts=5, top_k=2, init_std=1.0))
+    experts(torch.randn(1, 12, 16))
+    routing = experts.routing
+    assert routing is not None
+    is_token = torch.arange(12) < 8
+    expected = 0.0
+    for slot in range(2):
+        for expert in range(5):
+            share = sum(int(routing.expert_ids_NK[n, slot]) == expert for n in range(8)) / 8
+            expected += 5 * share * float(routing.scores_NE[:8, expert].mean())
+    assert float(load_balancing_loss([routing], is_token)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("position", ["mhsa", "ffn", "layer"])
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_saved_adapter_comes_back_the_same(tmp_path: Path, family: str, position: str) -> None:
+    ids = torch.arange(14).view(2, 7)
+    tuned = get_peft_model(small_llm(family), MomeConfig(position=position, bottleneck_dim=4, init_std=0.3)).eval()
+    expected = tuned(input_ids=ids).logits
+    tuned.save_pretrained(tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").exists()
+    again = PeftModel.from_pretrained(small_llm(family), str(tmp_path)).eval()
+    torch.testing.assert_close(again(input_ids=ids).logits, expected, atol=0, rtol=0)
+
+
+def test_a_disabled_adapter_leaves_the_frozen_model() -> None:
+    ids = torch.arange(7)[None]
+    frozen = small_llm()(input_ids=ids).logits
+    tuned = get_peft_model(small_llm(), MomeConfig(init_std=0.3)).eval()
+    assert not torch.allclose(tuned(input_ids=ids).logits, frozen)
+    with tuned.disable_adapter():
+        torch.testing.assert_close(tuned(input_ids=ids).logits, frozen, atol=0, rtol=0)
+
+
+def test_zero_up_starts_at_the_frozen_model() -> None:
+    ids = torch.arange(7)[None]
+    tuned = get_peft_model(small_llm(), MomeConfig(init="zero_up")).eval()
+    torch.testing.assert_close(tuned(input_ids=ids).logits, small_llm()(input_ids=ids).logits)
+
+
+def test_several_adapters_are_kept_apart() -> None:
+    ids = torch.arange(7)[None]
+    tuned = get_peft_model(small_llm(), MomeConfig(init_std=0.3)).eval()
+    first = tuned(input_ids=ids).logits
+    tuned.add_adapter("other", MomeConfig(num_experts=3, top_k=1, init_std=0.3))
+    torch.testing.assert_close(tuned(input_ids=ids).logits, first)
+    tuned.set_adapter("other")
+    assert not torch.allclose(tuned(input_ids=ids).logits, first)
+
+
+def test_only_experts_and_routers_train_and_the_loss_falls() -> None:
+    ids = torch.arange(14).view(2, 7)
+    tuned = get_peft_model(small_llm(), MomeConfig())
+    trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    assert all("mome_experts" in name for name, p in tuned.named_parameters() if p.requires_grad)
+    optimizer = torch.optim.Adam(trained, lr=1e-2)
+    losses = []
+    for _ in range(20):
+        loss = tuned(input_ids=ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize(("hidden", "layers", "width", "millions"), [(3072, 28, 12, 12.73), (2048, 16, 8, 3.54)])
+def test_active_parameters_are_the_published_counts(hidden: int, layers: int, width: int, millions: float) -> None:
+    with torch.device("meta"):
+        experts = Experts(hidden, MomeConfig(num_experts=23, top_k=4, num_shared_experts=1, bottleneck_dim=width))
+    one_expert = sum(p[0].numel() for name, p in experts.named_parameters() if not name.startswith("router"))
+    active = layers * (5 * one_expert + experts.router.gate.weight.numel())
+    assert active / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"top_k": 24}, {"top_k": 0}, {"bottleneck_dim": 0}, {"num_shared_experts": -1}, {"position": "head"}, {"init": "?"}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MomeConfig(**wrong)
