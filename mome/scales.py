@@ -45,7 +45,9 @@ class Scale:
         """
         match = re.fullmatch(r"a(\d{1,3})v(\d{1,3})", text)
         if match is None:
-            raise UnknownScaleError(f"unknown scale {text!r}: expected a<audio rate>v<video rate>, such as a4v2")
+            raise UnknownScaleError(
+                f"unknown scale {text!r}: expected a<audio rate>v<video rate>, such as a4v2"
+            )
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

@@ -31,7 +31,9 @@ __all__ = ["run"]
 _CLIPS_PER_PASS = 8
 
 
-def run(params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path) -> Evaluation:
+def run(
+    params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path
+) -> Evaluation:
     """Measure the word error rate of the test split for every modality, scale and noise level.
 
     Noise is babble of other test utterances at the stated ratio; 0 dB means 0 dB.
@@ -55,10 +57,12 @@ def run(params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Pat
     encoders = Encoders.load(foundation, params.device)
     model = load_checkpoint(checkpoint, foundation).to(params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
-    utterances = [utterance for utterance in read_manifest(dataset) if utterance.split == "test"]
+    utterances = [row for row in read_manifest(dataset) if row.split == "test" and row.decodable]
     if not utterances:
         raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
-    clips = [clip for _, clip in progress(read_split(dataset, "test"), "read test clips", total=len(utterances))]
+    clips = [
+        clip for _, clip in progress(read_split(dataset, "test"), "read test clips", total=len(utterances))
+    ]
 
     features, baseline = _listen(clips, encoders, params)
     decoded = decode_all(model, features, batch_size=params.batch_size, max_new_tokens=params.max_new_tokens)
@@ -105,7 +109,9 @@ def _listen(
         ]
         sound: list[Features] = []
         for start in range(0, len(heard), _CLIPS_PER_PASS):
-            sound += encoders.encode([Clip(samples, None) for samples in heard[start : start + _CLIPS_PER_PASS]])
+            sound += encoders.encode(
+                [Clip(samples, None) for samples in heard[start : start + _CLIPS_PER_PASS]]
+            )
         features[snr_db] = [Features(s.audio_TC, v.video_TC) for s, v in zip(sound, lips, strict=True)]
         rows += [_row(estimate_snr(samples), sharp[index], snr_db) for index, samples in enumerate(heard)]
     return features, pd.DataFrame(rows)

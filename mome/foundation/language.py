@@ -29,9 +29,10 @@ from mome.synthesis.speech import Voice, speak
 
 __all__ = ["new_language_model", "pronounce_words", "teach_language"]
 
-_BATCH_SIZE = 32
-_AUDIO_RATES = (4, 4, 6, 8, 12, 16, 16, 20)
-_VIDEO_RATES = (2, 2, 3, 4, 5, 5)
+_BATCH_SIZE = 24
+_AUDIO_RATES = (4, 4, 4, 8, 16, 16)
+_VIDEO_RATES = (2, 2, 3, 5, 5)
+_WORDS_PER_MINUTE = 300
 Pronunciation = tuple[tuple[int, float], ...]  # phoneme index and seconds
 
 
@@ -43,8 +44,8 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             hidden_size=128,
             intermediate_size=384,
             num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
+            num_attention_heads=8,
+            num_key_value_heads=8,
             max_position_embeddings=2048,
             tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_token_id,
@@ -58,7 +59,8 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 def pronounce_words() -> dict[str, list[Pronunciation]]:
     """Return how each word of the vocabulary is said, in two accents."""
     index = {phoneme: number for number, phoneme in enumerate(PHONEMES)}
-    voices = [Voice("gmw/en-US", "m1", 140), Voice("gmw/en", "m1", 140)]
+    # Spoken fast, because only the proportions count: `_frames` draws the pace.
+    voices = [Voice("gmw/en-US", "m1", _WORDS_PER_MINUTE), Voice("gmw/en", "m1", _WORDS_PER_MINUTE)]
     said: dict[str, list[Pronunciation]] = {}
     for word in progress(VOCABULARY, "pronounce words"):
         said[word] = [
@@ -73,7 +75,13 @@ def pronounce_words() -> dict[str, list[Pronunciation]]:
 
 
 def teach_language(
-    llm: LlamaForCausalLM, tokens: TextTokens, said: Mapping[str, list[Pronunciation]], *, steps: int, seed: int, precision: Precision
+    llm: LlamaForCausalLM,
+    tokens: TextTokens,
+    said: Mapping[str, list[Pronunciation]],
+    *,
+    steps: int,
+    seed: int,
+    precision: Precision,
 ) -> float:
     """Train the LLM; returns the loss per token over the last steps."""
     rng, words = np.random.default_rng(seed), random.Random(f"{seed}-language")
@@ -81,22 +89,28 @@ def teach_language(
     phonemes = nn.Embedding(len(PHONEMES), width)
     confusion = _look_alikes()
     trained = [*llm.parameters(), *phonemes.parameters()]
-    optimizer = torch.optim.AdamW(trained, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.15)
+    optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2.5e-3, total_steps=steps, pct_start=0.15)
     llm.train()
     losses: list[float] = []
-    for _ in progress(range(steps), "teach the language model"):
+    for step in progress(range(steps), "teach the language model"):
+        # Reading along a prefix is learnt from short, clean ones first; noise would hide the way.
+        skill = min(1.0, step / (0.4 * steps))
         sequences = []
         for _ in range(_BATCH_SIZE):
             sentence = draw_sentence(words)
-            sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng))
+            if rng.random() > skill:
+                sentence = _part(sentence, rng)
+            sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng, mistakes=skill))
         batch = assemble(sequences, tokens, llm.get_input_embeddings(), pad_left=False)
         with mixed_precision("cpu", precision):
             output = llm(
                 inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False
             )
         loss = nn.functional.cross_entropy(
-            output.logits[:, :-1].flatten(0, 1).float(), batch.labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
+            output.logits[:, :-1].flatten(0, 1).float(),
+            batch.labels_BL[:, 1:].flatten(),
+            ignore_index=IGNORED_LABEL,
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -115,27 +129,41 @@ def _read_aloud(
     confusion_PP: NDArray[np.float64],
     tokens: TextTokens,
     rng: np.random.Generator,
+    mistakes: float,
 ) -> PrefixedText:
-    """Turn a sentence into a prefix of pooled, partly wrong phoneme frames, and its text."""
+    """Turn a sentence into a prefix of pooled, partly wrong phoneme frames, and its text.
+
+    ``mistakes`` from 0 to 1 scales how many frames are wrong.
+    """
     frames_T = _frames(sentence, said, rng)
     kind = rng.random()
     audio = video = None
     if kind < 0.8:
-        wrong = np.where(rng.random(len(frames_T)) < rng.choice([0, 0.05, 0.15, 0.35]), 1, 0)
+        wrong = np.where(rng.random(len(frames_T)) < mistakes * rng.choice([0, 0, 0.05, 0.15, 0.35]), 1, 0)
         heard_T = np.where(wrong, rng.integers(0, len(PHONEMES), len(frames_T)), frames_T)
         audio = _pool(heard_T, int(rng.choice(_AUDIO_RATES)), phonemes)
     if kind > 0.4:
         # Seen phonemes are confused with those of a similar mouth.
         seen_T = frames_T[::2]
         likely = confusion_PP[seen_T].cumsum(axis=1)
-        seen_T = (rng.random((len(seen_T), 1)) > likely).sum(axis=1).clip(max=len(PHONEMES) - 1)
+        alike_T = (rng.random((len(seen_T), 1)) > likely).sum(axis=1).clip(max=len(PHONEMES) - 1)
+        seen_T = np.where(rng.random(len(seen_T)) < mistakes, alike_T, seen_T)
         video = _pool(seen_T, int(rng.choice(_VIDEO_RATES)), phonemes)
     return PrefixedText(audio, video, tokens.encode(sentence))
 
 
-def _frames(sentence: str, said: Mapping[str, list[Pronunciation]], rng: np.random.Generator) -> NDArray[np.int64]:
+def _part(sentence: str, rng: np.random.Generator) -> str:
+    """Return one to three neighbouring words."""
+    words = sentence.split()
+    start = int(rng.integers(len(words)))
+    return " ".join(words[start : start + int(rng.integers(1, 4))])
+
+
+def _frames(
+    sentence: str, said: Mapping[str, list[Pronunciation]], rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Return phoneme indices at 50 Hz, with random pace and pauses."""
-    pace, accent = rng.uniform(0.6, 1.4), int(rng.integers(0, 2))
+    pace, accent = _WORDS_PER_MINUTE / rng.uniform(100, 230), int(rng.integers(0, 2))
     parts: list[NDArray[np.int64]] = [np.zeros(rng.integers(2, 16), np.int64)]
     for word in sentence.split():
         for phoneme, seconds in said[word][accent]:

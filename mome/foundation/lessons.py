@@ -53,7 +53,8 @@ def make_lessons(count: int, seed: int) -> list[Lesson]:
     lessons = []
     for rendered in progress(render_all(plan), "synthesise lessons", total=count):
         samples, mouth = rendered.clip.samples, rendered.clip.mouth
-        assert samples is not None and mouth is not None  # synthesis always gives both
+        assert samples is not None  # synthesis always gives both
+        assert mouth is not None
         lessons.append(
             Lesson(
                 samples,

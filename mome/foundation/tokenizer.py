@@ -33,8 +33,8 @@ def new_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator([*sentences, *list(PROMPTS.values()) * 50], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
+        bos_token="<s>",  # noqa: S106  # a mark in text, no password
+        eos_token="</s>",  # noqa: S106
+        pad_token="<pad>",  # noqa: S106
         additional_special_tokens=list(SPECIAL_TOKENS[1:]),
     )

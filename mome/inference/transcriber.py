@@ -31,7 +31,9 @@ class Transcriber:
         self._model = model
 
     @classmethod
-    def load(cls, foundation: Path, checkpoint: Path, device: str = "cpu", threads: int | None = None) -> Transcriber:
+    def load(
+        cls, foundation: Path, checkpoint: Path, device: str = "cpu", threads: int | None = None
+    ) -> Transcriber:
         """Load both folders onto a device.
 
         Args:

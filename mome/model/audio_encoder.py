@@ -91,7 +91,9 @@ class AudioEncoder(nn.Module):
         """
         mels = [log_mel(clip, self.filters_KM) for clip in clips]
         lengths_B = torch.tensor([len(clip) // _SAMPLES_PER_FRAME for clip in clips], device=mels[0].device)
-        return self.encode_mels([mel[:, : 2 * int(n)] for mel, n in zip(mels, lengths_B, strict=True)]), lengths_B
+        return self.encode_mels(
+            [mel[:, : 2 * int(n)] for mel, n in zip(mels, lengths_B, strict=True)]
+        ), lengths_B
 
     def encode_mels(self, mels: Sequence[Tensor]) -> Tensor:
         """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``."""

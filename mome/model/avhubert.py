@@ -67,7 +67,6 @@ class AVHubertModel(PreTrainedModel):
 
     config_class = AVHubertConfig
     base_model_prefix = "avhubert"
-    _no_split_modules = ["_Layer"]
 
     def __init__(self, config: AVHubertConfig) -> None:
         super().__init__(config)

@@ -81,8 +81,12 @@ class AVSRModel(nn.Module):
         self.scales = tuple(scales)
         llm_width = llm.config.hidden_size
         hidden_width = llm.config.intermediate_size
-        self.audio_projectors = _per_rate({s.audio_rate for s in scales}, audio_width, hidden_width, llm_width)
-        self.video_projectors = _per_rate({s.video_rate for s in scales}, video_width, hidden_width, llm_width)
+        self.audio_projectors = _per_rate(
+            {s.audio_rate for s in scales}, audio_width, hidden_width, llm_width
+        )
+        self.video_projectors = _per_rate(
+            {s.video_rate for s in scales}, video_width, hidden_width, llm_width
+        )
 
     def forward(self, tasks: Sequence[Task]) -> Losses:
         """Read all tasks in one pass of the LLM, whatever their scales and modalities.
@@ -92,9 +96,13 @@ class AVSRModel(nn.Module):
             MediaError: If a clip is shorter than one token.
         """
         batch = self._assemble(tasks, pad_left=False)
-        output = self.llm(inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False)
+        output = self.llm(
+            inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False
+        )
         language = nn.functional.cross_entropy(
-            output.logits[:, :-1].flatten(0, 1).float(), batch.labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
+            output.logits[:, :-1].flatten(0, 1).float(),
+            batch.labels_BL[:, 1:].flatten(),
+            ignore_index=IGNORED_LABEL,
         )
         return Losses(language, self.llm.base_model.load_balancing_loss(batch.attention_mask_BL))
 
@@ -122,14 +130,20 @@ class AVSRModel(nn.Module):
             if task.scale not in self.scales:
                 known = ", ".join(str(scale) for scale in self.scales)
                 raise UnknownScaleError(f"scale {task.scale} was not trained; the model has {known}")
-        audio = _project([t.features.audio_TC for t in tasks], [t.scale.audio_rate for t in tasks], self.audio_projectors)
-        video = _project([t.features.video_TC for t in tasks], [t.scale.video_rate for t in tasks], self.video_projectors)
+        audio = _project(
+            [t.features.audio_TC for t in tasks], [t.scale.audio_rate for t in tasks], self.audio_projectors
+        )
+        video = _project(
+            [t.features.video_TC for t in tasks], [t.scale.video_rate for t in tasks], self.video_projectors
+        )
         sequences = [PrefixedText(a, v, task.text) for a, v, task in zip(audio, video, tasks, strict=True)]
         return assemble(sequences, self.tokens, self.llm.get_input_embeddings(), pad_left=pad_left)
 
 
 def _per_rate(rates: set[int], encoder_width: int, hidden_width: int, llm_width: int) -> nn.ModuleDict:
-    return nn.ModuleDict({str(rate): Projector(encoder_width, hidden_width, llm_width) for rate in sorted(rates)})
+    return nn.ModuleDict(
+        {str(rate): Projector(encoder_width, hidden_width, llm_width) for rate in sorted(rates)}
+    )
 
 
 def _project(

@@ -28,5 +28,7 @@ def average_pool(frames_TD: Tensor, rate: int) -> Tensor:
     """
     num_tokens = len(frames_TD) // rate
     if num_tokens == 0:
-        raise MediaError(f"the clip is too short: {len(frames_TD)} encoder frames, but rate {rate} needs {rate}")
+        raise MediaError(
+            f"the clip is too short: {len(frames_TD)} encoder frames, but rate {rate} needs {rate}"
+        )
     return frames_TD[: num_tokens * rate].unflatten(0, (num_tokens, rate)).mean(dim=1)

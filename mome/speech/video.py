@@ -109,7 +109,12 @@ def encode_mouth(frames: Frames) -> bytes:
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p"  # what every browser plays; constant colour planes cost nothing
         stream.thread_count = 1
-        stream.options = {"preset": "ultrafast", "crf": "18", "flags": "+bitexact", "x264-params": _SAME_BYTES}
+        stream.options = {
+            "preset": "ultrafast",
+            "crf": "18",
+            "flags": "+bitexact",
+            "x264-params": _SAME_BYTES,
+        }
         stream.codec_context.color_range = 2  # full: 0 is black, 255 is white, and no rounding on the way
         for image in frames:
             packets = stream.encode(_full_range_frame(image))

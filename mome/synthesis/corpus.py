@@ -75,7 +75,9 @@ def render_all(utterances: Sequence[SyntheticUtterance], processes: int = 2) -> 
 
     eSpeak NG carries state from sentence to sentence, so each run of 50 gets a fresh process.
     """
-    parts = [utterances[i : i + _SENTENCES_PER_PROCESS] for i in range(0, len(utterances), _SENTENCES_PER_PROCESS)]
+    parts = [
+        utterances[i : i + _SENTENCES_PER_PROCESS] for i in range(0, len(utterances), _SENTENCES_PER_PROCESS)
+    ]
     with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
         for clips in pool.imap(_render_part, parts, chunksize=1):
             yield from clips
@@ -94,10 +96,16 @@ def _render(utterance: SyntheticUtterance) -> SyntheticClip:
 
     before_s = rng.uniform(0.08, 0.3)
     before = round(before_s * _SAMPLING_RATE)
-    num_frames = -(-(before + len(samples) + round(rng.uniform(0.08, 0.3) * _SAMPLING_RATE)) // _FRAME_SAMPLES)
+    num_frames = -(
+        -(before + len(samples) + round(rng.uniform(0.08, 0.3) * _SAMPLING_RATE)) // _FRAME_SAMPLES
+    )
     padded = np.zeros(num_frames * _FRAME_SAMPLES, np.float32)
-    padded[before : before + len(samples)] = samples * rng.uniform(0.3, 0.9) / max(np.abs(samples).max(), 1e-6)
-    padded += rng.normal(0, 10 ** rng.uniform(-4, -3), len(padded)).astype(np.float32)  # the room is never silent
+    padded[before : before + len(samples)] = (
+        samples * rng.uniform(0.3, 0.9) / max(np.abs(samples).max(), 1e-6)
+    )
+    padded += rng.normal(0, 10 ** rng.uniform(-4, -3), len(padded)).astype(
+        np.float32
+    )  # the room is never silent
 
     phonemes = tuple(Phoneme(p.symbol, p.start_s + before_s, p.end_s + before_s) for p in spoken.phonemes)
     mouth = render_mouth(phonemes, num_frames / 25, utterance.speaker.look, rng)

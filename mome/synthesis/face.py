@@ -22,7 +22,8 @@ __all__ = ["MOUTH_SIZE", "Look", "draw_look", "render_mouth"]
 
 MOUTH_SIZE = 96  # pixels; AV-HuBERT stores 96 and crops 88
 _TRACK_RATE = 100  # Hz at which the shape is tracked before it is sampled at the frame rate
-_COARTICULATION_S = 0.035  # standard deviation of the smoothing: lips are slower than the phonemes
+_COARTICULATION_S = 0.045  # standard deviation of the smoothing: lips are slower than the phonemes
+_SLOPPINESS = 0.07  # standard deviation of each number of a shape: nobody forms a sound twice alike
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ def draw_look(rng: np.random.Generator) -> Look:
         teeth=min(1.0, skin + rng.uniform(0.12, 0.30)),
         mouth_width=rng.uniform(20, 26),
         lip_thickness=rng.uniform(4.0, 7.5),
-        articulation=rng.uniform(0.8, 1.15),
+        articulation=rng.uniform(0.7, 1.1),
         light_x=rng.uniform(-0.15, 0.15),
         light_y=rng.uniform(-0.15, 0.15),
-        blur=rng.uniform(0.4, 1.0),
-        noise=rng.uniform(0.005, 0.02),
+        blur=rng.uniform(0.5, 1.2),
+        noise=rng.uniform(0.01, 0.025),
     )
 
 
@@ -67,20 +68,20 @@ def render_mouth(
         phonemes: With times; where none is given the mouth rests.
         duration_s: Length of the sentence.
         look: The speaker's.
-        rng: Draws head movement and camera noise.
+        rng: Draws how each sound is formed, head movement and camera noise.
 
     Returns:
         Frames ``(T, 96, 96)``, ``T = round(25 * duration_s)``, at least 1.
     """
     num_frames = max(1, round(duration_s * VIDEO_FRAMES_PER_SECOND))
-    shape_T5 = _track(phonemes, num_frames)
-    shape_T5[:, 0] *= look.articulation
-    frames = _draw(shape_T5, look, *_head(num_frames, rng))
+    shape_TS = _track(phonemes, num_frames, rng)
+    shape_TS[:, 0] *= look.articulation
+    frames = _draw(shape_TS, look, *_head(num_frames, rng))
     frames += np.float32(look.noise) * rng.standard_normal(frames.shape, dtype=np.float32)
     return (frames.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _track(phonemes: Sequence[Phoneme], num_frames: int) -> NDArray[np.float32]:
+def _track(phonemes: Sequence[Phoneme], num_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the smoothed mouth shape of each frame ``(T, 5)``."""
     num_ticks = num_frames * _TRACK_RATE // VIDEO_FRAMES_PER_SECOND
     rest = mouth_shapes(SILENCE)[0]
@@ -89,7 +90,8 @@ def _track(phonemes: Sequence[Phoneme], num_frames: int) -> NDArray[np.float32]:
         shapes = mouth_shapes(phoneme_class(phoneme.symbol))
         edges = np.linspace(phoneme.start_s, phoneme.end_s, len(shapes) + 1)
         for shape, start_s, end_s in zip(shapes, edges, edges[1:], strict=False):
-            track[round(start_s * _TRACK_RATE) : round(end_s * _TRACK_RATE)] = _numbers(shape)
+            formed = np.clip(_numbers(shape) + rng.normal(0, _SLOPPINESS, 5), 0, 1)
+            track[round(start_s * _TRACK_RATE) : round(end_s * _TRACK_RATE)] = formed
     track = gaussian_filter1d(track, _COARTICULATION_S * _TRACK_RATE, axis=0, mode="nearest")
     middle = (np.arange(num_frames) + 0.5) * _TRACK_RATE / VIDEO_FRAMES_PER_SECOND
     return track[middle.astype(int)]
@@ -101,7 +103,9 @@ def _numbers(shape: object) -> tuple[float, ...]:
 
 def _head(num_frames: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
     """Return the mouth centre ``x, y`` in pixels and the zoom of each frame, drifting slowly."""
-    drift = gaussian_filter1d(rng.normal(0, 1, (3, num_frames)), 12, axis=1, mode="reflect").astype(np.float32)
+    drift = gaussian_filter1d(rng.normal(0, 1, (3, num_frames)), 12, axis=1, mode="reflect").astype(
+        np.float32
+    )
     offset = rng.normal(0, 1, (3, 1)).astype(np.float32)
     x = MOUTH_SIZE / 2 + 1.5 * offset[0] + 4 * drift[0]
     y = MOUTH_SIZE / 2 + 1.5 * offset[1] + 4 * drift[1]
@@ -109,10 +113,14 @@ def _head(num_frames: int, rng: np.random.Generator) -> tuple[NDArray[np.float32
 
 
 def _draw(
-    shape_T5: NDArray[np.float32], look: Look, x: NDArray[np.float32], y: NDArray[np.float32], zoom: NDArray[np.float32]
+    shape_TS: NDArray[np.float32],
+    look: Look,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    zoom: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Draw all frames at once, brightness 0..1."""
-    opening, width, rounding, teeth, tongue = (column[:, None, None] for column in shape_T5.T)
+    opening, width, rounding, teeth, tongue = (column[:, None, None] for column in shape_TS.T)
     pixels = np.arange(MOUTH_SIZE, dtype=np.float32)
     across = (pixels[None, None, :] - x[:, None, None]) / zoom[:, None, None]
     down = (pixels[None, :, None] - y[:, None, None]) / zoom[:, None, None]
@@ -123,8 +131,10 @@ def _draw(
 
     inside = _ellipse(across, down, half_width, half_height)
     lips = _ellipse(across, down, half_width + thickness, half_height + thickness)
-    light = 1 + look.light_x * (pixels[None, None, :] / MOUTH_SIZE - 0.5) + look.light_y * (
-        pixels[None, :, None] / MOUTH_SIZE - 0.5
+    light = (
+        1
+        + look.light_x * (pixels[None, None, :] / MOUTH_SIZE - 0.5)
+        + look.light_y * (pixels[None, :, None] / MOUTH_SIZE - 0.5)
     )
     cavity = np.full_like(lips, 0.08)
     upper = _soft(-down - half_height * (0.55 - 0.5 * teeth), 1.5) * teeth
@@ -137,7 +147,10 @@ def _draw(
 
 
 def _ellipse(
-    across: NDArray[np.float32], down: NDArray[np.float32], half_width: NDArray[np.float32], half_height: NDArray[np.float32]
+    across: NDArray[np.float32],
+    down: NDArray[np.float32],
+    half_width: NDArray[np.float32],
+    half_height: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Return 1 inside the ellipse and 0 outside, with an edge about two pixels soft."""
     radius = np.sqrt((across / half_width) ** 2 + (down / half_height) ** 2)

@@ -26,11 +26,12 @@ _ACCENTS = {
 # test speaker's vocal tract was never heard in training.
 _VARIANTS: dict[Split, tuple[str, ...]] = {
     "train": (
-        "m1", "m2", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis",
-        "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Michael", "Mike", "Nguyen", "Reed", "adam",
-        "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed", "grandma", "grandpa",
-        "ian", "iven", "klatt", "klatt2", "linda", "marcelo", "max", "michel", "miguel", "norbert", "pablo", "quincy",
-        "rob", "sandro", "shelby", "travis", "victor",
+        "m1", "m2", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "Alex", "Alicia", "Andrea", "Andy",
+        "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Michael",
+        "Mike", "Nguyen", "Reed", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris",
+        "caleb", "david", "ed", "grandma", "grandpa", "ian", "iven", "klatt", "klatt2", "linda",
+        "marcelo", "max", "michel", "miguel", "norbert", "pablo", "quincy", "rob", "sandro", "shelby",
+        "travis", "victor",
     ),
     "validation": ("m5", "Gene2", "pedro", "steph"),
     "test": ("m3", "f3", "f5", "edward", "john", "Mario", "paul", "steph2"),

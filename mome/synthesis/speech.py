@@ -104,7 +104,9 @@ class _Engine:
         self.callback = _Callback(self._collect)  # kept: ctypes does not hold a reference
         self.library.espeak_SetSynthCallback(self.callback)
 
-    def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+    def _collect(
+        self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]
+    ) -> int:
         if count > 0 and samples:
             self.chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
         index = 0
@@ -142,7 +144,9 @@ def speak(text: str, voice: Voice) -> Spoken:
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     samples = np.concatenate(engine.chunks).astype(np.float32) / 32768
-    return Spoken(samples, engine.sampling_rate, _with_ends(engine.events, len(samples), engine.sampling_rate))
+    return Spoken(
+        samples, engine.sampling_rate, _with_ends(engine.events, len(samples), engine.sampling_rate)
+    )
 
 
 def _with_ends(events: list[tuple[str, int]], num_samples: int, sampling_rate: int) -> tuple[Phoneme, ...]:

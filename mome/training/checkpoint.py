@@ -1,10 +1,10 @@
 """The checkpoint: what fine-tuning made, beside the frozen foundation that it belongs to.
 
-    checkpoint/
-    ├── config.json               scales, sizes, parameters of the run, where the data came from
-    ├── adapter/                  MoME, as peft saves it
-    ├── projectors.safetensors
-    └── history.json              losses by step
+checkpoint/
+├── config.json               scales, sizes, parameters of the run, where the data came from
+├── adapter/                  MoME, as peft saves it
+├── projectors.safetensors
+└── history.json              losses by step
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ def new_model(foundation: Path, params: TrainParams, audio_width: int, video_wid
 
 
 def write_checkpoint(
-    folder: Path, model: AVSRModel, foundation: Path, params: TrainParams, corpus: dict[str, Any], history: History
+    folder: Path,
+    model: AVSRModel,
+    foundation: Path,
+    params: TrainParams,
+    corpus: dict[str, Any],
+    history: History,
 ) -> None:
     """Write the checkpoint folder, whole or not at all."""
     projectors = {
@@ -100,18 +105,23 @@ def load_checkpoint(folder: Path, foundation: Path) -> AVSRModel:
     found = foundation_digest(foundation)
     if found != about["foundation"]:
         raise CheckpointError(
-            f"{folder}: was trained on the foundation {about['foundation'][:12]}, but {foundation} is {found[:12]}"
+            f"{folder}: was trained on the foundation {about['foundation'][:12]}, "
+            f"but {foundation} is {found[:12]}"
         )
     llm = PeftModel.from_pretrained(_load_llm(foundation), str(folder / "adapter"))
     scales = [Scale.parse(text) for text in about["scales"]]
-    model = AVSRModel(llm, TextTokens.load(foundation / "llm"), scales, about["audio_width"], about["video_width"])
+    model = AVSRModel(
+        llm, TextTokens.load(foundation / "llm"), scales, about["audio_width"], about["video_width"]
+    )
     try:
         result = model.load_state_dict(projectors, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / _PROJECTORS_FILE}: {error}") from error
     missing = [name for name in result.missing_keys if "projectors." in name] + result.unexpected_keys
     if missing:
-        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(missing)}")
+        raise CheckpointError(
+            f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(missing)}"
+        )
     return model.eval().requires_grad_(False)
 
 
@@ -119,10 +129,15 @@ def _load_llm(foundation: Path) -> Any:
     try:
         llm = AutoModelForCausalLM.from_pretrained(
             # eager: at these sequence lengths it is faster on a CPU than the fused kernel.
-            foundation / "llm", use_safetensors=True, local_files_only=True, attn_implementation="eager"
+            foundation / "llm",
+            use_safetensors=True,
+            local_files_only=True,
+            attn_implementation="eager",
         )
     except OSError as error:
-        raise CheckpointError(f"{foundation / 'llm'}: expected a causal LLM in safetensors: {error}") from error
+        raise CheckpointError(
+            f"{foundation / 'llm'}: expected a causal LLM in safetensors: {error}"
+        ) from error
     return llm.eval().requires_grad_(False)
 
 

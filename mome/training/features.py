@@ -39,7 +39,8 @@ class Encoders:
     def load(cls, foundation: Path, device: str) -> Encoders:
         """Load both from a foundation folder onto a device."""
         return cls(
-            AudioEncoder.load(foundation / "audio").to(device), VideoEncoder.load(foundation / "video").to(device)
+            AudioEncoder.load(foundation / "audio").to(device),
+            VideoEncoder.load(foundation / "video").to(device),
         )
 
     @property
@@ -54,12 +55,16 @@ class Encoders:
         video = self._encode(self.video, [clip.mouth for clip in clips])
         return [Features(a, v) for a, v in zip(audio, video, strict=True)]
 
-    def _encode(self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray | None]) -> list[Tensor | None]:
+    def _encode(
+        self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray | None]
+    ) -> list[Tensor | None]:
         there = [torch.from_numpy(array).to(self.device) for array in inputs if array is not None]
         if not there:
             return [None] * len(inputs)
         features_BTC, lengths_B = encoder(there)
-        found = iter([row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)])
+        found = iter(
+            [row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)]
+        )
         return [None if array is None else next(found) for array in inputs]
 
 
@@ -115,7 +120,8 @@ class FeatureSet:
     def features(self, index: int, copy: int) -> Features:
         """Return one utterance as heard in one copy, in float32."""
         return Features(
-            self.audio[copy][index].float() if self.audio else None, self.video[index].float() if self.video else None
+            self.audio[copy][index].float() if self.audio else None,
+            self.video[index].float() if self.video else None,
         )
 
     def save(self, path: Path) -> None:
@@ -140,7 +146,11 @@ class FeatureSet:
 
 
 def extract(
-    split: Iterable[tuple[Utterance, Clip]], total: int, encoders: Encoders, noise: NoisyCopies, description: str
+    split: Iterable[tuple[Utterance, Clip]],
+    total: int,
+    encoders: Encoders,
+    noise: NoisyCopies,
+    description: str,
 ) -> FeatureSet:
     """Encode a whole split.
 

@@ -28,7 +28,7 @@ __all__ = ["learning_rate", "run", "tasks_of"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
 _WARM_UP = 0.1  # share of the steps
-_PASSES = 4  # of the LLM in one step
+_PASSES = 2  # of the LLM in one step
 
 
 def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
@@ -97,10 +97,10 @@ def _fit(
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=params.learning_rate, betas=_BETAS, weight_decay=params.weight_decay
     )
-    step, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
+    done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
     texts = [model.tokens.encode(transcript) for transcript in train.transcripts]
     model.train()
-    for step in progress(range(step, params.steps), "fine-tune MoME", total=params.steps - step):
+    for step in progress(range(done, params.steps), "fine-tune MoME"):
         # What a step sees follows from its number alone, so that a continued run sees the same.
         rng = np.random.default_rng([params.seed, step])
         tasks = []
@@ -112,7 +112,9 @@ def _fit(
         optimizer.zero_grad(set_to_none=True)
         losses = _backward(model, tasks, params)
         if not torch.isfinite(losses.language):
-            raise TrainingError(f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate")
+            raise TrainingError(
+                f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate"
+            )
         torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
         optimizer.step()
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
@@ -158,9 +160,11 @@ def _validation_loss(model: AVSRModel, validation: FeatureSet, batch_size: int) 
     return float(np.mean(losses))
 
 
-def _features(split: Split, params: TrainParams, dataset: Path, encoders: Encoders, heard: Path) -> FeatureSet:
+def _features(
+    split: Split, params: TrainParams, dataset: Path, encoders: Encoders, heard: Path
+) -> FeatureSet:
     """Return the features of a split; an interrupted run finds them on disk."""
-    rows = [utterance for utterance in read_manifest(dataset) if utterance.split == split]
+    rows = [row for row in read_manifest(dataset) if row.split == split and row.decodable]
     if not rows:
         raise CorpusError(f"{dataset}: the {split} split is empty")
     path = heard / f"{split}.safetensors"

@@ -20,7 +20,11 @@ History = list[dict[str, float]]  # one row per logged step
 
 
 def save_state(
-    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, history: History, step: int
+    path: Path,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    step: int,
 ) -> None:
     """Write the state after ``step`` steps to one file, whole or not at all."""
     tensors: dict[str, Tensor] = {}
@@ -41,7 +45,7 @@ def load_state(
         CheckpointError: If the file holds other weights than the model trains.
     """
     with safe_open(path, "pt") as file:
-        saved = {name.removeprefix("weight/") for name in file.keys() if name.startswith("weight/")}
+        saved = {name.removeprefix("weight/") for name in set(file.keys()) if name.startswith("weight/")}
         if saved != set(parameters):
             odd = min(saved ^ set(parameters))
             raise CheckpointError(f"{path}: holds other weights than the model trains, for instance {odd}")

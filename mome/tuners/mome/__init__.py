@@ -1,6 +1,6 @@
 """MoME, Mixture of Matryoshka Experts (arXiv:2510.04136), as a peft method.
 
-    get_peft_model(llm, MomeConfig(num_experts=23, top_k=4, bottleneck_dim=8))
+get_peft_model(llm, MomeConfig(num_experts=23, top_k=4, bottleneck_dim=8))
 """
 
 from mome.tuners.mome.config import MomeConfig

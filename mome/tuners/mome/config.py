@@ -32,9 +32,13 @@ class MomeConfig(PeftConfig):
 
     num_experts: int = field(default=23, metadata={"help": "Routed experts."})
     top_k: int = field(default=4, metadata={"help": "Routed experts kept per token."})
-    num_shared_experts: int = field(default=1, metadata={"help": "Experts that every token passes, outside the router."})
+    num_shared_experts: int = field(
+        default=1, metadata={"help": "Experts that every token passes, outside the router."}
+    )
     bottleneck_dim: int = field(default=8, metadata={"help": "Width inside an expert."})
-    position: Position = field(default="layer", metadata={"help": "Parallel to 'mhsa', 'ffn' or the whole 'layer'."})
+    position: Position = field(
+        default="layer", metadata={"help": "Parallel to 'mhsa', 'ffn' or the whole 'layer'."}
+    )
     init: Literal["normal", "zero_up"] = field(
         default="normal",
         metadata={

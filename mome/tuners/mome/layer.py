@@ -53,9 +53,15 @@ class Experts(nn.Module):
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
         self.routing = self.router(x_ND)
         gates_NM = self._gates(self.routing, x_ND)
-        inside_NMW = nn.functional.linear(x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten())
-        inside_NMW = nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
-        out_ND = torch.addmm(gates_NM @ self.up_bias_MD, inside_NMW.flatten(1), self.up_weight_MWD.flatten(0, 1))
+        inside_NMW = nn.functional.linear(
+            x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
+        )
+        inside_NMW = (
+            nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
+        )
+        out_ND = torch.addmm(
+            gates_NM @ self.up_bias_MD, inside_NMW.flatten(1), self.up_weight_MWD.flatten(0, 1)
+        )
         return out_ND.view_as(x_BTD)
 
     def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
@@ -96,5 +102,7 @@ class MomeLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is unt
         hidden_states = args[0] if args else kwargs["hidden_states"]
         norm = getattr(self.base_layer, "input_layernorm", None)
         tokens_BTD = hidden_states if norm is None else norm(hidden_states)
-        added = sum(self.mome_experts[name](tokens_BTD) for name in self.active_adapters if name in self.mome_experts)
+        added = sum(
+            self.mome_experts[name](tokens_BTD) for name in self.active_adapters if name in self.mome_experts
+        )
         return (result[0] + added, *result[1:]) if isinstance(result, tuple) else result + added

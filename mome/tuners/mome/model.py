@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from peft.tuners.tuners_utils import BaseTuner
 from torch import Tensor, nn
@@ -24,10 +24,18 @@ class MomeModel(BaseTuner):  # type: ignore[misc]  # peft is untyped
 
     prefix = "mome_"
     tuner_layer_cls = MomeLayer
-    target_module_mapping: dict[str, str] = {}  # the targets follow from the position, for every model
+    target_module_mapping: ClassVar[
+        dict[str, str]
+    ] = {}  # the targets follow from the position, for every model
 
     def _create_and_replace(
-        self, config: MomeConfig, adapter_name: str, target: nn.Module, target_name: str, parent: nn.Module, **_: Any
+        self,
+        config: MomeConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        **_: Any,
     ) -> None:
         if isinstance(target, MomeLayer):
             target.update_layer(adapter_name, config)

@@ -19,7 +19,9 @@ def output(
 ) -> Path:
     folder = tmp_path_factory.mktemp("evaluated")
     train(train_params, dataset, foundation, folder / "checkpoint", folder / "work")
-    params = load_params(Path("params.yaml")).evaluate.model_copy(update={"snrs_db": [None, 0.0], "max_new_tokens": 8})
+    params = load_params(Path("params.yaml")).evaluate.model_copy(
+        update={"snrs_db": [None, 0.0], "max_new_tokens": 8}
+    )
     run(params, dataset, foundation, folder / "checkpoint", folder / "evaluation")
     return folder / "evaluation"
 
@@ -62,4 +64,4 @@ def test_the_baseline_holds_every_clip_in_every_condition(output: Path) -> None:
 def test_the_report_needs_no_network(output: Path) -> None:
     page = (output / "evaluation.html").read_text()
     assert "<svg" in page
-    assert "src=\"http" not in page and "href=\"http" not in page
+    assert 'src="http' not in page and 'href="http' not in page

@@ -35,7 +35,8 @@ def model(tokens: TextTokens) -> AVSRModel:
 def clip(video_frames: int) -> Features:
     generator = torch.Generator().manual_seed(video_frames)
     return Features(
-        torch.randn(2 * video_frames, 6, generator=generator), torch.randn(video_frames, 5, generator=generator)
+        torch.randn(2 * video_frames, 6, generator=generator),
+        torch.randn(video_frames, 5, generator=generator),
     )
 
 
@@ -48,7 +49,9 @@ def test_the_prefix_holds_audio_before_video_and_learns_text_only(tokens: TextTo
     marks = [tokens.bos_id, audio_on, *[-7] * 3, audio_off, video_on, *[-9] * 2, video_off]
     expected = [*marks, *tokens.prompt("av"), *text, tokens.eos_id]
     for row, token in zip(batch.embeddings_BLD[0], expected, strict=True):
-        torch.testing.assert_close(row, torch.full((4,), -float(token)) if token < 0 else embedding.weight[token])
+        torch.testing.assert_close(
+            row, torch.full((4,), -float(token)) if token < 0 else embedding.weight[token]
+        )
     learnt = [*text, tokens.eos_id]
     assert batch.labels_BL[0].tolist() == [IGNORED_LABEL] * (len(expected) - len(learnt)) + learnt
 

@@ -21,7 +21,10 @@ def test_a_ten_second_clip_costs_the_published_number_of_tokens(
     audio_rate: int, video_rate: int, tokens: int
 ) -> None:
     # Llama-MTSK, table 4, prints 757, 257, 182, 163 and 88: these and seven tokens of the prompt.
-    audio, video = average_pool(torch.zeros(500, 1), audio_rate), average_pool(torch.zeros(250, 1), video_rate)
+    audio, video = (
+        average_pool(torch.zeros(500, 1), audio_rate),
+        average_pool(torch.zeros(250, 1), video_rate),
+    )
     assert len(audio) + len(video) == tokens
 
 

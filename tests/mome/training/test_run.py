@@ -44,7 +44,8 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = [
         sys.executable, "-m", "mome.training", "--dataset", dataset, "--foundation", foundation,
-        "--output", tmp_path / "checkpoint", "--work", tmp_path / "work", "--params", tmp_path / "params.yaml",
+        "--output", tmp_path / "checkpoint", "--work", tmp_path / "work",
+        "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -70,7 +71,9 @@ def test_a_loaded_checkpoint_holds_the_trained_weights(checkpoint: Path, foundat
         torch.testing.assert_close(state[name], expected, atol=0, rtol=0)
 
 
-def test_a_clip_is_transcribed_from_sound_lips_and_both(checkpoint: Path, foundation: Path, dataset: Path) -> None:
+def test_a_clip_is_transcribed_from_sound_lips_and_both(
+    checkpoint: Path, foundation: Path, dataset: Path
+) -> None:
     transcriber = Transcriber.load(foundation, checkpoint)
     _, clip = next(iter(read_split(dataset, "test")))
     sound, lips = type(clip)(clip.samples, None), type(clip)(None, clip.mouth)
@@ -103,7 +106,7 @@ def test_a_pickled_adapter_is_refused(checkpoint: Path, foundation: Path, tmp_pa
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     (folder / "adapter" / "adapter_model.safetensors").rename(folder / "adapter" / "adapter_model.bin")
-    with pytest.raises(CheckpointError, match="expected adapter_model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"expected adapter_model\.safetensors"):
         load_checkpoint(folder, foundation)
 
 

@@ -86,7 +86,9 @@ def test_the_balance_loss_counts_slots_and_ignores_padding() -> None:
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_a_saved_adapter_comes_back_the_same(tmp_path: Path, family: str, position: str) -> None:
     ids = torch.arange(14).view(2, 7)
-    tuned = get_peft_model(small_llm(family), MomeConfig(position=position, bottleneck_dim=4, init_std=0.3)).eval()
+    tuned = get_peft_model(
+        small_llm(family), MomeConfig(position=position, bottleneck_dim=4, init_std=0.3)
+    ).eval()
     expected = tuned(input_ids=ids).logits
     tuned.save_pretrained(tmp_path)
     assert (tmp_path / "adapter_model.safetensors").exists()
@@ -135,10 +137,16 @@ def test_only_experts_and_routers_train_and_the_loss_falls() -> None:
     assert losses[-1] < losses[0] - 0.5
 
 
-@pytest.mark.parametrize(("hidden", "layers", "width", "millions"), [(3072, 28, 12, 12.73), (2048, 16, 8, 3.54)])
-def test_active_parameters_are_the_published_counts(hidden: int, layers: int, width: int, millions: float) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "layers", "width", "millions"), [(3072, 28, 12, 12.73), (2048, 16, 8, 3.54)]
+)
+def test_active_parameters_are_the_published_counts(
+    hidden: int, layers: int, width: int, millions: float
+) -> None:
     with torch.device("meta"):
-        experts = Experts(hidden, MomeConfig(num_experts=23, top_k=4, num_shared_experts=1, bottleneck_dim=width))
+        experts = Experts(
+            hidden, MomeConfig(num_experts=23, top_k=4, num_shared_experts=1, bottleneck_dim=width)
+        )
     one_expert = sum(p[0].numel() for name, p in experts.named_parameters() if not name.startswith("router"))
     active = layers * (5 * one_expert + experts.router.gate.weight.numel())
     assert active / 1e6 == pytest.approx(millions, abs=0.005)
@@ -146,7 +154,14 @@ def test_active_parameters_are_the_published_counts(hidden: int, layers: int, wi
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"top_k": 24}, {"top_k": 0}, {"bottleneck_dim": 0}, {"num_shared_experts": -1}, {"position": "head"}, {"init": "?"}],
+    [
+        {"top_k": 24},
+        {"top_k": 0},
+        {"bottleneck_dim": 0},
+        {"num_shared_experts": -1},
+        {"position": "head"},
+        {"init": "?"},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
