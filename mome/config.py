@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from mome.errors import ConfigError
-from mome.records import ScaleText
+from mome.records import Modality, ScaleText
 
 __all__ = [
     "EvaluateParams",
@@ -115,7 +115,7 @@ class TrainParams(Section):
     bottleneck_dim: int = Field(gt=0)
     load_balancing_weight: FiniteFloat = Field(ge=0)
     steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0)  # sequences: an utterance is one per scale and rate
     learning_rate: FiniteFloat = Field(gt=0)
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
@@ -145,7 +145,8 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """What a model must reach to be shipped."""
 
-    max_wer: dict[ScaleText, FiniteFloat]  # clean, per scale
+    # Clean speech, per what the corpus holds and per scale: the lips make a coarse scale much better.
+    max_wer: dict[Modality, dict[ScaleText, FiniteFloat]]
 
 
 class PackageParams(Section):

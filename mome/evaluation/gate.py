@@ -41,7 +41,7 @@ def run(params: GateParams, evaluation: Path, champion: Path | None, output: Pat
     """Decide, write ``gate.json`` and ``gate.html`` into ``output``, and then raise if it is a no.
 
     Args:
-        params: Budget per scale.
+        params: Budget per modality and scale; that of the corpus's richest modality counts.
         evaluation: Folder with ``evaluation.json``.
         champion: Folder with the ``evaluation.json`` of the model in use; None for a first model.
         output: Folder for the decision.
@@ -51,12 +51,14 @@ def run(params: GateParams, evaluation: Path, champion: Path | None, output: Pat
             is not one fails a check like any other: the report is written.
     """
     candidate: Evaluation | None = None
+    max_wer: Mapping[str, float] = {}
     try:
         candidate = Evaluation.read(evaluation / "evaluation.json")
     except MomeError as error:
         checks = [_Check(False, "word error table", " ".join(str(error).split()))]
     else:
-        checks = [*_within_budget(candidate, params.max_wer), *_no_regression(candidate, champion)]
+        max_wer = params.max_wer.get(candidate.modality, {})
+        checks = [*_within_budget(candidate, max_wer), *_no_regression(candidate, champion)]
     failed = [check for check in checks if not check.passed]
     if failed:
         reason = f"{failed[0].name}: {failed[0].found}"
@@ -67,7 +69,7 @@ def run(params: GateParams, evaluation: Path, champion: Path | None, output: Pat
         passed=not failed,
         reason=reason,
         checks=[f"{'ok' if check.passed else 'FAILED'}: {check.name}: {check.found}" for check in checks],
-        max_wer=params.max_wer,
+        max_wer=dict(max_wer),
     )
     decision.write(output / "gate.json")
     write_text(output / "gate.html", _report(decision, checks, candidate))

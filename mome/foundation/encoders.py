@@ -17,13 +17,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from mome.config import Precision
-from mome.foundation.augmentation import change_speed, spoil
 from mome.foundation.lessons import Lesson
 from mome.model.audio_encoder import AudioEncoder
 from mome.model.avhubert import AVHubertConfig, AVHubertModel
 from mome.model.precision import mixed_precision
 from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
+from mome.speech.augmentation import change_speed, spoil
 from mome.synthesis.phonemes import PHONEMES
 
 __all__ = ["frame_accuracy", "new_audio_encoder", "new_video_encoder", "teach_audio", "teach_video"]

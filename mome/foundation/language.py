@@ -38,7 +38,7 @@ Pronunciation = tuple[tuple[int, float], ...]  # phoneme index and seconds
 
 def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Return a small untrained Llama."""
-    return LlamaForCausalLM(
+    llm = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=128,
@@ -51,9 +51,10 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
-            attn_implementation="eager",  # at these lengths faster on a CPU than the fused kernel
         )
     )
+    llm.set_attn_implementation("eager")  # at these lengths faster on a CPU than the fused kernel
+    return llm
 
 
 def pronounce_words() -> dict[str, list[Pronunciation]]:
@@ -66,7 +67,7 @@ def pronounce_words() -> dict[str, list[Pronunciation]]:
         said[word] = [
             tuple(
                 (index[phoneme_class(phoneme.symbol)], phoneme.end_s - phoneme.start_s)
-                for phoneme in speak("ay" if word == "a" else word, voice).phonemes
+                for phoneme in speak(word, voice).phonemes
                 if phoneme.symbol != "_"
             )
             for voice in voices
@@ -88,6 +89,8 @@ def teach_language(
     width = llm.config.hidden_size
     phonemes = nn.Embedding(len(PHONEMES), width)
     confusion = _look_alikes()
+    embedding = llm.get_input_embeddings()
+    assert isinstance(embedding, nn.Embedding)
     trained = [*llm.parameters(), *phonemes.parameters()]
     optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2.5e-3, total_steps=steps, pct_start=0.15)
@@ -102,7 +105,7 @@ def teach_language(
             if rng.random() > skill:
                 sentence = _part(sentence, rng)
             sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng, mistakes=skill))
-        batch = assemble(sequences, tokens, llm.get_input_embeddings(), pad_left=False)
+        batch = assemble(sequences, tokens, embedding, pad_left=False)
         with mixed_precision("cpu", precision):
             output = llm(
                 inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False

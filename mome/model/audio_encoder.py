@@ -52,6 +52,8 @@ class AudioEncoder(nn.Module):
         num_mel_bins: Of the checkpoint's feature extractor.
     """
 
+    filters_KM: Tensor  # shape suffix
+
     def __init__(self, whisper: WhisperModel, extractor: WhisperFeatureExtractor) -> None:
         super().__init__()
         self.encoder = whisper.encoder

@@ -75,7 +75,7 @@ class AVHubertModel(PreTrainedModel):
         self.layer_norm = nn.LayerNorm(2 * width)
         self.post_extract_proj = nn.Linear(2 * width, width)
         self.encoder = _Encoder(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]  # transformers lacks annotations here
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):

@@ -39,7 +39,8 @@ class TextTokens:
         self._tokenizer = tokenizer
         self.bos_id: int = tokenizer.bos_token_id
         self.eos_id: int = tokenizer.eos_token_id
-        self.pad_id, *self.delimiter_ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+        vocabulary = tokenizer.get_vocab()
+        self.pad_id, *self.delimiter_ids = (int(vocabulary[token]) for token in SPECIAL_TOKENS)
 
     @classmethod
     def load(cls, folder: Path) -> TextTokens:
@@ -66,5 +67,6 @@ class TextTokens:
         texts = []
         for row in ids:
             until = list(row).index(self.eos_id) if self.eos_id in row else len(row)
-            texts.append(" ".join(self._tokenizer.decode(row[:until], skip_special_tokens=True).split()))
+            text = self._tokenizer.decode(list(row[:until]), skip_special_tokens=True)
+            texts.append(" ".join(str(text).split()))
         return texts

@@ -20,7 +20,7 @@ from mome.synthesis.speech import Phoneme, speak
 
 __all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_corpus", "render_all"]
 
-SYNTHESIS_VERSION = 1  # to be raised whenever the same plan renders to other samples
+SYNTHESIS_VERSION = 2  # to be raised whenever the same plan renders to other samples
 _SAMPLING_RATE = 16_000  # Hz
 _FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
 _SENTENCES_PER_PROCESS = 50
@@ -89,9 +89,7 @@ def _render_part(utterances: Sequence[SyntheticUtterance]) -> list[SyntheticClip
 
 def _render(utterance: SyntheticUtterance) -> SyntheticClip:
     rng = np.random.default_rng(utterance.seed)
-    # eSpeak NG reads a lone "a" as the article, but a GRID speaker says the letter's name.
-    text = " ".join("ay" if word == "a" else word for word in utterance.transcript.split())
-    spoken = speak(text, utterance.speaker.speaking(rng))
+    spoken = speak(utterance.transcript, utterance.speaker.speaking(rng))
     samples = resample_poly(spoken.samples, 320, 441).astype(np.float32)  # 22,050 Hz to 16,000 Hz
 
     before_s = rng.uniform(0.08, 0.3)

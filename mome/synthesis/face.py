@@ -22,8 +22,8 @@ __all__ = ["MOUTH_SIZE", "Look", "draw_look", "render_mouth"]
 
 MOUTH_SIZE = 96  # pixels; AV-HuBERT stores 96 and crops 88
 _TRACK_RATE = 100  # Hz at which the shape is tracked before it is sampled at the frame rate
-_COARTICULATION_S = 0.045  # standard deviation of the smoothing: lips are slower than the phonemes
-_SLOPPINESS = 0.07  # standard deviation of each number of a shape: nobody forms a sound twice alike
+_COARTICULATION_S = 0.04  # standard deviation of the smoothing: lips are slower than the phonemes
+_SLOPPINESS = 0.05  # standard deviation of each number of a shape: nobody forms a sound twice alike
 
 
 @dataclass(frozen=True)

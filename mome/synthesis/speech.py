@@ -123,7 +123,7 @@ def _engine() -> _Engine:
 
 
 def speak(text: str, voice: Voice) -> Spoken:
-    """Speak an English text.
+    """Speak an English text; a lone "a" is the letter.
 
     Raises:
         ValueError: If eSpeak NG has no such accent or variant.
@@ -140,10 +140,11 @@ def speak(text: str, voice: Voice) -> Spoken:
     ):
         library.espeak_SetParameter(parameter, value, 0)
     engine.chunks, engine.events = [], []
-    encoded = text.encode()
+    # A lone "a" would be read as the article; in letters and labels it is the letter's name, as "eh" is.
+    encoded = " ".join("eh" if word == "a" else word for word in text.split()).encode()
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
     library.espeak_Synchronize()
-    samples = np.concatenate(engine.chunks).astype(np.float32) / 32768
+    samples = np.concatenate(engine.chunks).astype(np.float32) / np.float32(32768)
     return Spoken(
         samples, engine.sampling_rate, _with_ends(engine.events, len(samples), engine.sampling_rate)
     )

@@ -18,6 +18,7 @@ from mome.model.avsr import Features
 from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
 from mome.records import Utterance
+from mome.speech.augmentation import change_speed, colour
 from mome.speech.media import Clip
 from mome.speech.noise import babble, mix_at_snr
 from mome.storage import new_file
@@ -76,19 +77,25 @@ class NoisyCopies:
         snrs_db: One is drawn for each copy; None is clean.
         copies: Per utterance.
         seed: Of the draws.
+        change_pace: Play every copy but the first a little faster or slower, through another microphone; not
+            where lips go with the sound.
     """
 
     snrs_db: Sequence[float | None]
     copies: int
     seed: int
+    change_pace: bool = False
 
     def of(self, index: int, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the copies of one utterance; the same on every call."""
         rng = np.random.default_rng([self.seed, index])
-        heard = []
+        heard: list[np.ndarray] = []
         for _ in range(self.copies):
-            snr_db = self.snrs_db[rng.integers(len(self.snrs_db))]
-            heard.append(with_babble(waveforms, index, snr_db, rng))
+            snr_db = self.snrs_db[int(rng.integers(len(self.snrs_db)))]
+            samples = with_babble(waveforms, index, snr_db, rng)
+            if self.change_pace and heard:
+                samples = colour(change_speed(samples, rng.uniform(0.88, 1.14)), rng)
+            heard.append(samples)
         return heard
 
 

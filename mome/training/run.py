@@ -19,6 +19,7 @@ from mome.progress import progress
 from mome.records import Split
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split
+from mome.training.augmentation import augment
 from mome.training.checkpoint import foundation_digest, new_model, write_checkpoint
 from mome.training.features import Encoders, FeatureSet, NoisyCopies, extract
 from mome.training.report import write_report
@@ -99,14 +100,16 @@ def _fit(
     )
     done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
     texts = [model.tokens.encode(transcript) for transcript in train.transcripts]
+    # A batch counts sequences: a corpus without lips has fewer per utterance, and sees more utterances.
+    utterances = max(1, params.batch_size // len(tasks_of(train.features(0, 0), model.scales, ())))
     model.train()
     for step in progress(range(done, params.steps), "fine-tune MoME"):
         # What a step sees follows from its number alone, so that a continued run sees the same.
         rng = np.random.default_rng([params.seed, step])
         tasks = []
-        for index in rng.integers(len(texts), size=params.batch_size):
+        for index in rng.integers(len(texts), size=utterances):
             features = train.features(index, int(rng.integers(max(1, len(train.audio)))))
-            tasks += tasks_of(features, model.scales, texts[index])
+            tasks += tasks_of(augment(features, rng), model.scales, texts[index])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
@@ -119,7 +122,7 @@ def _fit(
         optimizer.step()
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
         if (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps:
-            row["validation_loss"] = _validation_loss(model, validation, params.batch_size)
+            row["validation_loss"] = _validation_loss(model, validation, utterances)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)
     return history
@@ -171,7 +174,8 @@ def _features(
     if path.exists():
         return FeatureSet.load(path, [row.transcript for row in rows])
     copies = params.noise_copies if split == "train" else 1
-    noise = NoisyCopies(params.noise_snrs_db, copies, params.seed)
+    has_lips = any(row.has_video for row in rows)
+    noise = NoisyCopies(params.noise_snrs_db, copies, params.seed, change_pace=copies > 1 and not has_lips)
     features = extract(read_split(dataset, split), len(rows), encoders, noise, f"encode {split}")
     features.save(path)
     return features

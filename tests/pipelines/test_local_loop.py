@@ -21,7 +21,7 @@ REDUCED: dict[str, dict[str, Any]] = {
     "foundation": {"utterances": 60, "audio_steps": 8, "video_steps": 8, "language_steps": 8, "threads": 1},
     "train": {"steps": 6, "noise_copies": 1, "checkpoint_every": 3, "threads": 1},
     "evaluate": {"snrs_db": ["clean", 0], "bootstrap_samples": 50, "max_new_tokens": 8, "threads": 1},
-    "gate": {"max_wer": {"a4v2": 2.0, "a4v5": 2.0, "a16v2": 2.0, "a16v5": 2.0}},
+    "gate": {"max_wer": {"av": {"a4v2": 2.0, "a4v5": 2.0, "a16v2": 2.0, "a16v5": 2.0}}},
     "rehearse": {"requests_per_phase": 6, "check_every": 3},
     "monitor": {"window": 4, "min_requests": 3, "cooldown_s": 0.1},
 }
@@ -108,7 +108,7 @@ def test_a_rejected_model_fails_the_run_with_its_report_and_is_not_packaged(
     loop: Loop, first: tuple[subprocess.CompletedProcess[str], dict[str, Any]]
 ) -> None:
     assert first
-    done = loop.run(gate={"max_wer": {"a4v2": 0.0, "a4v5": 0.0, "a16v2": 0.0, "a16v5": 0.0}})
+    done = loop.run(gate={"max_wer": {"av": {"a4v2": 0.0, "a4v5": 0.0, "a16v2": 0.0, "a16v5": 0.0}}})
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: gate: ")

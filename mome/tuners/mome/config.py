@@ -52,7 +52,7 @@ class MomeConfig(PeftConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]  # peft lacks annotations here
         self.peft_type = peft_type("MOME")
         if not 1 <= self.top_k <= self.num_experts:
             raise ValueError(f"top_k is {self.top_k}, expected 1 to num_experts = {self.num_experts}")

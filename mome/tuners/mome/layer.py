@@ -71,7 +71,7 @@ class Experts(nn.Module):
         return gates_NM.scatter(1, routing.expert_ids_NK, routing.weights_NK)
 
 
-class MomeLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untyped
+class MomeLayer(nn.Module, BaseTunerLayer):
     """A frozen module of the LLM with experts beside it: ``y = module(x) + experts(norm(x))``.
 
     Beside attention or the feed-forward block the input is normalised already; beside a whole

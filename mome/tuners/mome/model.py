@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
+from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from mome.tuners.mome.router import Routing, load_balancing_loss
 __all__ = ["MomeModel"]
 
 
-class MomeModel(BaseTuner):  # type: ignore[misc]  # peft is untyped
+class MomeModel(BaseTuner):
     """A causal LLM with Mixture of Matryoshka Experts beside its layers.
 
     Made by ``peft.get_peft_model(llm, MomeConfig(...))``. The LLM is frozen; experts and routers train.
@@ -24,23 +23,24 @@ class MomeModel(BaseTuner):  # type: ignore[misc]  # peft is untyped
 
     prefix = "mome_"
     tuner_layer_cls = MomeLayer
-    target_module_mapping: ClassVar[
-        dict[str, str]
-    ] = {}  # the targets follow from the position, for every model
+    # The targets follow from the position, for every model.
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  # an instance variable in peft
 
     def _create_and_replace(
         self,
-        config: MomeConfig,
+        peft_config: PeftConfig,
         adapter_name: str,
         target: nn.Module,
         target_name: str,
         parent: nn.Module,
-        **_: Any,
+        current_key: str,  # noqa: ARG002  # both belong to peft's signature
+        parameter_name: str | None = None,  # noqa: ARG002
     ) -> None:
+        assert isinstance(peft_config, MomeConfig)  # peft hands each tuner its own
         if isinstance(target, MomeLayer):
-            target.update_layer(adapter_name, config)
+            target.update_layer(adapter_name, peft_config)
             return
-        layer = MomeLayer(target, adapter_name, config, d_model=self.model.config.hidden_size)
+        layer = MomeLayer(target, adapter_name, peft_config, d_model=self.model.config.hidden_size)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         setattr(parent, target_name, layer)

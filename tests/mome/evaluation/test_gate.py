@@ -11,7 +11,7 @@ from mome.errors import GateRejected
 from mome.evaluation import gate
 from mome.records import Condition, Evaluation, GateDecision, WordErrors, snr_key
 
-PARAMS = GateParams(max_wer={"a4v2": 0.05, "a16v5": 0.10})
+PARAMS = GateParams(max_wer={"av": {"a4v2": 0.05, "a16v5": 0.10}})
 Cell = tuple[int, float, float]  # errors in 1000 words, low, high
 GOOD: dict[str, dict[str, Cell]] = {
     "a4v2": {"clean": (20, 0.01, 0.03), "0": (100, 0.08, 0.12)},
@@ -97,7 +97,7 @@ def test_table_and_budget_must_name_the_same_scales(
     tmp_path: Path, budget: dict[str, float], message: str
 ) -> None:
     with pytest.raises(GateRejected, match=message):
-        gate.run(GateParams(max_wer=budget), write(tmp_path / "new", GOOD), None, tmp_path / "gate")
+        gate.run(GateParams(max_wer={"av": budget}), write(tmp_path / "new", GOOD), None, tmp_path / "gate")
 
 
 def test_a_table_without_a_clean_column_is_rejected(tmp_path: Path) -> None:

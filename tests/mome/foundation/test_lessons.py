@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from mome.foundation.augmentation import change_speed, spoil
 from mome.foundation.lessons import frame_labels
 from mome.foundation.words import VOCABULARY, draw_sentence
+from mome.speech.augmentation import change_speed, spoil
 from mome.synthesis.phonemes import PHONEMES
 from mome.synthesis.speech import Phoneme
 

@@ -41,6 +41,14 @@ def test_phonemes_fill_the_sentence_in_order() -> None:
         assert before.end_s == pytest.approx(after.start_s)
 
 
+def test_every_letter_has_a_name_of_its_own() -> None:
+    names = {}
+    for letter in GRID[3]:
+        spoken = speak(f"at {letter} two", Voice("gmw/en-US", "m3"))
+        names[letter] = tuple(phoneme.symbol for phoneme in spoken.phonemes)
+    assert len(set(names.values())) == 25
+
+
 def test_every_mnemonic_of_the_vocabulary_has_a_class_and_a_mouth() -> None:
     text = " ".join(word for words in GRID for word in words)
     for accent in sorted({speaker.voice.accent for speaker in speakers("train")}):

@@ -1,7 +1,7 @@
-"""What happens to a synthetic voice before the audio encoder hears it, so that real voices are no surprise.
+"""Other rooms, microphones, paces and noises for a waveform, so that what is new is no surprise.
 
-eSpeak NG is cleaner and more alike from sentence to sentence than people and microphones are. Each
-function takes and gives a waveform ``(N,)`` at 16 kHz; `spoil` applies a random choice of them.
+Each function takes and gives a waveform ``(N,)`` at 16 kHz; `spoil` applies a random choice of them,
+for synthetic voices, which are cleaner and more alike than people and microphones are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve
 
 from mome.speech.noise import babble, mix_at_snr
 
-__all__ = ["change_speed", "spoil"]
+__all__ = ["change_speed", "colour", "spoil"]
 
 _SAMPLING_RATE = 16_000
 Samples = NDArray[np.float32]
@@ -38,7 +38,7 @@ def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator)
     if rng.random() < 0.25:
         samples = _echo(samples, rng)
     if rng.random() < 0.6:
-        samples = _colour(samples, rng)
+        samples = colour(samples, rng)
     kind = rng.random()
     snr_db = rng.uniform(0, 25)
     if kind < 0.4:
@@ -57,8 +57,8 @@ def _echo(samples: Samples, rng: np.random.Generator) -> Samples:
     return fftconvolve(samples, tail)[: len(samples)].astype(np.float32)
 
 
-def _colour(samples: Samples, rng: np.random.Generator) -> Samples:
-    """A microphone: random gains in a few bands, and sometimes a telephone's band limit."""
+def colour(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Another microphone: random gains in a few bands, and sometimes a telephone's band limit."""
     spectrum = rfft(samples)
     frequency = np.linspace(0, _SAMPLING_RATE / 2, len(spectrum))
     corners = np.array([0, 250, 500, 1000, 2000, 4000, 8000])
