@@ -29,7 +29,6 @@ def run(params: FoundationParams, output: Path) -> None:
     """
     torch.set_num_threads(params.threads)
     tokenizer = new_tokenizer(params.seed)
-    # Synthesis forks processes, which is safest before torch has started its threads.
     lessons = make_lessons(params.utterances, params.seed)
     said = pronounce_words()
 

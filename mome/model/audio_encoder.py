@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers import WhisperFeatureExtractor, WhisperModel
 
-from mome.errors import CheckpointError
+from mome.errors import CheckpointError, MediaError
 
 __all__ = ["AudioEncoder", "log_mel"]
 
@@ -98,8 +98,18 @@ class AudioEncoder(nn.Module):
         ), lengths_B
 
     def encode_mels(self, mels: Sequence[Tensor]) -> Tensor:
-        """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``."""
-        longest = -(-max(mel.shape[1] for mel in mels) // _LENGTH_STEP) * _LENGTH_STEP
+        """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``.
+
+        Raises:
+            MediaError: If a clip is longer than the position table.
+        """
+        longest = max(mel.shape[1] for mel in mels)
+        most = 2 * int(self.encoder.config.max_source_positions)
+        if longest > most:
+            raise MediaError(
+                f"a clip lasts {longest / 100:g} s, the audio encoder takes {most / 100:g} s at most"
+            )
+        longest = min(-(-longest // _LENGTH_STEP) * _LENGTH_STEP, most)
         mel_BMF = torch.stack([pad(mel, (0, longest - mel.shape[1])) for mel in mels])
         frames_B = torch.tensor([mel.shape[1] for mel in mels], device=mel_BMF.device)
         is_speech_BF = torch.arange(longest, device=mel_BMF.device) < frames_B[:, None]

@@ -23,7 +23,7 @@ __all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_cor
 SYNTHESIS_VERSION = 2  # to be raised whenever the same plan renders to other samples
 _SAMPLING_RATE = 16_000  # Hz
 _FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
-_SENTENCES_PER_PROCESS = 50
+_SENTENCES_PER_PROCESS = 200
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,16 @@ def plan_corpus(train: int, validation: int, test: int, seed: int) -> list[Synth
 def render_all(utterances: Sequence[SyntheticUtterance], processes: int = 2) -> Iterator[SyntheticClip]:
     """Render every utterance, in order; the same sequence gives the same samples on every run.
 
-    eSpeak NG carries state from sentence to sentence, so each run of 50 gets a fresh process.
+    eSpeak NG carries state from sentence to sentence, so each run of 200 gets a fresh process. It is
+    forked from a server that has only imported this module: a fork of the caller could inherit a lock
+    that one of its threads holds.
     """
     parts = [
         utterances[i : i + _SENTENCES_PER_PROCESS] for i in range(0, len(utterances), _SENTENCES_PER_PROCESS)
     ]
-    with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with context.Pool(processes, maxtasksperchild=1) as pool:
         for clips in pool.imap(_render_part, parts, chunksize=1):
             yield from clips
 

@@ -126,7 +126,7 @@ def speak(text: str, voice: Voice) -> Spoken:
     """Speak an English text; a lone "a" is the letter.
 
     Raises:
-        ValueError: If eSpeak NG has no such accent or variant.
+        ValueError: If eSpeak NG has no such accent; it takes an unknown variant for its plain voice.
     """
     engine = _engine()
     library = engine.library

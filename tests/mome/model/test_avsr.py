@@ -62,10 +62,10 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_text_tokens(model: AVSRModel, 
         Task(clip(25).only("audio"), SCALES[1], tokens.encode("seven")),
         Task(clip(33).only("video"), SCALES[1], tokens.encode("lay red by a one again")),
     ]
-    one_by_one = [float(model([task]).language) for task in tasks]
+    one_by_one = [model([task]).language.item() for task in tasks]
     counts = [len(task.text or ()) + 1 for task in tasks]
     expected = sum(loss * count for loss, count in zip(one_by_one, counts, strict=True)) / sum(counts)
-    assert float(model(tasks).language) == pytest.approx(expected, rel=1e-4)
+    assert model(tasks).language.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_mixed_batch_gives_the_texts_of_its_clips_one_by_one(model: AVSRModel) -> None:

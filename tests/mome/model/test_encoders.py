@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
+from mome.errors import MediaError
 from mome.model.audio_encoder import AudioEncoder, log_mel
 from mome.model.avhubert import AVHubertConfig, AVHubertModel
 from mome.model.video_encoder import VideoEncoder
@@ -47,6 +48,11 @@ def test_a_clip_of_full_length_equals_whispers_own_encoder(audio: AudioEncoder) 
     samples = speech(4 * 16_000)
     expected = audio.encoder(log_mel(samples, audio.filters_KM)[None]).last_hidden_state
     torch.testing.assert_close(audio([samples])[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_clip_longer_than_the_position_table_is_refused(audio: AudioEncoder) -> None:
+    with pytest.raises(MediaError, match="4 s at most"):
+        audio([speech(5 * 16_000)])
 
 
 @torch.inference_mode()

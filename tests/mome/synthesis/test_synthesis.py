@@ -72,6 +72,6 @@ def test_an_open_vowel_shows_more_darkness_than_closed_lips() -> None:
     assert dark[18] > dark[6] + 200
 
 
-def test_a_voice_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match="no voice gmw/en-US"):
-        speak("hello", Voice("gmw/en-US", "nobody-at-all"))
+def test_an_accent_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no voice gmw/nowhere"):
+        speak("hello", Voice("gmw/nowhere", "m1"))

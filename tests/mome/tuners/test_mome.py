@@ -78,8 +78,8 @@ def test_the_balance_loss_counts_slots_and_ignores_padding() -> None:
     for slot in range(2):
         for expert in range(5):
             share = sum(int(routing.expert_ids_NK[n, slot]) == expert for n in range(8)) / 8
-            expected += 5 * share * float(routing.scores_NE[:8, expert].mean())
-    assert float(load_balancing_loss([routing], is_token)) == pytest.approx(expected, rel=1e-5)
+            expected += 5 * share * routing.scores_NE[:8, expert].mean().item()
+    assert load_balancing_loss([routing], is_token).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("position", ["mhsa", "ffn", "layer"])
@@ -133,7 +133,7 @@ def test_only_experts_and_routers_train_and_the_loss_falls() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.5
 
 
