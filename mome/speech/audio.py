@@ -40,17 +40,27 @@ class Audio:
     truncated: bool
 
 
+# What recorders use, with room on both sides: the filter that resamples grows with the rate, and a
+# damaged header would make it ask for gigabytes.
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
+
+
 def read_audio(source: Path | bytes) -> Audio:
     """Decode a recording, or the sound of a video; several channels become their mean.
 
     Raises:
-        MediaError: If it is missing, empty, longer than `MAX_DURATION_S`, or holds no audio that can
-            be decoded.
+        MediaError: If it is missing, empty, longer than `MAX_DURATION_S`, claims a sampling rate that
+            no recorder has, or holds no audio that can be decoded.
     """
     is_sound_file = _first_bytes(source) in (b"RIFF", b"fLaC")
     audio = _read_sound_file(source) if is_sound_file else _read_container(source)
     if not len(audio.samples):
         raise MediaError(f"{name_of(source)}: holds no audio samples; expected recorded speech")
+    if not _LOWEST_RATE <= audio.sampling_rate <= _HIGHEST_RATE:
+        raise MediaError(
+            f"{name_of(source)}: claims {audio.sampling_rate} Hz; "
+            f"expected {_LOWEST_RATE} to {_HIGHEST_RATE} Hz"
+        )
     return audio
 
 

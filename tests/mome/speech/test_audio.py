@@ -149,3 +149,14 @@ def test_flac_gives_back_16_bits_and_always_the_same_bytes() -> None:
 def test_flac_refuses_nan() -> None:
     with pytest.raises(MediaError, match="NaN"):
         encode_flac(np.array([0.0, np.nan], np.float32))
+
+
+@pytest.mark.parametrize("rate", [100, 100_000_007])
+def test_a_sampling_rate_that_no_recorder_has_is_refused(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.zeros(1000, np.float32), 16_000)
+    header = bytearray(path.read_bytes())
+    header[24:28] = rate.to_bytes(4, "little")  # the rate's place in a WAV header
+    path.write_bytes(bytes(header))
+    with pytest.raises(MediaError, match=f"claims {rate} Hz"):
+        read_audio(path)
