@@ -9,6 +9,7 @@ import torch
 
 from mome.model.avsr import AVSRModel, Task
 from mome.scales import Scale
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.training.checkpoint import load_checkpoint
 from mome.training.features import Encoders
@@ -57,7 +58,7 @@ class Transcriber:
     @property
     def max_duration_s(self) -> float:
         """Longest clip with sound that the audio encoder takes."""
-        return self._encoders.audio.max_num_samples / 16_000
+        return self._encoders.audio.max_num_samples / SAMPLING_RATE
 
     def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         """Return the text of each clip, from whatever it holds: sound, mouth video or both.

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 from scipy.signal import fftconvolve
 
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.noise import babble, mix_at_snr
 
 __all__ = ["change_speed", "colour", "spoil"]
 
-_SAMPLING_RATE = 16_000
 Samples = NDArray[np.float32]
 
 
@@ -50,7 +50,7 @@ def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator)
 
 def _echo(samples: Samples, rng: np.random.Generator) -> Samples:
     """A room: exponentially dying noise of 0.1 to 0.4 s after the direct sound."""
-    length = int(rng.uniform(0.1, 0.4) * _SAMPLING_RATE)
+    length = int(rng.uniform(0.1, 0.4) * SAMPLING_RATE)
     tail = rng.normal(0, 1, length) * np.exp(-6.9 * np.arange(length) / length)  # -60 dB at its end
     tail *= rng.uniform(0.05, 0.5) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
@@ -60,7 +60,7 @@ def _echo(samples: Samples, rng: np.random.Generator) -> Samples:
 def colour(samples: Samples, rng: np.random.Generator) -> Samples:
     """Another microphone: random gains in a few bands, and sometimes a telephone's band limit."""
     spectrum = rfft(samples)
-    frequency = np.linspace(0, _SAMPLING_RATE / 2, len(spectrum))
+    frequency = np.linspace(0, SAMPLING_RATE / 2, len(spectrum))
     corners = np.array([0, 250, 500, 1000, 2000, 4000, 8000])
     gain_db = np.interp(frequency, corners, rng.normal(0, 4, len(corners)))
     if rng.random() < 0.4:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from mome.records import Split
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.synthesis.face import render_mouth
 from mome.synthesis.grammar import grid_sentence
@@ -21,7 +22,6 @@ from mome.synthesis.speech import Phoneme, speak
 __all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_corpus", "render_all"]
 
 SYNTHESIS_VERSION = 2  # to be raised whenever the same plan renders to other samples
-_SAMPLING_RATE = 16_000  # Hz
 _FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
 _SENTENCES_PER_PROCESS = 200
 
@@ -97,10 +97,8 @@ def _render(utterance: SyntheticUtterance) -> SyntheticClip:
     samples = resample_poly(spoken.samples, 320, 441).astype(np.float32)  # 22,050 Hz to 16,000 Hz
 
     before_s = rng.uniform(0.08, 0.3)
-    before = round(before_s * _SAMPLING_RATE)
-    num_frames = -(
-        -(before + len(samples) + round(rng.uniform(0.08, 0.3) * _SAMPLING_RATE)) // _FRAME_SAMPLES
-    )
+    before = round(before_s * SAMPLING_RATE)
+    num_frames = -(-(before + len(samples) + round(rng.uniform(0.08, 0.3) * SAMPLING_RATE)) // _FRAME_SAMPLES)
     padded = np.zeros(num_frames * _FRAME_SAMPLES, np.float32)
     padded[before : before + len(samples)] = (
         samples * rng.uniform(0.3, 0.9) / max(np.abs(samples).max(), 1e-6)

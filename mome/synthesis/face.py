@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.mouth import MOUTH_SIZE
 from mome.synthesis.phonemes import SILENCE, mouth_shapes, phoneme_class
 from mome.synthesis.speech import Phoneme
 
-__all__ = ["MOUTH_SIZE", "Look", "draw_look", "render_mouth"]
+__all__ = ["Look", "draw_look", "render_mouth"]
 
-MOUTH_SIZE = 96  # pixels; AV-HuBERT stores 96 and crops 88
 _TRACK_RATE = 100  # Hz at which the shape is tracked before it is sampled at the frame rate
 _COARTICULATION_S = 0.04  # standard deviation of the smoothing: lips are slower than the phonemes
 _SLOPPINESS = 0.05  # standard deviation of each number of a shape: nobody forms a sound twice alike
