@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mome.config import RehearseParams
 from mome.errors import CorpusError
 from mome.records import Utterance
 from mome.speech.audio import encode_flac
 from mome.speech.media import Clip
-from mome.speech.noise import babble, mix_at_snr
+from mome.speech.noise import with_babble
 from mome.speech.shards import read_manifest, read_split
 from mome.speech.video import encode_mouth
 
@@ -52,8 +51,9 @@ def playlist(params: RehearseParams, dataset: Path) -> Iterator[Item]:
         phase = PHASES[number // params.requests_per_phase]
         utterance, clip = clips[name]
         if phase == "babble" and clip.samples is not None:
-            others = [c.samples for other, (_, c) in clips.items() if other != name and c.samples is not None]
-            clip = Clip(_in_babble(clip.samples, others, params.snr_db, rng), clip.mouth)
+            voices = {other: c.samples for other, (_, c) in clips.items() if c.samples is not None}
+            place = list(voices).index(name)
+            clip = Clip(with_babble(list(voices.values()), place, params.snr_db, rng), clip.mouth)
         yield Item(phase, utterance, clip)
 
 
@@ -66,12 +66,3 @@ def files(clip: Clip) -> dict[str, tuple[str, bytes, str]]:
     only = sound or lips
     assert only is not None  # a clip has sound or lips
     return {"file": only}
-
-
-def _in_babble(
-    speech: npt.NDArray[np.float32],
-    voices: list[npt.NDArray[np.float32]],
-    snr_db: float,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    return mix_at_snr(speech, babble(voices, len(speech), rng), snr_db)

@@ -16,15 +16,15 @@ from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
 from mome.evaluation.report import write_report
 from mome.evaluation.wer import Difference, difference, summarise
 from mome.model.avsr import Features
+from mome.model.encoders import Encoders
 from mome.progress import progress
 from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise import SnrEstimate, estimate_snr
+from mome.speech.noise import SnrEstimate, estimate_snr, with_babble
 from mome.speech.shards import read_manifest, read_split
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
-from mome.training.features import Encoders, with_babble
 
 __all__ = ["run"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from mome.model.avsr import AVSRModel, Task
+from mome.model.encoders import Encoders
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.training.checkpoint import load_checkpoint
-from mome.training.features import Encoders
 
 __all__ = ["Transcriber"]
 

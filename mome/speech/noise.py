@@ -13,9 +13,11 @@ from scipy.fft import rfft
 from mome.errors import MediaError
 from mome.speech.wada import MAX_SNR_DB, MIN_SNR_DB, amplitude_spread, snr_of_spread
 
-__all__ = ["SnrEstimate", "babble", "estimate_snr", "mix_at_snr"]
+__all__ = ["SnrEstimate", "babble", "estimate_snr", "mix_at_snr", "with_babble"]
 
 Samples = npt.NDArray[np.float32]
+
+_TALKERS = 6  # too many to follow one, too few to be a hiss
 
 _LSB = 1.0 / 32768  # one step of 16-bit audio: what is quieter holds no information
 _SILENCE_DB = -100.0  # level of digital silence
@@ -75,7 +77,7 @@ def mix_at_snr(speech: Samples, noise: Samples, snr_db: float | None) -> Samples
 
 
 def babble(
-    voices: Sequence[Samples], num_samples: int, rng: np.random.Generator, talkers: int = 6
+    voices: Sequence[Samples], num_samples: int, rng: np.random.Generator, talkers: int = _TALKERS
 ) -> Samples:
     """Return ``(num_samples,)`` of several people talking at once, equally loud, each without a pause.
 
@@ -105,6 +107,20 @@ def babble(
             length += len(voice)
         total += np.concatenate(parts)[start : start + num_samples]
     return total / np.float32(talkers)
+
+
+def with_babble(
+    waveforms: Sequence[Samples], index: int, snr_db: float | None, rng: np.random.Generator
+) -> Samples:
+    """Return waveform ``index`` with babble of the others at ``snr_db``; unchanged when that is None.
+
+    A waveform without others is drowned in itself.
+    """
+    if snr_db is None:
+        return waveforms[index]
+    others = [other for other in range(len(waveforms)) if other != index] or [index]
+    voices = [waveforms[other] for other in rng.choice(others, min(_TALKERS, len(others)), replace=False)]
+    return mix_at_snr(waveforms[index], babble(voices, len(waveforms[index]), rng), snr_db)
 
 
 def estimate_snr(samples: Samples) -> SnrEstimate:

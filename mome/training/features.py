@@ -9,64 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mome.model.audio_encoder import AudioEncoder
 from mome.model.avsr import Features
-from mome.model.video_encoder import VideoEncoder
+from mome.model.encoders import Encoders
 from mome.progress import progress
 from mome.records import Utterance
 from mome.speech.augmentation import change_speed, colour
 from mome.speech.media import Clip
-from mome.speech.noise import babble, mix_at_snr
+from mome.speech.noise import with_babble
 from mome.storage import new_file
 
-__all__ = ["Encoders", "FeatureSet", "NoisyCopies", "extract"]
+__all__ = ["FeatureSet", "NoisyCopies", "extract"]
 
 _CLIPS_PER_PASS = 8
-_TALKERS = 6
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """The two frozen encoders."""
-
-    audio: AudioEncoder
-    video: VideoEncoder
-
-    @classmethod
-    def load(cls, foundation: Path, device: str) -> Encoders:
-        """Load both from a foundation folder onto a device."""
-        return cls(
-            AudioEncoder.load(foundation / "audio").to(device),
-            VideoEncoder.load(foundation / "video").to(device),
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Where they run."""
-        return self.audio.filters_KM.device
-
-    @torch.inference_mode()
-    def encode(self, clips: Sequence[Clip]) -> list[Features]:
-        """Encode clips, each with what it holds."""
-        audio = self._encode(self.audio, [clip.samples for clip in clips])
-        video = self._encode(self.video, [clip.mouth for clip in clips])
-        return [Features(a, v) for a, v in zip(audio, video, strict=True)]
-
-    def _encode(
-        self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray | None]
-    ) -> list[Tensor | None]:
-        there = [torch.from_numpy(array).to(self.device) for array in inputs if array is not None]
-        if not there:
-            return [None] * len(inputs)
-        features_BTC, lengths_B = encoder(there)
-        found = iter(
-            [row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)]
-        )
-        return [None if array is None else next(found) for array in inputs]
 
 
 @dataclass(frozen=True)
@@ -97,17 +54,6 @@ class NoisyCopies:
                 samples = colour(change_speed(samples, rng.uniform(0.88, 1.14)), rng)
             heard.append(samples)
         return heard
-
-
-def with_babble(
-    waveforms: Sequence[np.ndarray], index: int, snr_db: float | None, rng: np.random.Generator
-) -> np.ndarray:
-    """Return waveform ``index`` with babble of others at ``snr_db``; unchanged when that is None."""
-    if snr_db is None:
-        return waveforms[index]
-    others = [other for other in range(len(waveforms)) if other != index] or [index]
-    talkers = [waveforms[other] for other in rng.choice(others, min(_TALKERS, len(others)), replace=False)]
-    return mix_at_snr(waveforms[index], babble(talkers, len(waveforms[index]), rng), snr_db)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
 from mome.model.avsr import AVSRModel, Features, Losses, Task
+from mome.model.encoders import Encoders
 from mome.model.precision import mixed_precision
 from mome.progress import progress
 from mome.records import Split
@@ -21,7 +22,7 @@ from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split
 from mome.training.augmentation import augment
 from mome.training.checkpoint import foundation_digest, new_model, write_checkpoint
-from mome.training.features import Encoders, FeatureSet, NoisyCopies, extract
+from mome.training.features import FeatureSet, NoisyCopies, extract
 from mome.training.report import write_report
 from mome.training.state import History, load_state, save_state
 

@@ -15,9 +15,10 @@ from components.rehearse.playlist import PHASES, files, playlist
 from components.rehearse.server import Command
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import CorpusError, ServiceError
-from mome.records import Condition, Evaluation, GateDecision, Rehearsal, Utterance, WordErrors
+from mome.records import Condition, GateDecision, Rehearsal
 from mome.speech.media import Clip, read_clip
 from mome.speech.shards import write_manifest, write_shard
+from tests.planted import evaluation, table, utterance
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
@@ -101,33 +102,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bursts = np.repeat(rng.random(20) < 0.5, 800)
         bursts[:800], bursts[800:3200] = True, False
         clip = Clip((rng.normal(size=16000) * 0.1 * bursts).astype(np.float32), None)
-        utterance = Utterance(
-            utterance_id=f"u{number:02d}",
-            split="test" if number else "train",
-            speaker="s",
-            transcript="one two",
-            shard="0.tar",
-            decodable=True,
-            problem="",
-            has_video=False,
-            duration_s=1.0,
-            num_samples=16000,
-            num_frames=0,
-            native_sampling_rate=16000,
-            native_fps=0.0,
-            audio_video_gap_s=0.0,
-            truncated=False,
-            finite=True,
-            peak=0.5,
-            rms_db=-20.0,
-            clipped_share=0.0,
-            speech_share=0.5,
-            snr_db=30.0,
-            mouth_found_share=0.0,
-        )
-        rows.append((utterance, clip))
+        split = "test" if number else "train"
+        row = utterance(f"u{number:02d}", split, clip, transcript="one two", shard="0.tar")
+        rows.append((row, clip))
     write_shard(root / "shards" / "0.tar", rows)
-    write_manifest(root, [utterance for utterance, _ in rows])
+    write_manifest(root, [row for row, _ in rows])
     return root
 
 
@@ -136,21 +115,12 @@ def package(tmp_path: Path) -> Path:
     root = tmp_path / "package"
     (root / "bento").mkdir(parents=True)
     (root / "bento" / "server.py").write_text(SERVER)
-    wer = {
-        scale: {snr: WordErrors(errors=errors, words=100, low=0, high=1) for snr, errors in row.items()}
-        for scale, row in RATES.items()
-    }
-    Evaluation(
-        corpus="planted",
-        revision="0" * 40,
-        modality="audio",
-        wer={"audio": wer},
+    evaluation(
+        {"audio": table(RATES)},
         conditions=[
             Condition(snr_db=None, estimated_snr_db=20, low=15, high=30),
             Condition(snr_db=0, estimated_snr_db=0, low=-2, high=2),
         ],
-        utterances=11,
-        hypotheses="hypotheses.jsonl",
     ).write(root / "bundle" / "evaluation.json")
     GateDecision(passed=True, reason="", checks=[], max_wer={"a4v2": 0.05, "a16v5": 0.10}).write(
         root / "bundle" / "gate.json"

@@ -13,33 +13,17 @@ from mome.foundation.tokenizer import new_tokenizer
 from mome.records import Utterance
 from mome.speech.shards import write_manifest, write_shard
 from mome.synthesis import SyntheticClip, plan_corpus, render_all
+from tests import planted
 
 
 def row(rendered: SyntheticClip) -> Utterance:
-    utterance, clip = rendered.utterance, rendered.clip
-    return Utterance(
-        utterance_id=utterance.utterance_id,
-        split=utterance.split,
+    utterance = rendered.utterance
+    return planted.utterance(
+        utterance.utterance_id,
+        utterance.split,
+        rendered.clip,
         speaker=utterance.speaker.name,
         transcript=utterance.transcript,
-        shard=f"{utterance.split}-00000.tar",
-        decodable=True,
-        problem="",
-        has_video=True,
-        duration_s=clip.duration_s,
-        num_samples=len(clip.samples),
-        num_frames=len(clip.mouth),
-        native_sampling_rate=16_000,
-        native_fps=25.0,
-        audio_video_gap_s=0.0,
-        truncated=False,
-        finite=True,
-        peak=0.5,
-        rms_db=-20.0,
-        clipped_share=0.0,
-        speech_share=0.8,
-        snr_db=30.0,
-        mouth_found_share=1.0,
     )
 
 

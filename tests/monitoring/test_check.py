@@ -16,14 +16,13 @@ from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.records import (
     Condition,
-    Evaluation,
     GateDecision,
     RequestRecord,
     RetrainRequest,
     ScaleDecision,
-    WordErrors,
 )
 from monitoring import check
+from tests.planted import evaluation, table
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
@@ -48,22 +47,13 @@ class Site:
         self.now = datetime.now(UTC)
         self.served = 0
         self.rng = np.random.default_rng(0)
-        wer = {
-            scale: {snr: WordErrors(errors=errors, words=100, low=0, high=1) for snr, errors in row.items()}
-            for scale, row in RATES.items()
-        }
-        Evaluation(
-            corpus="planted",
-            revision="0" * 40,
-            modality="audio",
-            wer={"audio": wer},
+        evaluation(
+            {"audio": table(RATES)},
             conditions=[
                 Condition(snr_db=None, estimated_snr_db=30, low=25, high=40),
                 Condition(snr_db=0, estimated_snr_db=4, low=2, high=6),
                 Condition(snr_db=-5, estimated_snr_db=1, low=-1, high=3),
             ],
-            utterances=20,
-            hypotheses="hypotheses.jsonl",
         ).write(self.bundle / "evaluation.json")
         GateDecision(
             passed=True, reason="within budget", checks=[], max_wer={"a4v2": 0.05, "a16v5": 0.10}

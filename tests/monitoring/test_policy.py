@@ -7,9 +7,10 @@ import pytest
 
 from mome.config import MonitorParams
 from mome.errors import MonitorError
-from mome.records import Condition, Evaluation, RequestRecord, ScaleDecision, WordErrors
+from mome.records import Condition, RequestRecord, ScaleDecision
 from mome.scales import Scale
 from monitoring.policy import budgeted_scales, choose_scale, clean_scale, decide, place, propose, true_snr_db
+from tests.planted import evaluation, table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FINE, MIDDLE, COARSE = Scale(4, 2), Scale(16, 2), Scale(16, 5)
@@ -28,20 +29,7 @@ CONDITIONS = [
     Condition(snr_db=0, estimated_snr_db=4, low=2, high=6),
     Condition(snr_db=-5, estimated_snr_db=1, low=-1, high=3),
 ]
-EVALUATION = Evaluation(
-    corpus="planted",
-    revision="0" * 40,
-    modality="av",
-    wer={
-        "av": {
-            scale: {snr: WordErrors(errors=errors, words=100, low=0, high=1) for snr, errors in row.items()}
-            for scale, row in TABLE.items()
-        }
-    },
-    conditions=CONDITIONS,
-    utterances=20,
-    hypotheses="hypotheses.jsonl",
-)
+EVALUATION = evaluation({"av": table(TABLE)}, conditions=CONDITIONS)
 PARAMS = MonitorParams(
     window=20,
     min_requests=12,

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from mome.records import (
-    Condition,
-    Evaluation,
     GateDecision,
     Latency,
     Rehearsal,
@@ -20,6 +18,7 @@ from mome.records import (
 )
 from pipelines.execution import Stage, StageFailed
 from pipelines.summary import describe, summarise, write_summary
+from tests.planted import evaluation
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -36,15 +35,9 @@ def stages(tmp_path: Path) -> dict[str, Stage]:
     clean = WordErrors(errors=0, words=60, low=0.0, high=0.0)
     row = {"-5": cell, "10": cell, "clean": clean}
     found = {name: stage(name, output, 2.0) for name, output in OUTPUTS.items()}
-    Evaluation(
-        corpus="toy",
-        revision="abc",
-        modality="av",
-        wer={"av": {"a16v5": row, "a4v2": row}},
-        conditions=[Condition(snr_db=None, estimated_snr_db=30.0, low=25.0, high=35.0)],
-        utterances=10,
-        hypotheses="hypotheses.jsonl",
-    ).write(found["evaluate"].path("evaluation") / "evaluation.json")
+    evaluation({"av": {"a16v5": row, "a4v2": row}}, corpus="toy", revision="abc").write(
+        found["evaluate"].path("evaluation") / "evaluation.json"
+    )
     GateDecision(passed=True, reason="all checks hold", checks=["a"], max_wer={"a4v2": 0.05}).write(
         found["gate"].path("decision") / "gate.json"
     )

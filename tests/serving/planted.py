@@ -17,10 +17,11 @@ from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
-from mome.records import Condition, Evaluation, GateDecision, Modality, ScaleDecision, WordErrors
+from mome.records import GateDecision, Modality, ScaleDecision
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.engine import Engine
+from tests.planted import evaluation, table
 
 SCALES = ("a4v2", "a16v5")
 
@@ -34,16 +35,8 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
             save_file({"weight": np.arange(4, dtype=np.float32)}, path / "model.safetensors")
             (path / "config.json").write_text("{}\n")
     modalities: list[Modality] = ["audio"] if modality == "audio" else ["audio", "video", "av"]
-    table = {scale: {"clean": WordErrors(errors=1, words=50, low=0.0, high=0.04)} for scale in SCALES}
-    Evaluation(
-        corpus="planted",
-        revision="0" * 40,
-        modality=modality,
-        wer=dict.fromkeys(modalities, table),
-        conditions=[Condition(snr_db=None, estimated_snr_db=30.0, low=28.0, high=32.0)],
-        utterances=10,
-        hypotheses="hypotheses.jsonl",
-    ).write(folders["evaluation"] / "evaluation.json")
+    rates = table({scale: {"clean": 2} for scale in SCALES})
+    evaluation(dict.fromkeys(modalities, rates)).write(folders["evaluation"] / "evaluation.json")
     pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(
         folders["evaluation"] / "baseline.parquet"
     )

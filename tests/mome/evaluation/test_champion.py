@@ -7,23 +7,16 @@ import pytest
 from mome.bundle import read_bundle, write_bundle
 from mome.errors import BundleError
 from mome.evaluation import champion
-from mome.records import Condition, Evaluation, GateDecision, WordErrors
+from mome.records import GateDecision
 from mome.scales import Scale
+from tests.planted import evaluation, table
 
 
 def bundle(root: Path, *, weights: bytes, corpus: str = "digits") -> Path:
     for part in ("foundation", "checkpoint"):
         (root / part).mkdir(parents=True)
         (root / part / "model.safetensors").write_bytes(weights)
-    Evaluation(
-        corpus=corpus,
-        revision="a" * 40,
-        modality="audio",
-        wer={"audio": {"a4v2": {"clean": WordErrors(errors=1, words=100, low=0.0, high=0.03)}}},
-        conditions=[Condition(snr_db=None, estimated_snr_db=30, low=20, high=40)],
-        utterances=20,
-        hypotheses="hypotheses.jsonl",
-    ).write(root / "evaluation.json")
+    evaluation({"audio": table({"a4v2": {"clean": 1}})}, corpus=corpus).write(root / "evaluation.json")
     GateDecision(passed=True, reason="", checks=[], max_wer={"a4v2": 0.05}).write(root / "gate.json")
     (root / "baseline.parquet").write_bytes(b"PAR1")
     write_bundle(

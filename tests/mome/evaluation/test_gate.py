@@ -9,7 +9,8 @@ import pytest
 from mome.config import GateParams
 from mome.errors import GateRejected
 from mome.evaluation import gate
-from mome.records import Condition, Evaluation, GateDecision, WordErrors, snr_key
+from mome.records import Condition, GateDecision, WordErrors, snr_key
+from tests.planted import evaluation
 
 PARAMS = GateParams(max_wer={"av": {"a4v2": 0.05, "a16v5": 0.10}})
 Cell = tuple[int, float, float]  # errors in 1000 words, low, high
@@ -26,16 +27,8 @@ def write(folder: Path, table: dict[str, dict[str, Cell]], **changes: Any) -> Pa
         }
         for scale, row in table.items()
     }
-    evaluation = Evaluation(
-        corpus="planted",
-        revision="a" * 40,
-        modality="av",
-        wer={"av": wer},
-        conditions=[Condition(snr_db=level, estimated_snr_db=20, low=10, high=30) for level in (None, 0.0)],
-        utterances=150,
-        hypotheses="hypotheses.jsonl",
-    )
-    evaluation.model_copy(update=changes).write(folder / "evaluation.json")
+    conditions = [Condition(snr_db=level, estimated_snr_db=20, low=10, high=30) for level in (None, 0.0)]
+    evaluation({"av": wer}, conditions=conditions, **changes).write(folder / "evaluation.json")
     return folder
 
 

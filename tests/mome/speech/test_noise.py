@@ -10,7 +10,7 @@ import soundfile
 
 from mome.errors import MediaError
 from mome.speech.audio import Samples, resample
-from mome.speech.noise import babble, estimate_snr, mix_at_snr
+from mome.speech.noise import babble, estimate_snr, mix_at_snr, with_babble
 
 FSDD = Path("../shared/corpora/fsdd/recordings")
 SPEAKERS = ("jackson", "nicolas", "yweweler", "george")
@@ -203,3 +203,25 @@ def test_ten_percent_of_gaussian_noise_lies_below_the_stated_part_of_its_mean() 
     bands = power.reshape(len(power), -1, 5).mean(axis=2)
     floor = np.quantile(bands, 0.1, axis=0) / bands.mean(axis=0)
     assert floor.mean() == pytest.approx(noise._FLOOR_OF_NOISE, abs=0.005)
+
+
+def tones(count: int) -> list[np.ndarray]:
+    time_s = np.arange(16_000) / 16_000
+    return [0.1 * np.sin(2 * np.pi * 200 * (i + 1) * time_s).astype(np.float32) for i in range(count)]
+
+
+@pytest.mark.parametrize("snr_db", [10.0, 0.0, -5.0])
+def test_the_babble_has_the_stated_ratio(snr_db: float) -> None:
+    voices = tones(4)
+    mixed = with_babble(voices, 0, snr_db, np.random.default_rng(0))
+    # The speech is a tone whose frequency no other voice has: its part of the mix can be read off.
+    basis = voices[0] / np.linalg.norm(voices[0])
+    speech = (mixed @ basis) * basis
+    measured = 10 * np.log10((speech**2).sum() / ((mixed - speech) ** 2).sum())
+    assert measured == pytest.approx(snr_db, abs=0.05)
+
+
+def test_clean_means_untouched_and_zero_is_a_level() -> None:
+    voices = tones(3)
+    np.testing.assert_array_equal(with_babble(voices, 0, None, np.random.default_rng(0)), voices[0])
+    assert not np.array_equal(with_babble(voices, 0, 0.0, np.random.default_rng(0)), voices[0])

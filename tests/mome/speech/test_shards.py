@@ -7,37 +7,9 @@ import numpy as np
 import pytest
 
 from mome.errors import CorpusError, MediaError
-from mome.records import Utterance
 from mome.speech.media import Clip
 from mome.speech.shards import read_manifest, read_split, write_manifest, write_shard
-
-
-def utterance(name: str, split: str, clip: Clip, shard: str = "a.tar", **changed: object) -> Utterance:
-    fields: dict[str, object] = {
-        "utterance_id": name,
-        "split": split,
-        "speaker": "s1",
-        "transcript": "bin blue",
-        "shard": shard,
-        "decodable": True,
-        "problem": "",
-        "has_video": clip.mouth is not None,
-        "duration_s": clip.duration_s,
-        "num_samples": 0 if clip.samples is None else len(clip.samples),
-        "num_frames": 0 if clip.mouth is None else len(clip.mouth),
-        "native_sampling_rate": 16000,
-        "native_fps": 25.0,
-        "audio_video_gap_s": 0.0,
-        "truncated": False,
-        "finite": True,
-        "peak": 0.5,
-        "rms_db": -20.0,
-        "clipped_share": 0.0,
-        "speech_share": 0.7,
-        "snr_db": 20.0,
-        "mouth_found_share": 1.0,
-    }
-    return Utterance.model_validate(fields | changed)
+from tests.planted import utterance
 
 
 def clip(seed: int, sound: bool = True, mouth: bool = True) -> Clip:

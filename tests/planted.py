@@ -1,0 +1,62 @@
+"""Records with planted values, valid as they stand; a test states only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from mome.records import Condition, Evaluation, Modality, Utterance, WordErrors
+from mome.speech.media import Clip
+
+Table = dict[str, dict[str, WordErrors]]  # scale -> noise level -> errors
+
+
+def utterance(name: str, split: str, clip: Clip, **changed: object) -> Utterance:
+    """Return the manifest row of a sound recording."""
+    fields: dict[str, object] = {
+        "utterance_id": name,
+        "split": split,
+        "speaker": "s1",
+        "transcript": "bin blue",
+        "shard": f"{split}-00000.tar",
+        "decodable": True,
+        "problem": "",
+        "has_video": clip.mouth is not None,
+        "duration_s": clip.duration_s,
+        "num_samples": 0 if clip.samples is None else len(clip.samples),
+        "num_frames": 0 if clip.mouth is None else len(clip.mouth),
+        "native_sampling_rate": 16_000,
+        "native_fps": 0.0 if clip.mouth is None else 25.0,
+        "audio_video_gap_s": 0.0,
+        "truncated": False,
+        "finite": True,
+        "peak": 0.5,
+        "rms_db": -20.0,
+        "clipped_share": 0.0,
+        "speech_share": 0.7,
+        "snr_db": 30.0,
+        "mouth_found_share": 0.0 if clip.mouth is None else 1.0,
+    }
+    return Utterance.model_validate(fields | changed)
+
+
+def table(errors: Mapping[str, Mapping[str, int]]) -> Table:
+    """Return a table from errors in a hundred words."""
+    return {
+        scale: {level: WordErrors(errors=count, words=100, low=0, high=1) for level, count in row.items()}
+        for scale, row in errors.items()
+    }
+
+
+def evaluation(wer: Mapping[Modality, Table], **changed: object) -> Evaluation:
+    """Return an evaluation; its modality is the richest one of the table."""
+    fields: dict[str, object] = {
+        "corpus": "planted",
+        "revision": "0" * 40,
+        "modality": max(wer, key=get_args(Modality).index),
+        "wer": wer,
+        "conditions": [Condition(snr_db=None, estimated_snr_db=30, low=25, high=40)],
+        "utterances": 20,
+        "hypotheses": "hypotheses.jsonl",
+    }
+    return Evaluation.model_validate(fields | changed)
