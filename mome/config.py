@@ -114,13 +114,13 @@ class TrainParams(Section):
     num_shared_experts: int = Field(ge=0)
     bottleneck_dim: int = Field(gt=0)
     load_balancing_weight: FiniteFloat = Field(ge=0)
+    audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences: an utterance is one per scale and rate
     learning_rate: FiniteFloat = Field(gt=0)
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
-    noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn per clip and copy
-    noise_copies: int = Field(gt=0)  # noise draws per training utterance, features kept
+    noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
     checkpoint_every: int = Field(gt=0)
 
     @model_validator(mode="after")

@@ -54,8 +54,7 @@ def run(
         CheckpointError: If checkpoint and foundation do not belong together.
     """
     torch.set_num_threads(params.threads)
-    encoders = Encoders.load(foundation, params.device)
-    model = load_checkpoint(checkpoint, foundation).to(params.device)
+    encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
     utterances = [row for row in read_manifest(dataset) if row.split == "test" and row.decodable]
     if not utterances:

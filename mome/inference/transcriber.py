@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from mome.model.avsr import AVSRModel, Task
-from mome.model.encoders import Encoders
+from mome.model.avsr import Task
+from mome.model.recogniser import Recogniser
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -23,13 +23,11 @@ class Transcriber:
     """Transcribe clips at any scale that the model was trained for, on one set of weights.
 
     Args:
-        encoders: The frozen encoders.
-        model: The fine-tuned recogniser behind them.
+        recogniser: Fine-tuned.
     """
 
-    def __init__(self, encoders: Encoders, model: AVSRModel) -> None:
-        self._encoders = encoders
-        self._model = model
+    def __init__(self, recogniser: Recogniser) -> None:
+        self._encoders, self._model = recogniser
 
     @classmethod
     def load(
@@ -48,7 +46,7 @@ class Transcriber:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(Encoders.load(foundation, device), load_checkpoint(checkpoint, foundation).to(device))
+        return cls(load_checkpoint(checkpoint, foundation, device))
 
     @property
     def scales(self) -> tuple[Scale, ...]:

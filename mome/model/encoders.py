@@ -1,4 +1,6 @@
-"""The two frozen encoders of a foundation, and clips to features with them."""
+"""The two encoders of a foundation, and clips to features with them."""
+
+# Shape letters: N samples, T frames, C encoder width.
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ __all__ = ["Encoders"]
 
 @dataclass(frozen=True)
 class Encoders:
-    """The two frozen encoders."""
+    """Both encoders; frozen, but for LoRA on the audio encoder where training asks for it."""
 
     audio: AudioEncoder
     video: VideoEncoder
@@ -38,21 +40,29 @@ class Encoders:
         """Where they run."""
         return self.audio.filters_KM.device
 
+    def hear(self, waveforms: Sequence[np.ndarray]) -> list[Tensor]:
+        """Encode waveforms ``(N,)`` at 16 kHz; returns ``(T, C)`` each, at 50 Hz."""
+        return self._encode(self.audio, waveforms)
+
+    def see(self, mouths: Sequence[np.ndarray]) -> list[Tensor]:
+        """Encode mouth videos ``(T, 96, 96)``; returns ``(T, C)`` each, at 25 Hz."""
+        return self._encode(self.video, mouths)
+
     @torch.inference_mode()
     def encode(self, clips: Sequence[Clip]) -> list[Features]:
         """Encode clips, each with what it holds."""
-        audio = self._encode(self.audio, [clip.samples for clip in clips])
-        video = self._encode(self.video, [clip.mouth for clip in clips])
-        return [Features(a, v) for a, v in zip(audio, video, strict=True)]
+        heard = iter(self.hear([clip.samples for clip in clips if clip.samples is not None]))
+        seen = iter(self.see([clip.mouth for clip in clips if clip.mouth is not None]))
+        return [
+            Features(
+                None if clip.samples is None else next(heard), None if clip.mouth is None else next(seen)
+            )
+            for clip in clips
+        ]
 
-    def _encode(
-        self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray | None]
-    ) -> list[Tensor | None]:
-        there = [torch.from_numpy(array).to(self.device) for array in inputs if array is not None]
-        if not there:
-            return [None] * len(inputs)
-        features_BTC, lengths_B = encoder(there)
-        found = iter(
-            [row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)]
-        )
-        return [None if array is None else next(found) for array in inputs]
+    def _encode(self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray]) -> list[Tensor]:
+        if not inputs:
+            return []
+        features_BTC, lengths_B = encoder([torch.from_numpy(array).to(self.device) for array in inputs])
+        # Copies, so that the padding of the batch is not kept alive by one clip of it.
+        return [row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)]

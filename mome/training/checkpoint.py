@@ -3,6 +3,7 @@
 checkpoint/
 ├── config.json               scales, sizes, parameters of the run, where the data came from
 ├── adapter/                  MoME, as peft saves it
+├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── projectors.safetensors
 └── history.json              losses by step
 """
@@ -22,16 +23,19 @@ from transformers import AutoModelForCausalLM
 from mome.config import TrainParams
 from mome.errors import CheckpointError
 from mome.model.avsr import AVSRModel
+from mome.model.encoders import Encoders
+from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.storage import new_folder, write_text
 from mome.training.state import History
 from mome.tuners.mome import MomeConfig
 
-__all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_model", "write_checkpoint"]
+__all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recogniser", "write_checkpoint"]
 
 CONFIG_FILE = "config.json"
 _PROJECTORS_FILE = "projectors.safetensors"
+_ADAPTER, _AUDIO_ADAPTER = "adapter", "audio_adapter"
 
 
 def foundation_digest(foundation: Path) -> str:
@@ -43,8 +47,8 @@ def foundation_digest(foundation: Path) -> str:
     return digest.hexdigest()
 
 
-def new_model(foundation: Path, params: TrainParams, audio_width: int, video_width: int) -> AVSRModel:
-    """Return an untrained model: projectors and MoME drawn from ``params.seed``, the LLM frozen."""
+def new_recogniser(foundation: Path, params: TrainParams) -> Recogniser:
+    """Return an untrained one: what is added is drawn from ``params.seed``, all else is frozen."""
     torch.manual_seed(params.seed)
     config = MomeConfig(
         num_experts=params.num_experts,
@@ -55,31 +59,37 @@ def new_model(foundation: Path, params: TrainParams, audio_width: int, video_wid
     )
     llm = get_peft_model(_load_llm(foundation), config)
     scales = [Scale.parse(text) for text in params.scales]
-    return AVSRModel(llm, TextTokens.load(foundation / "llm"), scales, audio_width, video_width)
+    encoders = Encoders.load(foundation, params.device)
+    tokens = TextTokens.load(foundation / "llm")
+    model = AVSRModel(llm, tokens, scales, encoders.audio.width, encoders.video.width).to(params.device)
+    if params.audio_lora_rank:
+        encoders.audio.add_lora(params.audio_lora_rank)
+    return Recogniser(encoders, model)
 
 
 def write_checkpoint(
     folder: Path,
-    model: AVSRModel,
+    recogniser: Recogniser,
     foundation: Path,
     params: TrainParams,
     corpus: dict[str, Any],
     history: History,
 ) -> None:
-    """Write the checkpoint folder, whole or not at all."""
+    """Write the checkpoint folder, whole or not at all; it holds no path of the machine that made it."""
+    encoders, model = recogniser
     projectors = {
         name: parameter.detach().contiguous()
         for name, parameter in model.named_parameters()
         if name.startswith(("audio_projectors.", "video_projectors."))
     }
     with new_folder(folder) as temporary:
-        model.llm.save_pretrained(temporary / "adapter", safe_serialization=True)
+        _save_adapter(model.llm, "foundation/llm", temporary / _ADAPTER)
+        if params.audio_lora_rank:
+            _save_adapter(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
             "scales": [str(scale) for scale in model.scales],
-            "audio_width": _width(model.audio_projectors),
-            "video_width": _width(model.video_projectors),
             "foundation": foundation_digest(foundation),
             "train": params.model_dump(mode="json"),
             "corpus": corpus,
@@ -87,7 +97,7 @@ def write_checkpoint(
         write_text(temporary / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
 
 
-def load_checkpoint(folder: Path, foundation: Path) -> AVSRModel:
+def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Recogniser:
     """Load a checkpoint onto the foundation that it was trained on.
 
     Raises:
@@ -99,20 +109,21 @@ def load_checkpoint(folder: Path, foundation: Path) -> AVSRModel:
         projectors = load_file(folder / _PROJECTORS_FILE)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder}: not a checkpoint: {error}") from error
-    if not (folder / "adapter" / "adapter_model.safetensors").is_file():
-        # peft would fall back to a pickle beside it.
-        raise CheckpointError(f"{folder / 'adapter'}: expected adapter_model.safetensors")
     found = foundation_digest(foundation)
     if found != about["foundation"]:
         raise CheckpointError(
             f"{folder}: was trained on the foundation {about['foundation'][:12]}, "
             f"but {foundation} is {found[:12]}"
         )
-    llm = PeftModel.from_pretrained(_load_llm(foundation), str(folder / "adapter"))
+    encoders = Encoders.load(foundation, device)
+    if about["train"]["audio_lora_rank"]:
+        encoders.audio.encoder = _load_adapter(
+            encoders.audio.encoder, folder / _AUDIO_ADAPTER
+        ).merge_and_unload()
+    llm = _load_adapter(_load_llm(foundation), folder / _ADAPTER)
     scales = [Scale.parse(text) for text in about["scales"]]
-    model = AVSRModel(
-        llm, TextTokens.load(foundation / "llm"), scales, about["audio_width"], about["video_width"]
-    )
+    tokens = TextTokens.load(foundation / "llm")
+    model = AVSRModel(llm, tokens, scales, encoders.audio.width, encoders.video.width)
     try:
         result = model.load_state_dict(projectors, strict=False)
     except RuntimeError as error:
@@ -122,7 +133,22 @@ def load_checkpoint(folder: Path, foundation: Path) -> AVSRModel:
         raise CheckpointError(
             f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(missing)}"
         )
-    return model.eval().requires_grad_(False)
+    return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
+
+
+def _save_adapter(adapted: Any, base: str, folder: Path) -> None:
+    for config in adapted.peft_config.values():
+        # peft would write where the foundation lies on this machine; equal weights should be equal files.
+        config.base_model_name_or_path = base
+    # Embeddings are frozen; left to itself peft would ask a hub whether they have changed.
+    adapted.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+
+
+def _load_adapter(base: Any, folder: Path) -> Any:
+    if not (folder / "adapter_model.safetensors").is_file():
+        # peft would fall back to a pickle beside it.
+        raise CheckpointError(f"{folder}: expected adapter_model.safetensors")
+    return PeftModel.from_pretrained(base, str(folder))
 
 
 def _load_llm(foundation: Path) -> Any:
@@ -139,8 +165,3 @@ def _load_llm(foundation: Path) -> Any:
             f"{foundation / 'llm'}: expected a causal LLM in safetensors: {error}"
         ) from error
     return llm.eval().requires_grad_(False)
-
-
-def _width(projectors: torch.nn.ModuleDict) -> int:
-    first = next(iter(projectors.values()))
-    return int(first.layers[0].in_features)  # type: ignore[union-attr,index]  # a Projector

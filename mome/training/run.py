@@ -16,13 +16,14 @@ from mome.errors import CorpusError, TrainingError
 from mome.model.avsr import AVSRModel, Features, Losses, Task
 from mome.model.encoders import Encoders
 from mome.model.precision import mixed_precision
+from mome.model.recogniser import Recogniser
 from mome.progress import progress
 from mome.records import Split
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split
 from mome.training.augmentation import augment
-from mome.training.checkpoint import foundation_digest, new_model, write_checkpoint
-from mome.training.features import FeatureSet, NoisyCopies, extract
+from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
+from mome.training.clips import TrainingClips, read_clips
 from mome.training.report import write_report
 from mome.training.state import History, load_state, save_state
 
@@ -34,7 +35,7 @@ _PASSES = 2  # of the LLM in one step
 
 
 def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
-    """Fine-tune MoME and the projectors.
+    """Fine-tune MoME and the projectors, and LoRA on the audio encoder if ``audio_lora_rank`` asks for it.
 
     Killed at any moment and started again with the same inputs, it ends with the same weights as an
     uninterrupted run: the state is kept under ``work``, and what a step sees follows from its number.
@@ -52,16 +53,15 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
     """
     torch.set_num_threads(params.threads)
     corpus = json.loads((dataset / "corpus.json").read_text())
-    # Two keys: what the encoders hear does not depend on how MoME is trained on it.
     source = _source(dataset, foundation)
-    heard = work / f"features-{_key(source, params.noise_snrs_db, params.noise_copies, params.seed)}"
     state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
-    encoders = Encoders.load(foundation, params.device)
-    train = _features("train", params, dataset, encoders, heard)
-    validation = _features("validation", params, dataset, encoders, heard)
-    model = new_model(foundation, params, encoders.audio.width, encoders.video.width).to(params.device)
-    history = _fit(model, train, validation, params, state)
-    write_checkpoint(output, model, foundation, params, corpus, history)
+    recogniser = new_recogniser(foundation, params)
+    # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
+    lips = work / f"lips-{_key(source)}"
+    train = _clips("train", dataset, recogniser.encoders, lips)
+    validation = _clips("validation", dataset, recogniser.encoders, lips)
+    history = _fit(recogniser, train, validation, params, state)
+    write_checkpoint(output, recogniser, foundation, params, corpus, history)
     write_report(output / "training.html", history, params, corpus)
 
 
@@ -93,28 +93,23 @@ def tasks_of(features: Features, scales: Sequence[Scale], text: Sequence[int]) -
 
 
 def _fit(
-    model: AVSRModel, train: FeatureSet, validation: FeatureSet, params: TrainParams, state: Path
+    recogniser: Recogniser, train: TrainingClips, validation: TrainingClips, params: TrainParams, state: Path
 ) -> History:
-    parameters = model.trained_parameters()
+    parameters, model = recogniser.trained_parameters(), recogniser.model
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=params.learning_rate, betas=_BETAS, weight_decay=params.weight_decay
     )
     done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
-    texts = [model.tokens.encode(transcript) for transcript in train.transcripts]
-    # A batch counts sequences: a corpus without lips has fewer per utterance, and sees more utterances.
-    utterances = max(1, params.batch_size // len(tasks_of(train.features(0, 0), model.scales, ())))
+    utterances = _utterances_per_step(model, train, params)
     model.train()
     for step in progress(range(done, params.steps), "fine-tune MoME"):
         # What a step sees follows from its number alone, so that a continued run sees the same.
         rng = np.random.default_rng([params.seed, step])
-        tasks = []
-        for index in rng.integers(len(texts), size=utterances):
-            features = train.features(index, int(rng.integers(max(1, len(train.audio)))))
-            tasks += tasks_of(augment(features, rng), model.scales, texts[index])
+        indices = rng.integers(len(train), size=utterances).tolist()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
-        losses = _backward(model, tasks, params)
+        losses = _backward(recogniser, train, indices, params, rng)
         if not torch.isfinite(losses.language):
             raise TrainingError(
                 f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate"
@@ -123,14 +118,68 @@ def _fit(
         optimizer.step()
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
         if (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps:
-            row["validation_loss"] = _validation_loss(model, validation, utterances)
+            row["validation_loss"] = _validation_loss(recogniser, validation, params, utterances)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)
     return history
 
 
-def _backward(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
-    """Add the gradients of all tasks; returns the losses, averaged over text tokens.
+def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:
+    """A batch counts sequences: a corpus without lips has fewer per utterance, and sees more utterances."""
+    sound = torch.empty(0) if train.waveforms else None
+    return max(1, params.batch_size // len(tasks_of(Features(sound, train.see(0)), model.scales, ())))
+
+
+def _backward(
+    recogniser: Recogniser,
+    clips: TrainingClips,
+    indices: Sequence[int],
+    params: TrainParams,
+    rng: np.random.Generator,
+) -> Losses:
+    """Add the gradients of every task of the utterances; returns the losses, averaged over text tokens.
+
+    Each clip is encoded once for all its tasks: the gradient stops at its features, gathers there, and
+    then flows on into the audio encoder.
+    """
+    heard = [clips.hear(i, params.noise_snrs_db, rng, vary=True) for i in indices if clips.waveforms]
+    with mixed_precision(params.device, params.precision):
+        sound = iter(recogniser.encoders.hear(heard))
+    features = [
+        augment(Features(next(sound).float() if clips.waveforms else None, clips.see(i)), rng)
+        for i in indices
+    ]
+    cut = [_cut(each) for each in features]
+    losses = _backward_tasks(recogniser.model, _tasks(recogniser.model, clips, indices, cut), params)
+    outputs, gradients = [], []
+    for above, below in zip(features, cut, strict=True):
+        if above.audio_TC is not None and below.audio_TC is not None and above.audio_TC.requires_grad:
+            outputs.append(above.audio_TC)
+            gradients.append(below.audio_TC.grad)
+    if outputs:
+        torch.autograd.backward(outputs, gradients)
+    return losses
+
+
+def _cut(features: Features) -> Features:
+    sound = features.audio_TC
+    leaf = None if sound is None else sound.detach().requires_grad_(sound.requires_grad)
+    return Features(leaf, features.video_TC)
+
+
+def _tasks(
+    model: AVSRModel, clips: TrainingClips, indices: Sequence[int], features: Sequence[Features]
+) -> list[Task]:
+    texts = [model.tokens.encode(clips.transcripts[index]) for index in indices]
+    return [
+        task
+        for each, text in zip(features, texts, strict=True)
+        for task in tasks_of(each, model.scales, text)
+    ]
+
+
+def _backward_tasks(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
+    """Add the gradients of all tasks.
 
     The finest scale's sequences are three times as long as the coarsest's. Sorted by length and read
     in a few passes, they cost about half of what one padded batch costs, for the same gradients.
@@ -151,35 +200,31 @@ def _backward(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> L
 
 
 @torch.inference_mode()
-def _validation_loss(model: AVSRModel, validation: FeatureSet, batch_size: int) -> float:
-    model.eval()
+def _validation_loss(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, batch_size: int
+) -> float:
+    model = recogniser.model.eval()
     losses = []
-    for start in range(0, len(validation.transcripts), batch_size):
-        tasks: list[Task] = []
-        for index in range(start, min(start + batch_size, len(validation.transcripts))):
-            text = model.tokens.encode(validation.transcripts[index])
-            tasks += tasks_of(validation.features(index, 0), model.scales, text)
-        losses.append(model(tasks).language.item())
+    for start in range(0, len(clips), batch_size):
+        indices = range(start, min(start + batch_size, len(clips)))
+        heard = [
+            clips.hear(i, params.noise_snrs_db, np.random.default_rng([params.seed, i]), vary=False)
+            for i in indices
+            if clips.waveforms
+        ]
+        sound = iter(recogniser.encoders.hear(heard))
+        features = [Features(next(sound, None), clips.see(i)) for i in indices]
+        losses.append(model(_tasks(model, clips, indices, features)).language.item())
     model.train()
     return float(np.mean(losses))
 
 
-def _features(
-    split: Split, params: TrainParams, dataset: Path, encoders: Encoders, heard: Path
-) -> FeatureSet:
-    """Return the features of a split; an interrupted run finds them on disk."""
+def _clips(split: Split, dataset: Path, encoders: Encoders, lips: Path) -> TrainingClips:
     rows = [row for row in read_manifest(dataset) if row.split == split and row.decodable]
     if not rows:
         raise CorpusError(f"{dataset}: the {split} split is empty")
-    path = heard / f"{split}.safetensors"
-    if path.exists():
-        return FeatureSet.load(path, [row.transcript for row in rows])
-    copies = params.noise_copies if split == "train" else 1
-    has_lips = any(row.has_video for row in rows)
-    noise = NoisyCopies(params.noise_snrs_db, copies, params.seed, change_pace=copies > 1 and not has_lips)
-    features = extract(read_split(dataset, split), len(rows), encoders, noise, f"encode {split}")
-    features.save(path)
-    return features
+    file = lips / f"{split}.safetensors"
+    return read_clips(read_split(dataset, split), len(rows), encoders, file, f"read {split} clips")
 
 
 def _source(dataset: Path, foundation: Path) -> str:

@@ -61,5 +61,5 @@ def foundation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def train_params() -> TrainParams:
     """Four quick steps with the project's own settings."""
-    reduced = {"steps": 4, "batch_size": 16, "checkpoint_every": 2, "noise_copies": 1}
+    reduced = {"steps": 4, "batch_size": 16, "checkpoint_every": 2}
     return load_params(Path("params.yaml")).train.model_copy(update=reduced)

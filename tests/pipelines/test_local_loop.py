@@ -19,7 +19,7 @@ STAGES += ["rehearse", "promote"]
 REDUCED: dict[str, dict[str, Any]] = {
     "prepare": {"train_utterances": 60, "validation_utterances": 10, "test_utterances": 12},
     "foundation": {"utterances": 60, "audio_steps": 8, "video_steps": 8, "language_steps": 8, "threads": 1},
-    "train": {"steps": 6, "noise_copies": 1, "checkpoint_every": 3, "threads": 1},
+    "train": {"steps": 6, "checkpoint_every": 3, "threads": 1},
     "evaluate": {"snrs_db": ["clean", 0], "bootstrap_samples": 50, "max_new_tokens": 8, "threads": 1},
     "gate": {"max_wer": {"av": {"a4v2": 2.0, "a4v5": 2.0, "a16v2": 2.0, "a16v5": 2.0}}},
     "rehearse": {"requests_per_phase": 6, "check_every": 3},

@@ -157,7 +157,7 @@ def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path
     assert "its corpus is 'digits', not 'planted'" in last_check(write(tmp_path / "b", bad, corpus="digits"))
     some = {"a4v2": GOOD["a4v2"], "a8v2": bad["a8v2"]}
     assert "not compared at a16v5, a8v2" in last_check(write(tmp_path / "c", some))
-    assert "revision bbbbbbbbbbbb, this model on aaaaaaaaaaaa" in last_check(
+    assert "revision bbbbbbbbbbbb, this model on 000000000000" in last_check(
         write(tmp_path / "d", GOOD, revision="b" * 40)
     )
 

@@ -1,6 +1,7 @@
 """Training: resumes to the same weights after kill -9, and refuses what it cannot use."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from mome.config import TrainParams, load_params
 from mome.errors import CheckpointError
 from mome.inference import Transcriber
+from mome.model.encoders import Encoders
 from mome.scales import Scale
 from mome.speech.shards import read_split
 from mome.training.checkpoint import load_checkpoint
@@ -31,9 +33,11 @@ def checkpoint(
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return load_file(checkpoint / "projectors.safetensors") | load_file(
-        checkpoint / "adapter" / "adapter_model.safetensors"
-    )
+    return {
+        f"{path.parent.name}/{name}": tensor
+        for path in sorted(checkpoint.rglob("*.safetensors"))
+        for name, tensor in load_file(path).items()
+    }
 
 
 def test_killed_in_the_middle_it_ends_with_the_same_weights(
@@ -55,8 +59,11 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     process.wait()
     assert not (tmp_path / "checkpoint").exists(), "it finished before it could be killed"
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    for name, expected in weights(checkpoint).items():
-        torch.testing.assert_close(weights(tmp_path / "checkpoint")[name], expected, atol=0, rtol=0)
+    ended, expected = weights(tmp_path / "checkpoint"), weights(checkpoint)
+    assert ended.keys() == expected.keys()
+    assert {name.split("/")[0] for name in expected} == {"checkpoint", "adapter", "audio_adapter"}
+    for name in expected:
+        torch.testing.assert_close(ended[name], expected[name], atol=0, rtol=0)
 
 
 def test_only_safetensors_are_written(checkpoint: Path) -> None:
@@ -65,10 +72,42 @@ def test_only_safetensors_are_written(checkpoint: Path) -> None:
 
 
 def test_a_loaded_checkpoint_holds_the_trained_weights(checkpoint: Path, foundation: Path) -> None:
-    model = load_checkpoint(checkpoint, foundation)
+    model = load_checkpoint(checkpoint, foundation).model
     state = model.state_dict()
     for name, expected in load_file(checkpoint / "projectors.safetensors").items():
         torch.testing.assert_close(state[name], expected, atol=0, rtol=0)
+
+
+def test_the_loaded_audio_encoder_hears_as_the_trained_one_with_lora_beside_it(
+    checkpoint: Path, foundation: Path, dataset: Path
+) -> None:
+    _, clip = next(iter(read_split(dataset, "test")))
+    loaded = load_checkpoint(checkpoint, foundation).encoders
+    frozen = Encoders.load(foundation, "cpu")
+    lora = load_file(checkpoint / "audio_adapter" / "adapter_model.safetensors")
+    # Added by hand: W + 2 B A for every pair.
+    weights = dict(frozen.audio.encoder.named_parameters())
+    for name, down in lora.items():
+        if name.endswith("lora_A.weight"):
+            layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+            up = lora[name.replace("lora_A", "lora_B")]
+            assert up.any(), f"{layer} was not trained"
+            weights[f"{layer}.weight"].data += 2 * up @ down
+    torch.testing.assert_close(
+        loaded.hear([clip.samples])[0], frozen.hear([clip.samples])[0], atol=1e-5, rtol=1e-5
+    )
+    untouched = Encoders.load(foundation, "cpu").hear([clip.samples])[0]
+    assert not torch.allclose(loaded.hear([clip.samples])[0], untouched)
+
+
+def test_equal_training_in_another_folder_gives_equal_files(
+    checkpoint: Path, foundation: Path, dataset: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    elsewhere = shutil.copytree(foundation, tmp_path / "foundation")
+    run(train_params, dataset, elsewhere, tmp_path / "checkpoint", tmp_path / "work")
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "checkpoint" / path.relative_to(checkpoint)).read_bytes() == path.read_bytes()
 
 
 def test_a_clip_is_transcribed_from_sound_lips_and_both(
