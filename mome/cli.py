@@ -1,13 +1,15 @@
-"""How every command of the project ends: an error that a person can mend is one line, not a traceback."""
+"""How the commands of the project begin and end: paths in; an error that a person can mend is one line."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from mome.errors import MomeError
 
-__all__ = ["main"]
+__all__ = ["main", "paths"]
 
 
 def main(command: Callable[[], object]) -> int:
@@ -25,3 +27,18 @@ def main(command: Callable[[], object]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def paths(module: str, description: str | None, **options: str) -> argparse.Namespace:
+    """Parse the command line of a stage: a required path for each option, and ``--params``.
+
+    Args:
+        module: As ``python -m`` is given it.
+        description: What the command does.
+        options: Name of each option and what it is.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    for name, meaning in options.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    return parser.parse_args()

@@ -21,7 +21,7 @@ def build_foundation(foundation: dsl.Output[dsl.Model], params: dict[str, Any]) 
     """
     from pathlib import Path
 
-    from mome import foundation as embedded
     from mome.config import FoundationParams, parse_section
+    from mome.foundation.run import run as build
 
-    embedded.run(parse_section(FoundationParams, params), Path(foundation.path))
+    build(parse_section(FoundationParams, params), Path(foundation.path))

@@ -36,10 +36,10 @@ def evaluate(
     import shutil
     from pathlib import Path
 
-    from mome import evaluation as evaluating
     from mome.config import EvaluateParams, parse_section
+    from mome.evaluation.run import run as measure
 
-    found = evaluating.run(
+    found = measure(
         parse_section(EvaluateParams, params),
         Path(dataset.path),
         Path(foundation.path),

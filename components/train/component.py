@@ -35,10 +35,10 @@ def train(
     import shutil
     from pathlib import Path
 
-    from mome import training
     from mome.config import TrainParams, parse_section
+    from mome.training.run import run as fine_tune
 
-    training.run(
+    fine_tune(
         parse_section(TrainParams, params),
         Path(dataset.path),
         Path(foundation.path),

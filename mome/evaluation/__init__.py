@@ -1,5 +1,1 @@
 """Word error rate per modality, scale and noise level: measured, drawn, and judged by the gate."""
-
-from mome.evaluation.run import run
-
-__all__ = ["run"]

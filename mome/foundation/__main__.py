@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from mome.cli import main
+from mome.cli import main, paths
 from mome.config import load_params
 from mome.foundation.run import run
 
 
 def _build() -> None:
-    parser = argparse.ArgumentParser(prog="python -m mome.foundation", description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder to write the models to")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    arguments = parser.parse_args()
-    run(load_params(arguments.params).foundation, arguments.output)
+    given = paths("mome.foundation", __doc__, output="folder to write the models to")
+    run(load_params(given.params).foundation, given.output)
 
 
 if __name__ == "__main__":

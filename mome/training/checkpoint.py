@@ -142,6 +142,7 @@ def _save_adapter(adapted: Any, base: str, folder: Path) -> None:
         config.base_model_name_or_path = base
     # Embeddings are frozen; left to itself peft would ask a hub whether they have changed.
     adapted.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink()  # an empty form of peft's, with the machine's folders in it
 
 
 def _load_adapter(base: Any, folder: Path) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from mome.config import TrainParams, load_params
 from mome.evaluation import run
 from mome.records import Evaluation
-from mome.training import run as train
+from mome.training.run import run as train
 
 
 @pytest.fixture(scope="module")
