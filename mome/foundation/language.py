@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mome.config import Precision
 from mome.foundation.words import VOCABULARY, draw_sentence
 from mome.model.precision import mixed_precision
-from mome.model.prefix import IGNORED_LABEL, PrefixedText, assemble
+from mome.model.prefix import PrefixedText, assemble, language_loss
 from mome.model.tokens import TextTokens
 from mome.progress import progress
 from mome.synthesis.phonemes import PHONEMES, mouth_shapes, phoneme_class
@@ -105,16 +105,9 @@ def teach_language(
             if rng.random() > skill:
                 sentence = _part(sentence, rng)
             sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng, mistakes=skill))
-        batch = assemble(sequences, tokens, embedding, pad_left=False)
+        batch = assemble(sequences, tokens, embedding)
         with mixed_precision("cpu", precision):
-            output = llm(
-                inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False
-            )
-        loss = nn.functional.cross_entropy(
-            output.logits[:, :-1].flatten(0, 1).float(),
-            batch.labels_BL[:, 1:].flatten(),
-            ignore_index=IGNORED_LABEL,
-        )
+            loss = language_loss(llm, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mome.errors import UnknownScaleError
 from mome.model.compression import average_pool
-from mome.model.prefix import IGNORED_LABEL, Assembled, PrefixedText, assemble
+from mome.model.prefix import Assembled, PrefixedText, assemble, language_loss
 from mome.model.projector import Projector
 from mome.model.tokens import TextTokens
 from mome.records import Modality
@@ -95,21 +95,14 @@ class AVSRModel(nn.Module):
             UnknownScaleError: If the model was not trained for a scale.
             MediaError: If a clip is shorter than one token.
         """
-        batch = self._assemble(tasks, pad_left=False)
-        output = self.llm(
-            inputs_embeds=batch.embeddings_BLD, attention_mask=batch.attention_mask_BL, use_cache=False
-        )
-        language = nn.functional.cross_entropy(
-            output.logits[:, :-1].flatten(0, 1).float(),
-            batch.labels_BL[:, 1:].flatten(),
-            ignore_index=IGNORED_LABEL,
-        )
+        batch = self._assemble(tasks)
+        language = language_loss(self.llm, batch)
         return Losses(language, self.llm.base_model.load_balancing_loss(batch.attention_mask_BL))
 
     @torch.inference_mode()
     def transcribe(self, tasks: Sequence[Task], max_new_tokens: int) -> list[str]:
         """Return the most probable text of each task, greedily; `forward` says what it raises."""
-        batch = self._assemble(tasks, pad_left=True)
+        batch = self._assemble(tasks)
         ids_BL = self.llm.generate(
             inputs_embeds=batch.embeddings_BLD,
             attention_mask=batch.attention_mask_BL,
@@ -125,7 +118,7 @@ class AVSRModel(nn.Module):
         """Return what fine-tuning changes: experts, routers and projectors."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def _assemble(self, tasks: Sequence[Task], *, pad_left: bool) -> Assembled:
+    def _assemble(self, tasks: Sequence[Task]) -> Assembled:
         for task in tasks:
             if task.scale not in self.scales:
                 known = ", ".join(str(scale) for scale in self.scales)
@@ -137,7 +130,7 @@ class AVSRModel(nn.Module):
             [t.features.video_TC for t in tasks], [t.scale.video_rate for t in tasks], self.video_projectors
         )
         sequences = [PrefixedText(a, v, task.text) for a, v, task in zip(audio, video, tasks, strict=True)]
-        return assemble(sequences, self.tokens, self.llm.get_input_embeddings(), pad_left=pad_left)
+        return assemble(sequences, self.tokens, self.llm.get_input_embeddings())
 
 
 def _per_rate(rates: set[int], encoder_width: int, hidden_width: int, llm_width: int) -> nn.ModuleDict:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mome.model.tokens import TextTokens
 from mome.records import Modality
 
-__all__ = ["IGNORED_LABEL", "Assembled", "PrefixedText", "assemble"]
+__all__ = ["IGNORED_LABEL", "Assembled", "PrefixedText", "assemble", "language_loss"]
 
 IGNORED_LABEL = -100
 
@@ -39,18 +39,36 @@ class Assembled(NamedTuple):
     embeddings_BLD: Tensor
     attention_mask_BL: Tensor
     labels_BL: Tensor
+    longest_text: int  # tokens, end token included: all texts lie in the last so many positions
 
 
-def assemble(
-    sequences: Sequence[PrefixedText], tokens: TextTokens, embedding: nn.Embedding, *, pad_left: bool
-) -> Assembled:
-    """Put sequences together and pad them to one length.
+def language_loss(llm: Any, batch: Assembled) -> Tensor:
+    """Return the cross-entropy of the texts, averaged over their tokens.
+
+    Logits are computed where texts are and nowhere else: with the vocabulary of a real LLM the rest
+    of them would be most of a batch's memory.
+    """
+    kept = batch.longest_text + 1  # each token is predicted from the one before it
+    output = llm(
+        inputs_embeds=batch.embeddings_BLD,
+        attention_mask=batch.attention_mask_BL,
+        use_cache=False,
+        logits_to_keep=kept,
+    )
+    return nn.functional.cross_entropy(
+        output.logits[:, :-1].flatten(0, 1).float(),
+        batch.labels_BL[:, 1 - kept :].flatten(),
+        ignore_index=IGNORED_LABEL,
+    )
+
+
+def assemble(sequences: Sequence[PrefixedText], tokens: TextTokens, embedding: nn.Embedding) -> Assembled:
+    """Put sequences together and pad them on the left to one length, so that all end at the same place.
 
     Args:
         sequences: Of any mixture of modalities, scales and lengths.
         tokens: Of the LLM.
         embedding: Of the LLM.
-        pad_left: For generating, where every sequence must end at the same place.
 
     Source: Llama-AVSR; audio comes before video (model facts 1.6).
     """
@@ -65,11 +83,11 @@ def assemble(
     mask_BL = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
     labels_BL = torch.full((len(rows), longest), IGNORED_LABEL, device=device)
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        start = longest - len(row) if pad_left else 0
-        embeddings_BLD[index, start : start + len(row)] = row
-        mask_BL[index, start : start + len(row)] = 1
-        labels_BL[index, start : start + len(row)] = label
-    return Assembled(embeddings_BLD, mask_BL, labels_BL)
+        embeddings_BLD[index, longest - len(row) :] = row
+        mask_BL[index, longest - len(row) :] = 1
+        labels_BL[index, longest - len(row) :] = label
+    longest_text = max(0 if sequence.text is None else len(sequence.text) + 1 for sequence in sequences)
+    return Assembled(embeddings_BLD, mask_BL, labels_BL, longest_text)
 
 
 def _one(sequence: PrefixedText, tokens: TextTokens, embedding: nn.Embedding) -> tuple[Tensor, Tensor]:

@@ -97,7 +97,11 @@ def _fit(
 ) -> History:
     parameters, model = recogniser.trained_parameters(), recogniser.model
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=params.learning_rate, betas=_BETAS, weight_decay=params.weight_decay
+        parameters.values(),
+        lr=params.learning_rate,
+        betas=_BETAS,
+        weight_decay=params.weight_decay,
+        fused=True,
     )
     done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
     utterances = _utterances_per_step(model, train, params)

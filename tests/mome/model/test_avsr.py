@@ -44,7 +44,7 @@ def test_the_prefix_holds_audio_before_video_and_learns_text_only(tokens: TextTo
     embedding = torch.nn.Embedding(640, 4)
     audio, video = torch.full((3, 4), 7.0), torch.full((2, 4), 9.0)
     text = tokens.encode("bin blue")
-    batch = assemble([PrefixedText(audio, video, text)], tokens, embedding, pad_left=False)
+    batch = assemble([PrefixedText(audio, video, text)], tokens, embedding)
     audio_on, audio_off, video_on, video_off = tokens.delimiter_ids
     marks = [tokens.bos_id, audio_on, *[-7] * 3, audio_off, video_on, *[-9] * 2, video_off]
     expected = [*marks, *tokens.prompt("av"), *text, tokens.eos_id]
