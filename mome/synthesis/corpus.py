@@ -21,7 +21,7 @@ from mome.synthesis.speech import Phoneme, speak
 
 __all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_corpus", "render_all"]
 
-SYNTHESIS_VERSION = 2  # to be raised whenever the same plan renders to other samples
+SYNTHESIS_VERSION = 3  # to be raised whenever the same plan renders to other samples
 _FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
 _SENTENCES_PER_PROCESS = 200
 

@@ -23,7 +23,7 @@ __all__ = ["Look", "draw_look", "render_mouth"]
 
 _TRACK_RATE = 100  # Hz at which the shape is tracked before it is sampled at the frame rate
 _COARTICULATION_S = 0.04  # standard deviation of the smoothing: lips are slower than the phonemes
-_SLOPPINESS = 0.05  # standard deviation of each number of a shape: nobody forms a sound twice alike
+_SLOPPINESS = 0.045  # standard deviation of each number of a shape: nobody forms a sound twice alike
 
 
 @dataclass(frozen=True)

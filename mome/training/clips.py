@@ -25,7 +25,7 @@ __all__ = ["TrainingClips", "read_clips"]
 
 _CLIPS_PER_PASS = 8
 _PACE = (0.88, 1.14)  # slower and faster by about an eighth, as people are
-_OTHER_MICROPHONE = 0.75  # share of the clips
+_VARIED = 0.75  # share of the clips
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,15 @@ class TrainingClips:
             index: Of the utterance.
             snrs_db: None is clean.
             rng: Draws everything.
-            vary: Most of the time also through another microphone, and faster or slower where no lips
-                go with the sound.
+            vary: Most of the time also through another microphone; and faster or slower, unless lips go
+                with the sound.
         """
         snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
         samples = with_babble(self.waveforms, index, snr_db, rng)
-        if vary and not self.lips and rng.random() < _OTHER_MICROPHONE:
-            samples = colour(change_speed(samples, rng.uniform(*_PACE)), rng)
+        if vary and rng.random() < _VARIED:
+            if not self.lips:
+                samples = change_speed(samples, rng.uniform(*_PACE))
+            samples = colour(samples, rng)
         return samples
 
     def see(self, index: int) -> Tensor | None:
