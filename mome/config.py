@@ -23,9 +23,12 @@ from pydantic import (
 )
 
 from mome.errors import ConfigError
+from mome.methods import METHODS, MethodName
 from mome.records import Modality, ScaleText
 
 __all__ = [
+    "EMBEDDED",
+    "Compression",
     "EvaluateParams",
     "FoundationParams",
     "GateParams",
@@ -38,9 +41,13 @@ __all__ = [
     "TrainParams",
     "ValidateParams",
     "load_params",
+    "load_profile",
     "parse_section",
 ]
 
+
+EMBEDDED = "embedded"  # a model that is taught here
+_PROFILES = Path(__file__).parent / "profiles"
 
 # A noise level in dB. Without noise it is None in Python and `clean` in the file and in a pipeline's
 # arguments, which cannot hold a null.
@@ -49,6 +56,10 @@ SnrDb = Annotated[
     BeforeValidator(lambda value: None if value == "clean" else value),
     PlainSerializer(lambda value: "clean" if value is None else value, when_used="json"),
 ]
+
+
+Compression = Literal["average", "stack"]
+PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -90,10 +101,13 @@ class ValidateParams(Section):
 
 
 class FoundationParams(Section):
-    """The embedded default's own small frozen encoders and language model."""
+    """The frozen encoders and LLM: each either embedded, taught here in minutes, or taken from elsewhere."""
 
+    audio: str  # embedded, a folder, or name@revision of a Whisper on a hub
+    video: str  # embedded, or an AV-HuBERT: a converted folder or the published checkpoint file
+    llm: str  # embedded, a folder, or name@revision of a causal LLM on a hub
     seed: int
-    threads: int = Field(gt=0)
+    threads: int = Field(gt=0)  # what follows is for those that are taught
     precision: Precision
     utterances: int = Field(gt=0)
     audio_steps: int = Field(gt=0)
@@ -102,18 +116,28 @@ class FoundationParams(Section):
 
 
 class TrainParams(Section):
-    """Fine-tuning of MoME and the projectors."""
+    """Fine-tuning of one of the methods of `mome.methods`."""
 
     seed: int
     device: str
     threads: int = Field(gt=0)
     precision: Precision
+    method: MethodName
     scales: list[ScaleText] = Field(min_length=1)
-    num_experts: int = Field(gt=0)
-    top_k: int = Field(gt=0)
-    num_shared_experts: int = Field(ge=0)
-    bottleneck_dim: int = Field(gt=0)
-    load_balancing_weight: FiniteFloat = Field(ge=0)
+    task_weights: dict[Modality, PositiveFloat] = Field(min_length=1)  # what is trained, factor on its loss
+    compression: Compression
+    projector_dim: int = Field(gt=0)  # width inside a projector
+    adapter_init: Literal["normal", "zero_up"]  # as published; or starting at the LLM itself
+    num_experts: int = Field(gt=0)  # MoME: routed experts
+    top_k: int | dict[ScaleText, int]  # MoME: kept per token, for all scales or for each
+    num_shared_experts: int = Field(ge=0)  # MoME
+    bottleneck_dim: int = Field(gt=0)  # MoME: width inside an expert
+    load_balancing_weight: FiniteFloat = Field(ge=0)  # MoME and SMoP
+    lora_rank: int = Field(gt=0)  # the other methods
+    lora_scaling: FiniteFloat = Field(gt=0)  # factor on LoRA's output, not alpha
+    num_projectors: int = Field(gt=0)  # SMoP: in each mixture
+    projector_top_k: int = Field(gt=0)  # SMoP
+    z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences: an utterance is one per scale and rate
@@ -124,9 +148,22 @@ class TrainParams(Section):
     checkpoint_every: int = Field(gt=0)
 
     @model_validator(mode="after")
-    def _top_k_fits(self) -> TrainParams:
-        if self.top_k > self.num_experts:
-            raise ValueError(f"top_k is {self.top_k}, but there are only {self.num_experts} routed experts")
+    def _fits(self) -> TrainParams:
+        for top_k in [self.top_k] if isinstance(self.top_k, int) else self.top_k.values():
+            if not 1 <= top_k <= self.num_experts:
+                raise ValueError(f"top_k is {top_k}, but there are {self.num_experts} routed experts")
+        if isinstance(self.top_k, dict) and set(self.top_k) != set(self.scales):
+            raise ValueError(
+                f"top_k is given for {', '.join(sorted(self.top_k))}, but scales are {', '.join(self.scales)}"
+            )
+        if self.projector_top_k > self.num_projectors:
+            raise ValueError(
+                f"projector_top_k is {self.projector_top_k}, but there are {self.num_projectors} projectors"
+            )
+        if METHODS[self.method].one_scale and len(self.scales) != 1:
+            raise ValueError(
+                f"{self.method} is trained for one scale, but scales are {', '.join(self.scales)}"
+            )
         return self
 
 
@@ -197,20 +234,45 @@ class Params(Section):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), profile: str | None = None) -> Params:
     """Read and check ``params.yaml``.
 
+    Args:
+        path: Of the file.
+        profile: Name of one of ``mome/profiles``: its sections stand in for those of the file.
+
     Raises:
-        ConfigError: If the file is missing, is not YAML, or holds an unknown key, a missing key or a
-            value of the wrong type; the message names each.
+        ConfigError: If the file or profile is missing, is not YAML, or holds an unknown key, a missing
+            key or a value of the wrong type; the message names each.
     """
+    content = _read(path)
+    if profile is None:
+        return _validated(Params, content, str(path))
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected sections, got {type(content).__name__}")
+    return _validated(Params, content | load_profile(profile), f"{path} with profile {profile}")
+
+
+def load_profile(name: str) -> dict[str, Any]:
+    """Return the sections of a profile, unchecked.
+
+    Raises:
+        ConfigError: If there is no such profile.
+    """
+    known = sorted(path.stem for path in _PROFILES.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"profile {name!r}: unknown; there are {', '.join(known)}")
+    sections: dict[str, Any] = _read(_PROFILES / f"{name}.yaml")
+    return sections
+
+
+def _read(path: Path) -> Any:
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
-    return _validated(Params, content, str(path))
 
 
 def parse_section(section: type[S], values: dict[str, Any]) -> S:

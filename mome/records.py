@@ -32,6 +32,7 @@ __all__ = [
     "Latency",
     "Modality",
     "PlayedRequest",
+    "Record",
     "Rehearsal",
     "RequestCounts",
     "RequestRecord",

@@ -1,4 +1,4 @@
-"""Makes the foundation: an audio encoder, a video encoder and a language model, then frozen for good."""
+"""Makes the foundation: an audio encoder, a video encoder and an LLM, taught here or taken from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from mome.config import FoundationParams
+from mome.config import EMBEDDED, FoundationParams
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder, teach_audio, teach_video
 from mome.foundation.language import new_language_model, pronounce_words, teach_language
 from mome.foundation.lessons import make_lessons
+from mome.foundation.pretrained import take_audio, take_llm, take_video
 from mome.foundation.tokenizer import new_tokenizer
 from mome.model.tokens import TextTokens
 from mome.storage import new_folder, write_text
@@ -19,40 +20,61 @@ __all__ = ["run"]
 
 
 def run(params: FoundationParams, output: Path) -> None:
-    """Teach the three models and save each as transformers does.
+    """Teach the models that are embedded, take the others, and save each as transformers does.
 
     It depends on no corpus: the lessons are synthetic, spoken by the training speakers only.
 
     Args:
         params: Section ``foundation``.
         output: Folder to write ``audio/``, ``video/``, ``llm/`` and ``foundation.json`` to.
+
+    Raises:
+        CheckpointError: If a model that is to be taken is not there or not in safetensors.
+        ConfigError: If a hub name comes without a revision.
     """
     torch.set_num_threads(params.threads)
-    tokenizer = new_tokenizer(params.seed)
-    lessons = make_lessons(params.utterances, params.seed)
-    said = pronounce_words()
+    with new_folder(output) as folder:
+        # What is taken comes first: a wrong name is known in seconds, not after minutes of teaching.
+        if params.audio != EMBEDDED:
+            take_audio(params.audio, folder / "audio")
+        if params.video != EMBEDDED:
+            take_video(params.video, folder / "video")
+        if params.llm != EMBEDDED:
+            take_llm(params.llm, folder / "llm", params.seed)
+        about = {"taught": _teach(params, folder), "params": params.model_dump(mode="json")}
+        write_text(folder / "foundation.json", json.dumps(about, indent=2) + "\n")
 
-    torch.manual_seed(params.seed)
+
+def _teach(params: FoundationParams, folder: Path) -> dict[str, float]:
+    """Teach and save what is embedded; returns how well it was learnt."""
+    seed, precision, taught = params.seed, params.precision, {}
+    lessons = make_lessons(params.utterances, seed) if EMBEDDED in (params.audio, params.video) else []
+    tokenizer = new_tokenizer(seed)
+    # All are drawn before one is taught, so that none depends on how long another one took.
+    torch.manual_seed(seed)
     audio, whisper, extractor = new_audio_encoder()
     video = new_video_encoder()
     llm = new_language_model(tokenizer)
-    tokens, seed, precision = TextTokens(tokenizer), params.seed, params.precision
-    taught = {
-        "audio_frame_accuracy": teach_audio(
+    if params.audio == EMBEDDED:
+        taught["audio_frame_accuracy"] = teach_audio(
             audio, lessons, steps=params.audio_steps, seed=seed, precision=precision
-        ),
-        "video_frame_accuracy": teach_video(
-            video, lessons, steps=params.video_steps, seed=seed, precision=precision
-        ),
-        "language_loss": teach_language(
-            llm, tokens, said, steps=params.language_steps, seed=seed, precision=precision
-        ),
-    }
-    with new_folder(output) as folder:
+        )
         whisper.save_pretrained(folder / "audio")
         extractor.save_pretrained(folder / "audio")
+    if params.video == EMBEDDED:
+        taught["video_frame_accuracy"] = teach_video(
+            video, lessons, steps=params.video_steps, seed=seed, precision=precision
+        )
         video.avhubert.save_pretrained(folder / "video")
+    if params.llm == EMBEDDED:
+        taught["language_loss"] = teach_language(
+            llm,
+            TextTokens(tokenizer),
+            pronounce_words(),
+            steps=params.language_steps,
+            seed=seed,
+            precision=precision,
+        )
         llm.save_pretrained(folder / "llm")
         tokenizer.save_pretrained(folder / "llm")
-        about = {"taught": taught, "params": params.model_dump(mode="json")}
-        write_text(folder / "foundation.json", json.dumps(about, indent=2) + "\n")
+    return taught

@@ -42,6 +42,7 @@ _WEIGHT_NORM = {
     "parametrizations.weight.original1": "weight_v",
 }
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _LAYER = r"encoder\.layers\.\d+\."
 _HEAD_WIDTH = 64  # of every published AV-HuBERT
 
@@ -69,7 +70,7 @@ class Source(Record):
     heads_from: Literal["cfg.model", "width / 64"]
     tensors_read: int
     tensors_kept: int
-    parameters_read: int  # numbers in all tensors, running statistics included
+    parameters_read: int  # without the running statistics of BatchNorm
     parameters_kept: int
 
 
@@ -110,8 +111,8 @@ def import_checkpoint(checkpoint: Path, output: Path) -> Source:
             heads_from="width / 64" if _whole(_section(settings, "model"), _HEADS) is None else "cfg.model",
             tensors_read=len(tensors),
             tensors_kept=len(weights),
-            parameters_read=sum(tensor.numel() for tensor in tensors.values()),
-            parameters_kept=sum(tensor.numel() for tensor in weights.values()),
+            parameters_read=_parameters(tensors),
+            parameters_kept=_parameters(weights),
         )
         source.write(folder / "source.json")
     return source
@@ -227,7 +228,7 @@ def _most(votes: Counter[int], stated: int | None, names: str) -> int:
 
 def _groups(shapes: Mapping[str, Shape], stated: int | None, width: int) -> int:
     """Return the groups of the position convolution; one tensor alone tells, so the settings go first."""
-    if stated and width % stated == 0:
+    if stated is not None and stated > 0 and width % stated == 0:
         return stated
     per_group = _size(shapes, None, (r"encoder\.pos_conv\.0\.weight_v", 1))
     if width % per_group:
@@ -294,6 +295,10 @@ def _refuse_other_folders(checkpoint: Path, output: Path) -> None:
         raise CheckpointError(f"{output}: holds other files; expected a new folder or an earlier import")
 
 
+def _parameters(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(_STATISTICS))
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -310,7 +315,7 @@ def _command() -> None:
     source = import_checkpoint(given.checkpoint, given.output)
     print(
         f"{given.output}: kept {source.tensors_kept} of {source.tensors_read} tensors,"
-        f" {source.parameters_kept / 1e6:.2f} of {source.parameters_read / 1e6:.2f} M numbers;"
+        f" {source.parameters_kept / 1e6:.2f} of {source.parameters_read / 1e6:.2f} M parameters;"
         f" heads from {source.heads_from}; SHA-256 of the weights {source.weights_sha256}"
     )
 

@@ -1,4 +1,4 @@
-"""The recogniser behind the encoders: compression, projectors and the fine-tuned frozen LLM."""
+"""The model behind the encoders: compression, projectors and the frozen LLM with its adapters."""
 
 # Shape letters: B sequences, L positions, T frames or tokens, C encoder width, D width of the LLM.
 
@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mome.config import Compression
 from mome.errors import UnknownScaleError
-from mome.model.compression import average_pool
+from mome.methods import METHODS, Method
+from mome.model.adaptation import select_adapters
+from mome.model.compression import COMPRESSIONS
 from mome.model.prefix import Assembled, PrefixedText, assemble, language_loss
-from mome.model.projector import Projector
+from mome.model.projector_mixture import ProjectorMixture
+from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
 from mome.records import Modality
 from mome.scales import Scale
@@ -36,13 +40,24 @@ class Features:
             None if modality == "audio" else self.video_TC,
         )
 
+    @property
+    def modality(self) -> Modality:
+        """What there is."""
+        if self.audio_TC is None:
+            return "video"
+        return "audio" if self.video_TC is None else "av"
+
 
 class Task(NamedTuple):
-    """Read ``features`` at ``scale``; ``text`` is what should come out, for training."""
+    """Read ``features`` at ``scale``; ``text`` is what should come out, for training.
+
+    ``weight`` is a factor on the task's loss (Omni-AVSR, model facts 3).
+    """
 
     features: Features
     scale: Scale
     text: Sequence[int] | None = None
+    weight: float = 1.0
 
     @property
     def num_tokens(self) -> int:
@@ -56,99 +71,152 @@ class Task(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Language-model loss (mean over text tokens) and load-balancing loss of one pass."""
+    """Loss of the texts (mean over their tokens), load-balancing loss and router z-loss of one pass."""
 
     language: Tensor
     balance: Tensor
+    z: Tensor
 
 
 class AVSRModel(nn.Module):
-    """Projectors and an LLM with experts; what trains is everything that requires a gradient.
+    """Projectors and an LLM with adapters; what trains is everything that requires a gradient.
 
     Args:
-        llm: A causal LLM adapted by MoME, as ``get_peft_model`` returns it.
+        llm: A causal LLM as `mome.model.adaptation.adapt` returns it.
         tokens: Of the LLM.
         scales: Those the model is trained for; each rate of each modality has its own projector.
         audio_width, video_width: Of the encoders' features.
+        method: Which adapters read which task, and what the projectors are.
+        compression: How frames become tokens.
+        projector_dim: Width inside a projector; 2048 in the papers.
+        mixture: Projectors in each mixture and how many of them a token keeps, for Llama-SMoP.
     """
 
     def __init__(
-        self, llm: Any, tokens: TextTokens, scales: Sequence[Scale], audio_width: int, video_width: int
+        self,
+        llm: Any,
+        tokens: TextTokens,
+        scales: Sequence[Scale],
+        audio_width: int,
+        video_width: int,
+        *,
+        method: Method = METHODS["mome-layer"],
+        compression: Compression = "average",
+        projector_dim: int = 2048,
+        mixture: tuple[int, int] = (4, 2),
     ) -> None:
         super().__init__()
         self.llm = llm
         self.tokens = tokens
         self.scales = tuple(scales)
-        llm_width = llm.config.hidden_size
-        hidden_width = llm.config.intermediate_size
-        self.audio_projectors = _per_rate(
-            {s.audio_rate for s in scales}, audio_width, hidden_width, llm_width
-        )
-        self.video_projectors = _per_rate(
-            {s.video_rate for s in scales}, video_width, hidden_width, llm_width
+        self.method = method
+        self.compress = COMPRESSIONS[compression]
+        widths = Widths(audio_width, video_width, projector_dim, llm.config.hidden_size)
+        self.audio_projectors, self.video_projectors = build_projectors(
+            self.scales, widths, compression, method.projectors, *mixture
         )
 
     def forward(self, tasks: Sequence[Task]) -> Losses:
-        """Read all tasks in one pass of the LLM, whatever their scales and modalities.
+        """Read all tasks, whatever their scales and modalities, in one pass for all with equal adapters.
 
         Raises:
             UnknownScaleError: If the model was not trained for a scale.
             MediaError: If a clip is shorter than one token.
         """
-        batch = self._assemble(tasks)
-        language = language_loss(self.llm, batch)
-        return Losses(language, self.llm.base_model.load_balancing_loss(batch.attention_mask_BL))
+        mixtures = [module for module in self.modules() if isinstance(module, ProjectorMixture)]
+        for each in mixtures:
+            each.losses = None
+        sequences = self._sequences(tasks)
+        total = sum(len(task.text or ()) + 1 for task in tasks)
+        device = self.llm.get_input_embeddings().weight.device
+        language = balance = torch.zeros((), device=device)
+        for indices in self.groups(tasks):
+            batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
+            share = sum(len(tasks[i].text or ()) + 1 for i in indices) / total
+            weights_B = torch.tensor([tasks[i].weight for i in indices], device=language.device)
+            language = language + share * language_loss(self.llm, batch, weights_B)
+            if self.method.experts is not None:
+                mask_BL = batch.attention_mask_BL
+                balance = balance + share * self.llm.base_model.load_balancing_loss(mask_BL)
+        # A mixture that nothing went through has nothing to balance.
+        routed = [each.losses for each in mixtures if each.losses is not None]
+        balance = sum((one for one, _ in routed), balance) / max(1, len(routed))
+        z = sum((z for _, z in routed), torch.zeros((), device=device)) / max(1, len(routed))
+        return Losses(language, balance, z)
 
     @torch.inference_mode()
-    def transcribe(self, tasks: Sequence[Task], max_new_tokens: int) -> list[str]:
-        """Return the most probable text of each task, greedily; `forward` says what it raises."""
-        batch = self._assemble(tasks)
-        ids_BL = self.llm.generate(
-            inputs_embeds=batch.embeddings_BLD,
-            attention_mask=batch.attention_mask_BL,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            eos_token_id=self.tokens.eos_id,
-            pad_token_id=self.tokens.pad_id,
-        )
-        return self.tokens.decode(ids_BL.tolist())
+    def transcribe(self, tasks: Sequence[Task], max_new_tokens: int, num_beams: int = 1) -> list[str]:
+        """Return the most probable text of each task; `forward` says what it raises.
+
+        Args:
+            tasks: What to read.
+            max_new_tokens: Longest text, in tokens.
+            num_beams: Hypotheses kept in parallel; 1 is greedy. Nothing is ever sampled.
+        """
+        sequences = self._sequences(tasks)
+        texts: dict[int, str] = {}
+        for indices in self.groups(tasks):
+            batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
+            ids_BL = self.llm.generate(
+                inputs_embeds=batch.embeddings_BLD,
+                attention_mask=batch.attention_mask_BL,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                num_beams=num_beams,
+                eos_token_id=self.tokens.eos_id,
+                pad_token_id=self.tokens.pad_id,
+            )
+            texts |= dict(zip(indices, self.tokens.decode(ids_BL.tolist()), strict=True))
+        return [texts[index] for index in range(len(tasks))]
+
+    def groups(self, tasks: Sequence[Task]) -> list[list[int]]:
+        """Return which tasks can be read in one pass: those with the same adapters, by index."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for index, task in enumerate(tasks):
+            found.setdefault(self._adapters(task), []).append(index)
+        return list(found.values())
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """Return what fine-tuning changes: experts, routers and projectors."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def _assemble(self, tasks: Sequence[Task]) -> Assembled:
+    def _adapters(self, task: Task) -> tuple[str, ...]:
+        return self.method.adapters(task.features.modality, task.scale)
+
+    def _sequences(self, tasks: Sequence[Task]) -> list[PrefixedText]:
+        """Compress and project what the tasks read."""
         for task in tasks:
             if task.scale not in self.scales:
                 known = ", ".join(str(scale) for scale in self.scales)
                 raise UnknownScaleError(f"scale {task.scale} was not trained; the model has {known}")
-        audio = _project(
+        audio = self._project(
             [t.features.audio_TC for t in tasks], [t.scale.audio_rate for t in tasks], self.audio_projectors
         )
-        video = _project(
+        video = self._project(
             [t.features.video_TC for t in tasks], [t.scale.video_rate for t in tasks], self.video_projectors
         )
-        sequences = [PrefixedText(a, v, task.text) for a, v, task in zip(audio, video, tasks, strict=True)]
+        return [PrefixedText(a, v, task.text) for a, v, task in zip(audio, video, tasks, strict=True)]
+
+    def _assemble(self, tasks: Sequence[Task], sequences: Sequence[PrefixedText]) -> Assembled:
+        """Put together what one pass reads, and tell the LLM's adapters about it."""
+        adapters = self._adapters(tasks[0])
+        if adapters:
+            select_adapters(self.llm, adapters)
+        else:
+            scales = [self.scales.index(task.scale) for task in tasks]
+            self.llm.base_model.select_scales(torch.tensor(scales))
         return assemble(sequences, self.tokens, self.llm.get_input_embeddings())
 
-
-def _per_rate(rates: set[int], encoder_width: int, hidden_width: int, llm_width: int) -> nn.ModuleDict:
-    return nn.ModuleDict(
-        {str(rate): Projector(encoder_width, hidden_width, llm_width) for rate in sorted(rates)}
-    )
-
-
-def _project(
-    frames: Sequence[Tensor | None], rates: Sequence[int], projectors: nn.ModuleDict
-) -> list[Tensor | None]:
-    """Pool and project each clip at its rate; a clip that several tasks read is projected once."""
-    done: dict[tuple[int, int], Tensor] = {}
-    for rate in set(rates):
-        clips = {id(f): f for f, r in zip(frames, rates, strict=True) if r == rate and f is not None}
-        if not clips:
-            continue
-        pooled = [average_pool(clip, rate) for clip in clips.values()]
-        projected = projectors[str(rate)](torch.cat(pooled)).split([len(tokens) for tokens in pooled])
-        done |= {(key, rate): tokens for key, tokens in zip(clips, projected, strict=True)}
-    return [None if f is None else done[id(f), r] for f, r in zip(frames, rates, strict=True)]
+    def _project(
+        self, frames: Sequence[Tensor | None], rates: Sequence[int], projectors: nn.ModuleDict
+    ) -> list[Tensor | None]:
+        """Compress and project each clip at its rate; a clip that several tasks read is projected once."""
+        done: dict[tuple[int, int], Tensor] = {}
+        for rate in set(rates):
+            clips = {id(f): f for f, r in zip(frames, rates, strict=True) if r == rate and f is not None}
+            if not clips:
+                continue
+            tokens = [self.compress(clip, rate) for clip in clips.values()]
+            projected = projectors[str(rate)](torch.cat(tokens)).split([len(each) for each in tokens])
+            done |= {(key, rate): each for key, each in zip(clips, projected, strict=True)}
+        return [None if f is None else done[id(f), r] for f, r in zip(frames, rates, strict=True)]

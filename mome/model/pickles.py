@@ -54,6 +54,8 @@ _INERT = frozenset({"_operator.getitem", "argparse.Namespace", "collections.defa
 _ZIP = b"PK\x03\x04"  # torch 1.6 and later; before, five pickles in a row and the numbers after them
 _OLD_FORMAT = ("magic number", "version", "system", "content", "storage keys")
 
+_PROTOCOL = 2  # of torch.save, and the only one that torch's reader takes
+
 # A damaged or forged file makes the readers fail in any of these ways.
 _UNREADABLE = (
     pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error,
@@ -86,16 +88,20 @@ def read_torch_file(path: Path) -> Any:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected one written by torch.save")
+    named: set[str] = set()
+    protocols: set[int] = set()
     try:
-        named = _named(path)
+        for names, protocol in _take_apart(path):
+            _refuse_foreign(names)
+            named |= names
+            protocols.add(protocol)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except _UNREADABLE as error:
         raise CheckpointError(f"{path}: expected a whole file of torch.save: {error}") from error
-    refused = sorted(name for name in named if name not in _REBUILT and not _is_inert(name))
-    if refused:
-        raise CheckpointError(
-            f"{path}: the pickle names {', '.join(refused)}; allowed are tensors, plain containers,"
-            " numbers, and objects of fairseq that are left out. Nothing in it was run"
-        )
+    if protocols != {_PROTOCOL}:
+        found = ", ".join(map(str, sorted(protocols)))
+        raise CheckpointError(f"{path}: pickle protocol {found}, expected {_PROTOCOL} as torch.save writes")
     inert: list[Any] = [(Inert, name) for name in sorted(named) if _is_inert(name)]
     try:
         # An open file: of a path, torch believes the suffix more than the content.
@@ -113,12 +119,22 @@ def _is_inert(name: str) -> bool:
     return name in _INERT or name.partition(".")[0] in _INERT_PACKAGES
 
 
-def _named(path: Path) -> set[str]:
-    """Return the globals that the file names, by taking its pickles apart; nothing is built."""
+def _refuse_foreign(names: set[str]) -> None:
+    foreign = sorted(name for name in names if name not in _REBUILT and not _is_inert(name))
+    if foreign:
+        raise CheckpointError(
+            f"the pickle names {', '.join(foreign)}; allowed are tensors, plain containers, numbers,"
+            " and objects of fairseq, which are left out. Nothing in it was run"
+        )
+
+
+def _take_apart(path: Path) -> Iterator[tuple[set[str], int]]:
+    """Yield the globals that each pickle of the file names, and its protocol; nothing is built."""
     with path.open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
             file.seek(0)
-            return {name for _ in _OLD_FORMAT for name in _globals(file)}
+            yield from (_globals(file) for _ in _OLD_FORMAT)
+            return
         with zipfile.ZipFile(file) as archive:
             # torch does not compare the sums of an archive; a damaged download would load.
             damaged = archive.testzip()
@@ -127,21 +143,29 @@ def _named(path: Path) -> set[str]:
             contents = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if len(contents) != 1:
                 raise zipfile.BadZipFile(f"{len(contents)} entries named data.pkl, expected 1")
-            return set(_globals(io.BytesIO(archive.read(contents[0]))))
+            yield _globals(io.BytesIO(archive.read(contents[0])))
 
 
-def _globals(file: IO[bytes]) -> Iterator[str]:
-    """Yield the globals of one pickle, under their names in Python 3, and stop behind its end."""
-    texts: list[str] = []
+def _globals(file: IO[bytes]) -> tuple[set[str], int]:
+    """Return the globals of one pickle, by their names in Python 3, and its protocol; stop behind it."""
+    named: set[str] = set()
+    protocol = 0
+    # Newer protocols take a global's name from the texts pushed before; None stands for anything else.
+    pushed: list[object] = []
+    memo: list[object] = []
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in {"GLOBAL", "INST"}:
-            module, _, name = str(argument).partition(" ")
-        elif opcode.name == "STACK_GLOBAL":
-            # Not in the protocol of torch.save, and torch's reader stops at it; named for the message.
-            module, name = texts[-2:]
+        if opcode.name == "PROTO":
+            protocol = int(argument or 0)
+        elif opcode.name in {"GLOBAL", "INST", "STACK_GLOBAL"}:
+            words = pushed[-2:] if opcode.name == "STACK_GLOBAL" else str(argument).split(" ", 1)
+            module, name = map(str, words)
+            module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+            named.add(f"{module}.{name}")
+            pushed.append(None)
+        elif opcode.name == "MEMOIZE":
+            memo.append(pushed[-1])
+        elif opcode.name in {"BINGET", "LONG_BINGET"} and memo:
+            pushed.append(memo[int(argument or 0)])
         else:
-            if isinstance(argument, str):
-                texts.append(argument)
-            continue
-        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-        yield f"{module}.{name}"
+            pushed.append(argument)
+    return named, protocol

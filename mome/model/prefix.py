@@ -42,11 +42,16 @@ class Assembled(NamedTuple):
     longest_text: int  # tokens, end token included: all texts lie in the last so many positions
 
 
-def language_loss(llm: Any, batch: Assembled) -> Tensor:
+def language_loss(llm: Any, batch: Assembled, weights_B: Tensor | None = None) -> Tensor:
     """Return the cross-entropy of the texts, averaged over their tokens.
 
     Logits are computed where texts are and nowhere else: with the vocabulary of a real LLM the rest
     of them would be most of a batch's memory.
+
+    Args:
+        llm: A causal LLM, adapted or not.
+        batch: What it reads.
+        weights_B: Factor on the loss of each sequence; the divisor stays the number of tokens.
     """
     kept = batch.longest_text + 1  # each token is predicted from the one before it
     output = llm(
@@ -55,11 +60,16 @@ def language_loss(llm: Any, batch: Assembled) -> Tensor:
         use_cache=False,
         logits_to_keep=kept,
     )
-    return nn.functional.cross_entropy(
+    labels_BL = batch.labels_BL[:, 1 - kept :]
+    loss_BL = nn.functional.cross_entropy(
         output.logits[:, :-1].flatten(0, 1).float(),
-        batch.labels_BL[:, 1 - kept :].flatten(),
+        labels_BL.flatten(),
         ignore_index=IGNORED_LABEL,
-    )
+        reduction="none",
+    ).view_as(labels_BL)
+    if weights_B is not None:
+        loss_BL = loss_BL * weights_B[:, None]
+    return loss_BL.sum() / (labels_BL != IGNORED_LABEL).sum()
 
 
 def assemble(sequences: Sequence[PrefixedText], tokens: TextTokens, embedding: nn.Embedding) -> Assembled:
@@ -79,7 +89,8 @@ def assemble(sequences: Sequence[PrefixedText], tokens: TextTokens, embedding: n
         labels.append(label)
     longest = max(len(row) for row in rows)
     device = rows[0].device
-    embeddings_BLD = rows[0].new_zeros(len(rows), longest, rows[0].shape[1])
+    # Projectors may work in more digits than the LLM.
+    embeddings_BLD = embedding.weight.new_zeros(len(rows), longest, rows[0].shape[1])
     mask_BL = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
     labels_BL = torch.full((len(rows), longest), IGNORED_LABEL, device=device)
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
@@ -99,7 +110,7 @@ def _one(sequence: PrefixedText, tokens: TextTokens, embedding: nn.Embedding) ->
         rows: Tensor = embedding(torch.tensor(ids, dtype=torch.long, device=device))
         return rows
 
-    parts = [look_up([tokens.bos_id])]
+    parts = [] if tokens.bos_id is None else [look_up([tokens.bos_id])]
     if sequence.audio_TD is not None:
         parts += [look_up([audio_on]), sequence.audio_TD, look_up([audio_off])]
     if sequence.video_TD is not None:

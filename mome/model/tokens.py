@@ -23,7 +23,7 @@ PROMPTS: dict[Modality, str] = {
 
 
 class TextTokens:
-    """A tokenizer with begin, end and the special tokens of the prefix.
+    """A tokenizer: its end, its begin if it has one (Qwen has none), and the marks of the prefix.
 
     Raises:
         CheckpointError: If the tokenizer lacks one of them.
@@ -31,13 +31,13 @@ class TextTokens:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
-        if missing or tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        if missing or tokenizer.eos_token_id is None:
             raise CheckpointError(
-                f"the tokenizer lacks {', '.join(missing) or 'a begin or end token'}; "
-                f"expected begin, end and {', '.join(SPECIAL_TOKENS)}"
+                f"the tokenizer lacks {', '.join(missing) or 'an end token'}; "
+                f"expected an end token and {', '.join(SPECIAL_TOKENS)}"
             )
         self._tokenizer = tokenizer
-        self.bos_id: int = tokenizer.bos_token_id
+        self.bos_id: int | None = tokenizer.bos_token_id
         self.eos_id: int = tokenizer.eos_token_id
         vocabulary = tokenizer.get_vocab()
         self.pad_id, *self.delimiter_ids = (int(vocabulary[token]) for token in SPECIAL_TOKENS)

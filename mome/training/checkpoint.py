@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from mome.config import TrainParams
+from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
+from mome.methods import METHODS
+from mome.model.adaptation import adapt, adapter_names
 from mome.model.avsr import AVSRModel
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
@@ -29,7 +32,6 @@ from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.storage import new_folder, write_text
 from mome.training.state import History
-from mome.tuners.mome import MomeConfig
 
 __all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recogniser", "write_checkpoint"]
 
@@ -50,21 +52,12 @@ def foundation_digest(foundation: Path) -> str:
 def new_recogniser(foundation: Path, params: TrainParams) -> Recogniser:
     """Return an untrained one: what is added is drawn from ``params.seed``, all else is frozen."""
     torch.manual_seed(params.seed)
-    config = MomeConfig(
-        num_experts=params.num_experts,
-        top_k=params.top_k,
-        num_shared_experts=params.num_shared_experts,
-        bottleneck_dim=params.bottleneck_dim,
-        task_type="CAUSAL_LM",
-    )
-    llm = get_peft_model(_load_llm(foundation), config)
-    scales = [Scale.parse(text) for text in params.scales]
     encoders = Encoders.load(foundation, params.device)
-    tokens = TextTokens.load(foundation / "llm")
-    model = AVSRModel(llm, tokens, scales, encoders.audio.width, encoders.video.width).to(params.device)
+    llm = adapt(_load_llm(foundation, params.device, params), params)
+    model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
         encoders.audio.add_lora(params.audio_lora_rank)
-    return Recogniser(encoders, model)
+    return Recogniser(encoders, model.to(params.device))
 
 
 def write_checkpoint(
@@ -89,7 +82,6 @@ def write_checkpoint(
         save_file(projectors, temporary / _PROJECTORS_FILE)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
-            "scales": [str(scale) for scale in model.scales],
             "foundation": foundation_digest(foundation),
             "train": params.model_dump(mode="json"),
             "corpus": corpus,
@@ -116,14 +108,13 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
             f"but {foundation} is {found[:12]}"
         )
     encoders = Encoders.load(foundation, device)
-    if about["train"]["audio_lora_rank"]:
+    params = parse_section(TrainParams, about["train"])
+    if params.audio_lora_rank:
         encoders.audio.encoder = _load_adapter(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER
         ).merge_and_unload()
-    llm = _load_adapter(_load_llm(foundation), folder / _ADAPTER)
-    scales = [Scale.parse(text) for text in about["scales"]]
-    tokens = TextTokens.load(foundation / "llm")
-    model = AVSRModel(llm, tokens, scales, encoders.audio.width, encoders.video.width)
+    llm = _load_adapter(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
+    model = _new_model(llm, encoders, foundation, params)
     try:
         result = model.load_state_dict(projectors, strict=False)
     except RuntimeError as error:
@@ -145,21 +136,46 @@ def _save_adapter(adapted: Any, base: str, folder: Path) -> None:
     (folder / "README.md").unlink()  # an empty form of peft's, with the machine's folders in it
 
 
-def _load_adapter(base: Any, folder: Path) -> Any:
-    if not (folder / "adapter_model.safetensors").is_file():
-        # peft would fall back to a pickle beside it.
-        raise CheckpointError(f"{folder}: expected adapter_model.safetensors")
-    return PeftModel.from_pretrained(base, str(folder))
+def _load_adapter(base: Any, folder: Path, names: Sequence[str] = ("default",)) -> Any:
+    """Load adapters from where peft saves them: in folders of their names, the default one in none."""
+    adapted: Any = None
+    for name in names:
+        place = folder if name == "default" else folder / name
+        if not (place / "adapter_model.safetensors").is_file():
+            # peft would fall back to a pickle beside it.
+            raise CheckpointError(f"{place}: expected adapter_model.safetensors")
+        if adapted is None:
+            adapted = PeftModel.from_pretrained(base, str(place), adapter_name=name)
+        else:
+            adapted.load_adapter(str(place), adapter_name=name)
+    return adapted
 
 
-def _load_llm(foundation: Path) -> Any:
+def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainParams) -> AVSRModel:
+    return AVSRModel(
+        llm,
+        TextTokens.load(foundation / "llm"),
+        [Scale.parse(text) for text in params.scales],
+        encoders.audio.width,
+        encoders.video.width,
+        method=METHODS[params.method],
+        compression=params.compression,
+        projector_dim=params.projector_dim,
+        mixture=(params.num_projectors, params.projector_top_k),
+    )
+
+
+def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:
+    on_cpu = torch.device(device).type == "cpu"
     try:
         llm = AutoModelForCausalLM.from_pretrained(
-            # eager: at these sequence lengths it is faster on a CPU than the fused kernel.
             foundation / "llm",
             use_safetensors=True,
             local_files_only=True,
-            attn_implementation="eager",
+            # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
+            dtype=torch.float32 if on_cpu else params.precision,
+            # At these sequence lengths a CPU is faster without the fused kernel.
+            attn_implementation="eager" if on_cpu else "sdpa",
         )
     except OSError as error:
         raise CheckpointError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ import torch
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
+from mome.methods import Method
 from mome.model.avsr import AVSRModel, Features, Losses, Task
 from mome.model.encoders import Encoders
 from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
-from mome.records import Split
+from mome.records import Modality, Split
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split
 from mome.training.augmentation import augment
@@ -27,7 +28,7 @@ from mome.training.clips import TrainingClips, read_clips
 from mome.training.report import write_report
 from mome.training.state import History, load_state, save_state
 
-__all__ = ["learning_rate", "run", "tasks_of"]
+__all__ = ["learning_rate", "run", "scales_of_step", "tasks_of"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
 _WARM_UP = 0.1  # share of the steps
@@ -74,22 +75,43 @@ def learning_rate(step: int, params: TrainParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def tasks_of(features: Features, scales: Sequence[Scale], text: Sequence[int]) -> list[Task]:
+def tasks_of(
+    features: Features, scales: Sequence[Scale], text: Sequence[int], weights: Mapping[Modality, float]
+) -> list[Task]:
     """Return everything that one utterance is read as: each scale, and each rate of each modality alone.
 
     One set of weights serves audio, video and both; without the single modalities it would learn to
     lean on whichever is easier.
+
+    Args:
+        features: Of the utterance; what it lacks gives no task.
+        scales: To read it at.
+        text: Its tokens.
+        weights: Factor on the loss of each modality; one that is not named is not trained.
     """
-    tasks = []
-    if features.audio_TC is not None and features.video_TC is not None:
-        tasks += [Task(features, scale, text) for scale in scales]
-    if features.audio_TC is not None:
-        by_rate = {scale.audio_rate: scale for scale in scales}
-        tasks += [Task(features.only("audio"), scale, text) for scale in by_rate.values()]
-    if features.video_TC is not None:
-        by_rate = {scale.video_rate: scale for scale in scales}
-        tasks += [Task(features.only("video"), scale, text) for scale in by_rate.values()]
-    return tasks
+    by_rate: dict[Modality, Iterable[Scale]] = {
+        "av": scales,
+        "audio": {scale.audio_rate: scale for scale in scales}.values(),
+        "video": {scale.video_rate: scale for scale in scales}.values(),
+    }
+    there = {"audio": features.audio_TC is not None, "video": features.video_TC is not None}
+    there["av"] = all(there.values())
+    return [
+        Task(features.only(modality), scale, text, weights[modality])
+        for modality, alike in by_rate.items()
+        if there[modality] and modality in weights
+        for scale in alike
+    ]
+
+
+def scales_of_step(method: Method, scales: Sequence[Scale], rng: np.random.Generator) -> Sequence[Scale]:
+    """Return what a step trains: all scales, or one drawn rate per modality (Omni-AVSR, model facts 3)."""
+    if not method.sampled:
+        return scales
+    audio_rates = sorted({scale.audio_rate for scale in scales})
+    video_rates = sorted({scale.video_rate for scale in scales})
+    drawn = Scale(int(rng.choice(audio_rates)), int(rng.choice(video_rates)))
+    return [drawn]
 
 
 def _fit(
@@ -130,8 +152,15 @@ def _fit(
 
 def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:
     """A batch counts sequences: a corpus without lips has fewer per utterance, and sees more utterances."""
-    sound = torch.empty(0) if train.waveforms else None
-    return max(1, params.batch_size // len(tasks_of(Features(sound, train.see(0)), model.scales, ())))
+    features = Features(torch.empty(0) if train.waveforms else None, train.see(0))
+    scales = scales_of_step(model.method, model.scales, np.random.default_rng(0))
+    tasks = tasks_of(features, scales, (), params.task_weights)
+    if not tasks:
+        raise TrainingError(
+            f"the corpus has {features.modality} recordings, but train.task_weights trains only "
+            f"{', '.join(params.task_weights)}"
+        )
+    return max(1, params.batch_size // len(tasks))
 
 
 def _backward(
@@ -154,7 +183,9 @@ def _backward(
         for i in indices
     ]
     cut = [_cut(each) for each in features]
-    losses = _backward_tasks(recogniser.model, _tasks(recogniser.model, clips, indices, cut), params)
+    scales = scales_of_step(recogniser.model.method, recogniser.model.scales, rng)
+    tasks = _tasks(recogniser.model, clips, indices, cut, scales, params)
+    losses = _backward_tasks(recogniser.model, tasks, params)
     outputs, gradients = [], []
     for above, below in zip(features, cut, strict=True):
         if above.audio_TC is not None and below.audio_TC is not None and above.audio_TC.requires_grad:
@@ -172,35 +203,51 @@ def _cut(features: Features) -> Features:
 
 
 def _tasks(
-    model: AVSRModel, clips: TrainingClips, indices: Sequence[int], features: Sequence[Features]
+    model: AVSRModel,
+    clips: TrainingClips,
+    indices: Sequence[int],
+    features: Sequence[Features],
+    scales: Sequence[Scale],
+    params: TrainParams,
 ) -> list[Task]:
     texts = [model.tokens.encode(clips.transcripts[index]) for index in indices]
     return [
         task
         for each, text in zip(features, texts, strict=True)
-        for task in tasks_of(each, model.scales, text)
+        for task in tasks_of(each, scales, text, params.task_weights)
     ]
 
 
 def _backward_tasks(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
-    """Add the gradients of all tasks.
+    """Add the gradients of all tasks; returns the losses, averaged over text tokens."""
+    total = sum(len(task.text or ()) + 1 for task in tasks)
+    sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
+    for part in _passes(model, tasks):
+        share = sum(len(task.text or ()) + 1 for task in part) / total
+        with mixed_precision(params.device, params.precision):
+            losses = model(part)
+        loss = (
+            losses.language + params.load_balancing_weight * losses.balance + params.z_loss_weight * losses.z
+        )
+        (share * loss).backward()
+        sums = Losses(*(a + share * b.detach().cpu() for a, b in zip(sums, losses, strict=True)))
+    return sums
+
+
+def _passes(model: AVSRModel, tasks: Sequence[Task]) -> list[list[Task]]:
+    """Return what to read at once: tasks with equal adapters, of similar length.
 
     The finest scale's sequences are three times as long as the coarsest's. Sorted by length and read
     in a few passes, they cost about half of what one padded batch costs, for the same gradients.
     """
-    ordered = sorted(tasks, key=lambda task: task.num_tokens)
-    size = -(-len(ordered) // _PASSES)
-    total = sum(len(task.text or ()) + 1 for task in tasks)
-    language, balance = torch.zeros(()), torch.zeros(())
-    for start in range(0, len(ordered), size):
-        part = ordered[start : start + size]
-        share = sum(len(task.text or ()) + 1 for task in part) / total
-        with mixed_precision(params.device, params.precision):
-            losses = model(part)
-        (share * (losses.language + params.load_balancing_weight * losses.balance)).backward()
-        language += share * losses.language.detach().cpu()
-        balance += share * losses.balance.detach().cpu()
-    return Losses(language, balance)
+    groups = model.groups(tasks)
+    pieces = max(1, _PASSES // len(groups))
+    passes = []
+    for indices in groups:
+        ordered = sorted((tasks[index] for index in indices), key=lambda task: task.num_tokens)
+        size = -(-len(ordered) // pieces)
+        passes += [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return passes
 
 
 @torch.inference_mode()
@@ -218,7 +265,8 @@ def _validation_loss(
         ]
         sound = iter(recogniser.encoders.hear(heard))
         features = [Features(next(sound, None), clips.see(i)) for i in indices]
-        losses.append(model(_tasks(model, clips, indices, features)).language.item())
+        tasks = _tasks(model, clips, indices, features, model.scales, params)
+        losses.append(model(tasks).language.item())
     model.train()
     return float(np.mean(losses))
 

@@ -7,11 +7,10 @@ from typing import Literal
 
 from peft import PeftConfig
 
+from mome.methods import Position
 from mome.tuners.registration import peft_type
 
-__all__ = ["MomeConfig", "Position"]
-
-Position = Literal["mhsa", "ffn", "layer"]
+__all__ = ["MomeConfig"]
 
 # What a MoME module runs beside, by the names that Llama and Qwen2 share.
 _TARGETS: dict[Position, str] = {
@@ -31,7 +30,13 @@ class MomeConfig(PeftConfig):
     """
 
     num_experts: int = field(default=23, metadata={"help": "Routed experts."})
-    top_k: int = field(default=4, metadata={"help": "Routed experts kept per token."})
+    top_k: int | list[int] = field(
+        default=4,
+        metadata={
+            "help": "Routed experts kept per token; a list has one number per scale, by the index that "
+            "`MomeModel.select_scales` is given."
+        },
+    )
     num_shared_experts: int = field(
         default=1, metadata={"help": "Experts that every token passes, outside the router."}
     )
@@ -54,8 +59,9 @@ class MomeConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]  # peft lacks annotations here
         self.peft_type = peft_type("MOME")
-        if not 1 <= self.top_k <= self.num_experts:
-            raise ValueError(f"top_k is {self.top_k}, expected 1 to num_experts = {self.num_experts}")
+        for top_k in [self.top_k] if isinstance(self.top_k, int) else self.top_k or [0]:
+            if not 1 <= top_k <= self.num_experts:
+                raise ValueError(f"top_k is {self.top_k}, expected 1 to num_experts = {self.num_experts}")
         if self.bottleneck_dim < 1 or self.num_shared_experts < 0:
             raise ValueError(
                 f"bottleneck_dim is {self.bottleneck_dim} (at least 1 expected), "

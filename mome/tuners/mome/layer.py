@@ -34,7 +34,8 @@ class Experts(nn.Module):
         self.num_experts = config.num_experts
         self.num_shared_experts = config.num_shared_experts
         all_experts, width = config.num_experts + config.num_shared_experts, config.bottleneck_dim
-        self.router = Router(d_model, config.num_experts, config.top_k)
+        self.top_k = [config.top_k] if isinstance(config.top_k, int) else config.top_k
+        self.router = Router(d_model, config.num_experts, max(self.top_k))
         self.down_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
         self.down_bias_MW = nn.Parameter(torch.zeros(all_experts, width))
         self.up_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
@@ -42,16 +43,26 @@ class Experts(nn.Module):
         self.routing: Routing | None = None  # of the last pass, for the balance loss and for statistics
         self.reset_parameters(config)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.up_bias_MD.dtype
+
     def reset_parameters(self, config: MomeConfig) -> None:
         """Draw the initial weights; biases are zero."""
         nn.init.normal_(self.down_weight_MWD, std=config.init_std)
         nn.init.normal_(self.router.gate.weight, std=config.init_std)
         nn.init.normal_(self.up_weight_MWD, std=config.init_std if config.init == "normal" else 0.0)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Return the mixture's output, same shape as the tokens ``(B, T, D)``."""
+    def forward(self, x_BTD: Tensor, scales_B: Tensor | None = None) -> Tensor:
+        """Return the mixture's output, same shape as the tokens ``(B, T, D)``.
+
+        Args:
+            x_BTD: Tokens.
+            scales_B: Index into the list of ``top_k`` for each sequence; None takes the first.
+        """
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
-        self.routing = self.router(x_ND)
+        self.routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
         gates_NM = self._gates(self.routing, x_ND)
         inside_NMW = nn.functional.linear(
             x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
@@ -63,6 +74,15 @@ class Experts(nn.Module):
             gates_NM @ self.up_bias_MD, inside_NMW.flatten(1), self.up_weight_MWD.flatten(0, 1)
         )
         return out_ND.view_as(x_BTD)
+
+    def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
+        """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""
+        if len(set(self.top_k)) == 1:
+            return None
+        top_k_S = torch.tensor(self.top_k, device=x_BTD.device)
+        top_k_B = top_k_S[:1] if scales_B is None else top_k_S[scales_B.to(x_BTD.device)]
+        # Beam search makes several neighbouring sequences of one, and one index may stand for all.
+        return top_k_B.repeat_interleave(x_BTD.shape[0] // len(top_k_B) * x_BTD.shape[1])
 
     def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
         """Return the weight of every expert ``(N, M)``: zero if not chosen, one if shared."""
@@ -86,6 +106,7 @@ class MomeLayer(nn.Module, BaseTunerLayer):
         self.d_model = d_model
         self.mome_experts = nn.ModuleDict()
         self._active_adapter = adapter_name
+        self.scales_B: Tensor | None = None  # of the sequences of the next pass
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: MomeConfig) -> None:
@@ -102,7 +123,18 @@ class MomeLayer(nn.Module, BaseTunerLayer):
         hidden_states = args[0] if args else kwargs["hidden_states"]
         norm = getattr(self.base_layer, "input_layernorm", None)
         tokens_BTD = hidden_states if norm is None else norm(hidden_states)
-        added = sum(
-            self.mome_experts[name](tokens_BTD) for name in self.active_adapters if name in self.mome_experts
-        )
-        return (result[0] + added, *result[1:]) if isinstance(result, tuple) else result + added
+        hidden = result[0] if isinstance(result, tuple) else result
+        for name in self.active_adapters:
+            if name in self.mome_experts:
+                hidden = hidden + self._added(name, tokens_BTD, hidden.dtype)
+        return (hidden, *result[1:]) if isinstance(result, tuple) else hidden
+
+    def _added(self, name: str, tokens_BTD: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return what one adapter adds to hidden states of ``dtype``, which may have fewer digits."""
+        experts = self.mome_experts[name]
+        assert isinstance(experts, Experts)  # a ModuleDict forgets it
+        if not torch.is_autocast_enabled(tokens_BTD.device.type):
+            tokens_BTD = self._cast_input_dtype(tokens_BTD, experts.dtype)
+        added_BTD: Tensor = experts(tokens_BTD, self.scales_B)
+        # A sum with float32 hidden states widens by itself, without a copy.
+        return added_BTD if dtype == torch.float32 else added_BTD.to(dtype)

@@ -45,6 +45,17 @@ class MomeModel(BaseTuner):
             layer.requires_grad_(False)
         setattr(parent, target_name, layer)
 
+    def select_scales(self, scales_B: Tensor | None) -> None:
+        """Say which scale each sequence of the coming passes is read at, where ``top_k`` differs.
+
+        Args:
+            scales_B: Index into the list of ``top_k`` per sequence ``(B,)``, or one for all ``(1,)``; None
+                takes the first. It holds until the next call, through ``generate`` and its beams too.
+        """
+        for module in self.modules():
+            if isinstance(module, MomeLayer):
+                module.scales_B = scales_B
+
     def routings(self) -> list[Routing]:
         """Return what each layer's router did in the last pass, from the first layer to the last."""
         experts = (module for module in self.modules() if isinstance(module, Experts))

@@ -14,7 +14,10 @@ __all__ = ["Router", "Routing", "load_balancing_loss"]
 
 
 class Routing(NamedTuple):
-    """Where tokens went: all probabilities, the kept weights (they sum to one), the kept experts."""
+    """Where tokens went: all probabilities, the kept weights (they sum to one), the kept experts.
+
+    A token that keeps fewer experts than others of its pass has weight zero in the slots that it lacks.
+    """
 
     scores_NE: Tensor
     weights_NK: Tensor
@@ -30,7 +33,7 @@ class Router(nn.Module):
     Args:
         d_model: Width of a token, ``D``.
         num_experts: Number of routed experts, ``E``.
-        top_k: Experts kept per token, ``K``.
+        top_k: Experts kept per token, ``K``; the most that any token keeps.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int) -> None:
@@ -38,13 +41,20 @@ class Router(nn.Module):
         self.top_k = top_k
         self.gate = nn.Linear(d_model, num_experts, bias=False)
 
-    def forward(self, x_ND: Tensor) -> Routing:
-        """Route tokens ``(N, D)``."""
+    def forward(self, x_ND: Tensor, top_k_N: Tensor | None = None) -> Routing:
+        """Route tokens ``(N, D)``, each to ``top_k`` experts or to as many as ``top_k_N`` says."""
+        return self.route(self.gate(x_ND), x_ND.dtype, top_k_N)
+
+    def route(self, logits_NE: Tensor, dtype: torch.dtype, top_k_N: Tensor | None = None) -> Routing:
+        """Route by logits ``(N, E)``; the weights are of ``dtype``."""
         # float32: in bfloat16 close scores tie, and top-k then depends on the hardware.
-        scores_NE = self.gate(x_ND).float().softmax(dim=-1)
+        scores_NE = logits_NE.float().softmax(dim=-1)
         weights_NK, expert_ids_NK = scores_NE.topk(self.top_k, dim=-1)
+        if top_k_N is not None:
+            slots_K = torch.arange(self.top_k, device=scores_NE.device)
+            weights_NK = weights_NK * (slots_K < top_k_N[:, None])
         weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True)
-        return Routing(scores_NE, weights_NK.to(x_ND.dtype), expert_ids_NK)
+        return Routing(scores_NE, weights_NK.to(dtype), expert_ids_NK)
 
 
 def load_balancing_loss(routings: Sequence[Routing], is_token_N: Tensor) -> Tensor:
@@ -59,6 +69,7 @@ def load_balancing_loss(routings: Sequence[Routing], is_token_N: Tensor) -> Tens
     """
     scores_NE = torch.cat([routing.scores_NE[is_token_N] for routing in routings])
     expert_ids_NK = torch.cat([routing.expert_ids_NK[is_token_N] for routing in routings])
+    kept_NK = torch.cat([routing.weights_NK[is_token_N] for routing in routings]) > 0
     num_experts = scores_NE.shape[-1]
-    share_KE = nn.functional.one_hot(expert_ids_NK, num_experts).float().mean(dim=0)
+    share_KE = (nn.functional.one_hot(expert_ids_NK, num_experts) * kept_NK[:, :, None]).float().mean(dim=0)
     return num_experts * (share_KE * scores_NE.mean(dim=0)).sum()

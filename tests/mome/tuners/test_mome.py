@@ -166,3 +166,43 @@ def test_active_parameters_are_the_published_counts(
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MomeConfig(**wrong)
+
+
+def test_each_sequence_keeps_as_many_experts_as_its_scale_says() -> None:
+    torch.manual_seed(2)
+    per_scale = Experts(16, MomeConfig(num_experts=6, top_k=[1, 3], bottleneck_dim=3, init_std=0.5))
+    x_BTD = torch.randn(4, 5, 16)
+    mixed = per_scale(x_BTD, torch.tensor([0, 1, 1, 0]))
+    assert per_scale.routing is not None
+    assert ((per_scale.routing.weights_NK > 0).sum(1).view(4, 5) == torch.tensor([1, 3, 3, 1])[:, None]).all()
+    for row, top_k in enumerate([1, 3, 3, 1]):
+        expected = loop_over_experts(per_scale, x_BTD[row], top_k)
+        torch.testing.assert_close(mixed[row], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_balance_loss_counts_only_experts_that_were_kept() -> None:
+    torch.manual_seed(3)
+    experts = Experts(16, MomeConfig(num_experts=5, top_k=[1, 2], init_std=1.0))
+    experts(torch.randn(2, 6, 16), torch.tensor([0, 0]))
+    routing = experts.routing
+    assert routing is not None
+    expected = 0.0
+    for expert in range(5):
+        share = sum(int(row[0]) == expert for row in routing.expert_ids_NK) / 12
+        expected += 5 * share * routing.scores_NE[:, expert].mean().item()
+    found = load_balancing_loss([routing], torch.ones(12, dtype=torch.bool))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_scale_chosen_once_holds_through_generation_with_beams() -> None:
+    llm = get_peft_model(small_llm(), MomeConfig(num_experts=6, top_k=[1, 6], bottleneck_dim=4, init_std=0.5))
+    prompt = torch.arange(8).view(2, 4)
+    settings = {"max_new_tokens": 5, "do_sample": False, "num_beams": 3, "pad_token_id": 0}
+    texts = []
+    for scale in (0, 1):
+        llm.base_model.select_scales(torch.tensor([scale, scale]))
+        both = llm.generate(input_ids=prompt, **settings)
+        llm.base_model.select_scales(torch.tensor([scale]))
+        assert torch.equal(both, llm.generate(input_ids=prompt, **settings))
+        texts.append(both.tolist())
+    assert texts[0] != texts[1]

@@ -1,0 +1,24 @@
+"""``python -m mome.evaluation.routing``: look into the router of a checkpoint, from the command line."""
+
+from __future__ import annotations
+
+from mome.cli import main, paths
+from mome.config import load_params
+from mome.evaluation.routing.run import run
+
+
+def _routing() -> None:
+    given = paths(
+        "mome.evaluation.routing",
+        __doc__,
+        dataset="folder written by data.prepare",
+        foundation="folder with the frozen models",
+        checkpoint="folder written by mome.training",
+        output="folder for routing.json and routing.html",
+    )
+    params = load_params(given.params).evaluate
+    run(params, given.dataset, given.foundation, given.checkpoint, given.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_routing))

@@ -1,0 +1,118 @@
+"""Takes models from a hub or a folder into a foundation, in the form in which everything here loads them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperFeatureExtractor, WhisperModel
+
+from mome.errors import CheckpointError, ConfigError
+from mome.model.avhubert_checkpoint import import_checkpoint
+from mome.model.tokens import SPECIAL_TOKENS
+from mome.model.video_encoder import VideoEncoder
+
+__all__ = ["take_audio", "take_llm", "take_video"]
+
+
+def take_audio(source: str, output: Path) -> None:
+    """Copy a Whisper of any size, with its feature extractor.
+
+    Args:
+        source: ``name@revision`` on a hub, or a folder.
+        output: Folder to write.
+
+    Raises:
+        CheckpointError: If there is no such model in safetensors.
+        ConfigError: If a hub name comes without a revision.
+    """
+    where = _where(source)
+    try:
+        whisper = WhisperModel.from_pretrained(**where, use_safetensors=True)
+        extractor = WhisperFeatureExtractor.from_pretrained(**where)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{source}: expected a Whisper in safetensors: {error}") from error
+    whisper.save_pretrained(output)
+    extractor.save_pretrained(output)
+
+
+def take_video(source: str, output: Path) -> None:
+    """Copy a converted AV-HuBERT, or convert the published checkpoint.
+
+    Args:
+        source: A folder with ``config.json`` and safetensors, or the checkpoint file.
+        output: Folder to write.
+
+    Raises:
+        CheckpointError: If it is neither.
+    """
+    path = Path(source)
+    if path.is_file():
+        import_checkpoint(path, output)
+        return
+    VideoEncoder.load(path)  # says what is missing
+    shutil.copytree(path, output)
+
+
+def take_llm(source: str, output: Path, seed: int) -> None:
+    """Copy a causal LLM and give its tokenizer the five rows that mark sound and lips.
+
+    The rows are drawn like the LLM's own at their start, and stay frozen as the rest: without a mean of
+    the others in them they can be told apart (model facts 1.6, 13.1).
+
+    Args:
+        source: ``name@revision`` on a hub, or a folder.
+        output: Folder to write.
+        seed: Of the new rows.
+
+    Raises:
+        CheckpointError: If there is no such model in safetensors.
+        ConfigError: If a hub name comes without a revision.
+    """
+    where = _where(source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        llm = AutoModelForCausalLM.from_pretrained(**where, use_safetensors=True, dtype="auto")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{source}: expected a causal LLM in safetensors: {error}") from error
+    _add_rows(llm, tokenizer, seed)
+    llm.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def _add_rows(llm: Any, tokenizer: Any, seed: int) -> None:
+    pad, *delimiters = SPECIAL_TOKENS
+    tokenizer.add_special_tokens({"pad_token": pad, "additional_special_tokens": delimiters})
+    rows = llm.get_input_embeddings().weight.shape[0]
+    # Some LLMs have more rows than their tokenizer has tokens; those are kept.
+    llm.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
+    llm.config.pad_token_id = llm.generation_config.pad_token_id = tokenizer.pad_token_id
+    _draw_rows(llm, tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)), seed)
+
+
+@torch.no_grad()
+def _draw_rows(llm: Any, ids: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tables: list[nn.Parameter] = [llm.get_input_embeddings().weight]
+    if not llm.config.tie_word_embeddings:
+        tables.append(llm.get_output_embeddings().weight)
+    for table in tables:
+        drawn = torch.randn(len(ids), table.shape[1], generator=generator) * llm.config.initializer_range
+        table[ids] = drawn.to(table)
+
+
+def _where(source: str) -> dict[str, Any]:
+    """Return what ``from_pretrained`` is told: a folder, or a hub's name at a pinned revision."""
+    if Path(source).is_dir():
+        return {
+            "pretrained_model_name_or_path": source,
+            "local_files_only": True,
+            "trust_remote_code": False,
+        }
+    name, at, revision = source.partition("@")
+    if not at or not revision:
+        raise ConfigError(f"{source}: expected a folder, or a hub's name with its revision: name@revision")
+    return {"pretrained_model_name_or_path": name, "revision": revision, "trust_remote_code": False}

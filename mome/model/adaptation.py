@@ -1,0 +1,85 @@
+"""Puts a method's adapters on a frozen LLM, through peft: MoME, or LoRA, one or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peft import LoraConfig, PeftConfig, get_peft_model
+from torch import nn
+
+from mome.config import TrainParams
+from mome.methods import METHODS
+from mome.scales import Scale
+from mome.tuners.mome import MomeConfig
+
+__all__ = ["adapt", "adapter_names", "select_adapters"]
+
+# A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
+_QUERY_AND_VALUE = r".*\.self_attn\.(q_proj|v_proj)"
+_INIT_STD = 0.02
+_ONLY = "default"  # peft's name for an adapter that has no other beside it
+
+
+def adapter_names(params: TrainParams) -> tuple[str, ...]:
+    """Return the names of all adapters that ``params.method`` trains."""
+    method = METHODS[params.method]
+    scales = [Scale.parse(text) for text in params.scales]
+    return method.all_adapters(params.task_weights, scales) or (_ONLY,)
+
+
+def adapt(llm: Any, params: TrainParams) -> Any:
+    """Return the LLM with all adapters of ``params.method`` beside it, and nothing else left to train.
+
+    Their weights are drawn from torch's generator: N(0, 0.02²) for all of them, as the published code
+    effectively does (model facts 4.6), or with the last matrix zero, so that training starts at the LLM.
+    """
+    first, *others = adapter_names(params)
+    config = _config(params)
+    adapted = get_peft_model(llm, config, adapter_name=first)
+    for name in others:
+        adapted.add_adapter(name, _config(params))
+    if METHODS[params.method].experts is None and params.adapter_init == "normal":
+        for name, parameter in adapted.named_parameters():
+            if ".lora_" in name:
+                nn.init.normal_(parameter, std=_INIT_STD)
+    select_adapters(adapted, adapter_names(params))
+    return adapted
+
+
+def select_adapters(adapted: Any, names: Sequence[str]) -> None:
+    """Let these adapters take part in the next pass, summed, and no others; all of them keep training."""
+    if list(names) == list(adapted.active_adapters):
+        return
+    trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    adapted.base_model.set_adapter(list(names), inference_mode=not trained)
+    # peft freezes what is not active; here an adapter that one task leaves out learns from another.
+    for parameter in trained:
+        parameter.requires_grad_(True)
+
+
+def _config(params: TrainParams) -> PeftConfig:
+    position = METHODS[params.method].experts
+    if position is not None:
+        return MomeConfig(
+            num_experts=params.num_experts,
+            top_k=_top_k(params),
+            num_shared_experts=params.num_shared_experts,
+            bottleneck_dim=params.bottleneck_dim,
+            position=position,
+            init=params.adapter_init,
+            task_type="CAUSAL_LM",
+        )
+    return LoraConfig(
+        r=params.lora_rank,
+        # peft divides by the rank; the papers state the factor itself (model facts 5.1).
+        lora_alpha=params.lora_scaling * params.lora_rank,  # type: ignore[arg-type]  # any number will do
+        target_modules=_QUERY_AND_VALUE,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _top_k(params: TrainParams) -> int | list[int]:
+    if isinstance(params.top_k, int):
+        return params.top_k
+    return [params.top_k[scale] for scale in params.scales]

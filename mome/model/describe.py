@@ -1,0 +1,189 @@
+"""``python -m mome.model.describe``: what a method costs on given backbones, before anything is downloaded.
+
+Everything is built on the meta device, where tensors have shapes and no content.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, WhisperModel
+
+from mome.cli import main
+from mome.config import EMBEDDED, FoundationParams, TrainParams, load_params, load_profile, parse_section
+from mome.foundation.encoders import new_audio_encoder, new_video_encoder
+from mome.foundation.language import new_language_model
+from mome.foundation.tokenizer import new_tokenizer
+from mome.methods import METHODS, MethodName
+from mome.model.adaptation import adapt
+from mome.model.avhubert import AVHubertModel
+from mome.model.backbones import audio_config, llm_config, video_config
+from mome.model.projectors import Widths, build_projectors
+from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
+from mome.tuners.mome.layer import Experts
+
+__all__ = ["AdapterSize", "adapter_size", "describe", "prefix_tokens", "tera_flops"]
+
+_EXTRA_TOKENS = 7  # begin, four delimiters, prompt: what reproduces the published counts (model facts 2)
+_BYTES = {"float32": 4, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class AdapterSize:
+    """Parameters beside the LLM: all that are trained, and those that one token of one scale meets."""
+
+    trained: int
+    active: int
+
+
+def adapter_size(llm: Any, params: TrainParams) -> AdapterSize:
+    """Count what a method puts beside an LLM; the LLM is changed by it.
+
+    Active are the kept routed experts, the shared ones and the router, with their biases (model facts
+    4.7); of LoRA, the adapters that one scale uses. Projectors are not in these columns of the papers.
+    """
+    with torch.device("meta"):
+        adapted = adapt(llm, params)
+    trained = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    method = METHODS[params.method]
+    if method.experts is None:
+        used = method.adapters("av", Scale.parse(params.scales[0]))
+        active = sum(
+            parameter.numel()
+            for name, parameter in adapted.named_parameters()
+            if parameter.requires_grad and any(f".{adapter}." in name for adapter in used)
+        )
+        return AdapterSize(trained, active)
+    idle = 0
+    for experts in adapted.modules():
+        if isinstance(experts, Experts):
+            routed = experts.num_experts * sum(
+                parameter[0].numel()
+                for parameter in (
+                    experts.down_weight_MWD,
+                    experts.down_bias_MW,
+                    experts.up_weight_MWD,
+                    experts.up_bias_MD,
+                )
+            )
+            idle += routed * (experts.num_experts - max(experts.top_k)) // experts.num_experts
+    return AdapterSize(trained, trained - idle)
+
+
+def prefix_tokens(scale: Scale, seconds: float) -> int:
+    """Return the tokens of a clip with sound and lips, with what stands around them."""
+    audio = int(seconds * AUDIO_FRAMES_PER_SECOND) // scale.audio_rate
+    video = int(seconds * VIDEO_FRAMES_PER_SECOND) // scale.video_rate
+    return audio + video + _EXTRA_TOKENS
+
+
+def tera_flops(num_parameters: int, tokens: int) -> float:
+    """Return the work of reading tokens: two operations per parameter and token, embeddings apart."""
+    return 2 * num_parameters * tokens / 1e12
+
+
+def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable[MethodName]) -> str:
+    """Return the table of a profile: parameters by method, tokens and work by scale, memory.
+
+    Raises:
+        ConfigError: If the sizes of a backbone are not known.
+    """
+    audio, video, llm = _audio(foundation), _video(foundation), _llm(foundation)
+    frozen = {"audio encoder": _count(audio), "video encoder": _count(video), "LLM": _count(llm)}
+    read = frozen["LLM"] - llm.get_input_embeddings().weight.numel()
+    if llm.config.tie_word_embeddings:
+        read += llm.get_input_embeddings().weight.numel()  # the same rows once more, as the head
+    scales = [Scale.parse(text) for text in train.scales]
+    lines = [f"{part:15}{count / 1e6:10.1f} M  frozen" for part, count in frozen.items()]
+    lines += ["", f"{'method':18}{'trained':>12}{'active':>12}{'projectors':>14}{'training state':>17}"]
+    for name in methods:
+        one_scale = METHODS[name].one_scale
+        params = train.model_copy(
+            update={"method": name, "scales": train.scales[:1] if one_scale else train.scales}
+        )
+        size = adapter_size(_llm(foundation), params)
+        projectors = _projectors(audio, video, llm, params)
+        state = (size.trained + projectors) * 16  # float32 weight, gradient and two moments
+        lines.append(
+            f"{name:18}{size.trained / 1e6:10.2f} M{size.active / 1e6:10.2f} M{projectors / 1e6:12.2f} M"
+            f"{state / 1e9:14.2f} GB"
+        )
+    active = adapter_size(_llm(foundation), train).active
+    lines += ["", f"{'scale':8}{'tokens/s':>10}{'tokens in 10 s':>16}{'TFLOPs in 10 s':>16}"]
+    for scale in [Scale(1, 1), *scales]:
+        tokens = prefix_tokens(scale, 10)
+        lines.append(
+            f"{scale!s:8}{scale.tokens_per_second:10.3g}{tokens:16}{tera_flops(read + active, tokens):16.2f}"
+        )
+    weights = sum(frozen.values()) * _BYTES[train.precision]
+    lines += ["", f"frozen weights in {train.precision}: {weights / 1e9:.2f} GB; activations come on top"]
+    return "\n".join(lines)
+
+
+def _audio(foundation: FoundationParams) -> Any:
+    with torch.device("meta"):
+        if foundation.audio == EMBEDDED:
+            return WhisperModel(new_audio_encoder()[1].config).encoder
+        return WhisperModel(audio_config(foundation.audio)).encoder
+
+
+def _video(foundation: FoundationParams) -> Any:
+    with torch.device("meta"):
+        if foundation.video == EMBEDDED:
+            return new_video_encoder().avhubert
+        return AVHubertModel(video_config(foundation.video))
+
+
+def _llm(foundation: FoundationParams) -> Any:
+    embedded = foundation.llm == EMBEDDED
+    config = (
+        new_language_model(new_tokenizer(foundation.seed)).config if embedded else llm_config(foundation.llm)
+    )
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def _projectors(audio: Any, video: Any, llm: Any, params: TrainParams) -> int:
+    widths = Widths(
+        audio.config.d_model, video.config.hidden_size, params.projector_dim, llm.config.hidden_size
+    )
+    scales = [Scale.parse(text) for text in params.scales]
+    mixture = METHODS[params.method].projectors
+    with torch.device("meta"):
+        both = build_projectors(
+            scales, widths, params.compression, mixture, params.num_projectors, params.projector_top_k
+        )
+    return _count(nn.ModuleList(both))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mome.model.describe", description=__doc__)
+    parser.add_argument("--profile", help="one of mome/profiles, such as lrs2-3b")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="without a profile")
+    return parser.parse_args(arguments)
+
+
+def _describe() -> None:
+    given = _parse()
+    if given.profile is None:
+        params = load_params(given.params)
+        foundation, train = params.foundation, params.train
+    else:
+        sections = load_profile(given.profile)
+        foundation = parse_section(FoundationParams, sections["foundation"])
+        train = parse_section(TrainParams, sections["train"])
+    print(describe(foundation, train, METHODS))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_describe))
