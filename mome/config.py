@@ -145,7 +145,8 @@ class TrainParams(Section):
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
-    checkpoint_every: int = Field(gt=0)
+    checkpoint_every: int = Field(gt=0)  # steps; each time validation is read too
+    average_last: int = Field(gt=0)  # checkpoints; 1 takes the best by validation instead
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:

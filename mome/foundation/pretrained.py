@@ -12,10 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperFeatureExtr
 
 from mome.errors import CheckpointError, ConfigError
 from mome.model.avhubert_checkpoint import import_checkpoint
+from mome.model.loading import load_model
 from mome.model.tokens import SPECIAL_TOKENS
 from mome.model.video_encoder import VideoEncoder
 
 __all__ = ["take_audio", "take_llm", "take_video"]
+
+
+_HEAD = r"proj_out\..*"  # of Whisper as a transcriber, which is how it is published
 
 
 def take_audio(source: str, output: Path) -> None:
@@ -29,12 +33,12 @@ def take_audio(source: str, output: Path) -> None:
         CheckpointError: If there is no such model in safetensors.
         ConfigError: If a hub name comes without a revision.
     """
-    where = _where(source)
+    name, options = _where(source)
+    whisper = load_model(WhisperModel, name, "a Whisper", unused=_HEAD, **options)
     try:
-        whisper = WhisperModel.from_pretrained(**where, use_safetensors=True)
-        extractor = WhisperFeatureExtractor.from_pretrained(**where)
+        extractor = WhisperFeatureExtractor.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source}: expected a Whisper in safetensors: {error}") from error
+        raise CheckpointError(f"{source}: expected Whisper's feature extractor: {error}") from error
     whisper.save_pretrained(output)
     extractor.save_pretrained(output)
 
@@ -72,12 +76,12 @@ def take_llm(source: str, output: Path, seed: int) -> None:
         CheckpointError: If there is no such model in safetensors.
         ConfigError: If a hub name comes without a revision.
     """
-    where = _where(source)
+    name, options = _where(source)
+    llm = load_model(AutoModelForCausalLM, name, "a causal LLM", dtype="auto", **options)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        llm = AutoModelForCausalLM.from_pretrained(**where, use_safetensors=True, dtype="auto")
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source}: expected a causal LLM in safetensors: {error}") from error
+        raise CheckpointError(f"{source}: expected the LLM's tokenizer: {error}") from error
     _add_rows(llm, tokenizer, seed)
     llm.save_pretrained(output)
     tokenizer.save_pretrained(output)
@@ -104,15 +108,11 @@ def _draw_rows(llm: Any, ids: list[int], seed: int) -> None:
         table[ids] = drawn.to(table)
 
 
-def _where(source: str) -> dict[str, Any]:
-    """Return what ``from_pretrained`` is told: a folder, or a hub's name at a pinned revision."""
+def _where(source: str) -> tuple[str, dict[str, Any]]:
+    """Return what ``from_pretrained`` is told: a folder, or a hub's name and its pinned revision."""
     if Path(source).is_dir():
-        return {
-            "pretrained_model_name_or_path": source,
-            "local_files_only": True,
-            "trust_remote_code": False,
-        }
-    name, at, revision = source.partition("@")
-    if not at or not revision:
+        return source, {"local_files_only": True}
+    name, _, revision = source.partition("@")
+    if not revision:
         raise ConfigError(f"{source}: expected a folder, or a hub's name with its revision: name@revision")
-    return {"pretrained_model_name_or_path": name, "revision": revision, "trust_remote_code": False}
+    return name, {"revision": revision}

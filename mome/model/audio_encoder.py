@@ -15,6 +15,7 @@ from torch.nn.functional import gelu, pad
 from transformers import WhisperFeatureExtractor, WhisperModel
 
 from mome.errors import CheckpointError, MediaError
+from mome.model.loading import load_model
 
 __all__ = ["AudioEncoder", "log_mel"]
 
@@ -70,19 +71,16 @@ class AudioEncoder(nn.Module):
         """Load Whisper from a folder written by ``save_pretrained``, safetensors only.
 
         Raises:
-            CheckpointError: If the folder holds no such model.
+            CheckpointError: If the folder holds no such model, or not all of it.
         """
+        # eager: at these lengths faster on a CPU than the fused kernel, above all backward.
+        whisper = load_model(
+            WhisperModel, folder, "a Whisper", local_files_only=True, attn_implementation="eager"
+        )
         try:
-            whisper = WhisperModel.from_pretrained(
-                # eager: at these lengths faster on a CPU than the fused kernel, above all backward.
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
-                attn_implementation="eager",
-            )
             extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except OSError as error:
-            raise CheckpointError(f"{folder}: expected a Whisper model in safetensors: {error}") from error
+            raise CheckpointError(f"{folder}: expected Whisper's feature extractor: {error}") from error
         return cls(whisper, extractor).eval().requires_grad_(False)
 
     def add_lora(self, rank: int) -> None:

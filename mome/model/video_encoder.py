@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from mome.errors import CheckpointError
 from mome.model.avhubert import AVHubertModel
+from mome.model.loading import load_model
 
 __all__ = ["VideoEncoder"]
 
@@ -29,12 +29,9 @@ class VideoEncoder(nn.Module):
         """Load AV-HuBERT from a folder written by ``save_pretrained``, safetensors only.
 
         Raises:
-            CheckpointError: If the folder holds no such model.
+            CheckpointError: If the folder holds no such model, or not all of it.
         """
-        try:
-            avhubert = AVHubertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-        except OSError as error:
-            raise CheckpointError(f"{folder}: expected an AV-HuBERT model in safetensors: {error}") from error
+        avhubert = load_model(AVHubertModel, folder, "an AV-HuBERT", local_files_only=True)
         # eval: with BatchNorm in training mode a "frozen" encoder drifts with every batch.
         return cls(avhubert).eval().requires_grad_(False)
 

@@ -27,6 +27,7 @@ from mome.methods import METHODS
 from mome.model.adaptation import adapt, adapter_names
 from mome.model.avsr import AVSRModel
 from mome.model.encoders import Encoders
+from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
@@ -37,6 +38,7 @@ __all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recognise
 
 CONFIG_FILE = "config.json"
 _PROJECTORS_FILE = "projectors.safetensors"
+_PROJECTORS = ("audio_projectors.", "video_projectors.")
 _ADAPTER, _AUDIO_ADAPTER = "adapter", "audio_adapter"
 
 
@@ -73,7 +75,7 @@ def write_checkpoint(
     projectors = {
         name: parameter.detach().contiguous()
         for name, parameter in model.named_parameters()
-        if name.startswith(("audio_projectors.", "video_projectors."))
+        if name.startswith(_PROJECTORS)
     }
     with new_folder(folder) as temporary:
         _save_adapter(model.llm, "foundation/llm", temporary / _ADAPTER)
@@ -115,15 +117,14 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
         ).merge_and_unload()
     llm = _load_adapter(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
     model = _new_model(llm, encoders, foundation, params)
+    # By parameter, not by tensor name: what two projectors share is saved once.
+    expected = {name for name, _ in model.named_parameters() if name.startswith(_PROJECTORS)}
+    if odd := sorted(expected ^ projectors.keys()):
+        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(odd)}")
     try:
-        result = model.load_state_dict(projectors, strict=False)
+        model.load_state_dict(projectors, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / _PROJECTORS_FILE}: {error}") from error
-    missing = [name for name in result.missing_keys if "projectors." in name] + result.unexpected_keys
-    if missing:
-        raise CheckpointError(
-            f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(missing)}"
-        )
     return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
 
 
@@ -167,18 +168,14 @@ def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainPara
 
 def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:
     on_cpu = torch.device(device).type == "cpu"
-    try:
-        llm = AutoModelForCausalLM.from_pretrained(
-            foundation / "llm",
-            use_safetensors=True,
-            local_files_only=True,
-            # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
-            dtype=torch.float32 if on_cpu else params.precision,
-            # At these sequence lengths a CPU is faster without the fused kernel.
-            attn_implementation="eager" if on_cpu else "sdpa",
-        )
-    except OSError as error:
-        raise CheckpointError(
-            f"{foundation / 'llm'}: expected a causal LLM in safetensors: {error}"
-        ) from error
+    llm = load_model(
+        AutoModelForCausalLM,
+        foundation / "llm",
+        "a causal LLM",
+        local_files_only=True,
+        # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
+        dtype=torch.float32 if on_cpu else params.precision,
+        # At these sequence lengths a CPU is faster without the fused kernel.
+        attn_implementation="eager" if on_cpu else "sdpa",
+    )
     return llm.eval().requires_grad_(False)

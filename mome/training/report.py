@@ -17,27 +17,39 @@ __all__ = ["write_report"]
 _SERIES = {"loss": "training loss per text token", "validation_loss": "validation loss"}
 
 
-def write_report(path: Path, history: History, params: TrainParams, corpus: dict[str, Any]) -> None:
+def write_report(
+    path: Path, history: History, steps: Sequence[int], params: TrainParams, corpus: dict[str, Any]
+) -> None:
     """Draw the losses and list the run's parameters.
 
     Args:
         path: HTML file to write.
         history: One row per step.
+        steps: That the final weights are from.
         params: Of the run.
         corpus: ``corpus.json`` of the data set.
     """
     lines = {name: [(row["step"], row[name]) for row in history if name in row] for name in _SERIES}
     top = max(loss for line in lines.values() for _, loss in line)
-    steps = max(row["step"] for row in history)
+    num_steps = max(row["step"] for row in history)
     plot = Plot(
-        Axis(0, steps, [(step, f"{step:g}") for step in nice_ticks(steps)], "step"),
+        Axis(0, num_steps, [(step, f"{step:g}") for step in nice_ticks(num_steps)], "step"),
         Axis(0, top, [(loss, f"{loss:g}") for loss in nice_ticks(top)], "loss"),
         "losses by step",
     )
     for index, line in enumerate(lines.values()):
         plot.line(_smooth(line), colour(index))
     last = [(title, f"{lines[name][-1][1]:.3f}") for name, title in _SERIES.items() if lines[name]]
-    head = facts([("corpus", corpus["name"]), ("revision", corpus["revision"]), *last])
+    wer = min(row["validation_wer"] for row in history if row["step"] in steps)
+    head = facts(
+        [
+            ("corpus", corpus["name"]),
+            ("revision", corpus["revision"]),
+            *last,
+            ("validation word error rate", f"{100 * wer:.1f}%"),
+            ("weights of step", ", ".join(map(str, steps))),
+        ]
+    )
     settings = facts(params.model_dump(mode="json").items())
     body = f"{head}{legend(list(_SERIES.values()))}{plot.svg()}<h2>Parameters</h2>{settings}"
     write_text(path, page(f"Training on {corpus['name']}", body))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mome.config import TrainParams, load_params
-from mome.evaluation import run
+from mome.evaluation.run import run
 from mome.records import Evaluation
 from mome.training.run import run as train
 

@@ -1,10 +1,11 @@
 """Backbones from elsewhere: small ones with the published layout, as folders; nothing is downloaded."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
@@ -12,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    WhisperForConditionalGeneration,
 )
 
 from mome.config import FoundationParams, TrainParams, load_params, parse_section
@@ -20,6 +22,7 @@ from mome.foundation.encoders import new_audio_encoder, new_video_encoder
 from mome.foundation.pretrained import take_audio, take_llm
 from mome.foundation.run import run
 from mome.inference import Transcriber
+from mome.model.audio_encoder import AudioEncoder
 from mome.model.tokens import SPECIAL_TOKENS, TextTokens
 from mome.speech.shards import read_split
 from mome.training.run import run as train
@@ -116,6 +119,39 @@ def test_what_cannot_be_taken_is_named(tmp_path: Path) -> None:
     source = published_llm(tmp_path / "published", "llama")
     (source / "model.safetensors").rename(source / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="expected a causal LLM in safetensors"):
+        take_llm(str(source), tmp_path / "llm", seed=0)
+
+
+def test_a_whisper_is_taken_as_it_is_published_with_its_head(tmp_path: Path) -> None:
+    _, whisper, extractor = new_audio_encoder()
+    published = WhisperForConditionalGeneration(whisper.config)
+    published.save_pretrained(tmp_path / "published")
+    extractor.save_pretrained(tmp_path / "published")
+    take_audio(str(tmp_path / "published"), tmp_path / "audio")
+    taken = AudioEncoder.load(tmp_path / "audio").encoder.state_dict()
+    for name, tensor in published.model.encoder.state_dict().items():
+        torch.testing.assert_close(taken[name], tensor, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors: tensors.pop("model.norm.weight"), "norm.weight is missing"),
+        (lambda tensors: tensors.update(extra=torch.zeros(2)), "extra is not part of it"),
+        (
+            lambda tensors: tensors.update({"model.norm.weight": torch.zeros(7)}),
+            r"norm.weight is \(7,\), expected \(32,\)",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named_with_both_sides(
+    change: Callable[[dict[str, torch.Tensor]], object], said: str, tmp_path: Path
+) -> None:
+    source = published_llm(tmp_path / "published", "llama")
+    tensors = weights(source)
+    change(tensors)
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=said):
         take_llm(str(source), tmp_path / "llm", seed=0)
 
 

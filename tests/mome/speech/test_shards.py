@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 from mome.errors import CorpusError, MediaError
+from mome.records import Utterance
 from mome.speech.media import Clip
 from mome.speech.shards import read_manifest, read_split, write_manifest, write_shard
-from tests.planted import utterance
+from tests import planted
+
+
+def utterance(name: str, split: str, clip: Clip, shard: str = "a.tar", **changed: object) -> Utterance:
+    return planted.utterance(name, split, clip, shard=shard, **changed)
 
 
 def clip(seed: int, sound: bool = True, mouth: bool = True) -> Clip:

@@ -16,7 +16,8 @@ from mome.scales import Scale
 from mome.speech.media import Clip
 from mome.speech.shards import read_split, write_manifest, write_shard
 from mome.training.checkpoint import load_checkpoint, new_recogniser
-from mome.training.run import run, scales_of_step
+from mome.training.run import run
+from mome.training.step import scales_of_step
 from tests.planted import utterance
 
 ONE_OF_EACH_KIND = {

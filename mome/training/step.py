@@ -1,0 +1,150 @@
+"""One training step: what its utterances are read as, and the gradients of all of it."""
+
+# Shape letters: T frames, C encoder width.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from mome.config import TrainParams
+from mome.methods import Method
+from mome.model.avsr import AVSRModel, Features, Losses, Task
+from mome.model.precision import mixed_precision
+from mome.model.recogniser import Recogniser
+from mome.records import Modality
+from mome.scales import Scale
+from mome.training.augmentation import augment
+from mome.training.clips import TrainingClips
+
+__all__ = ["backward", "backward_tasks", "read_as", "scales_of_step", "tasks_of"]
+
+_PASSES = 2  # of the LLM in one step
+
+
+def tasks_of(
+    features: Features, scales: Sequence[Scale], text: Sequence[int], weights: Mapping[Modality, float]
+) -> list[Task]:
+    """Return everything that one utterance is read as: each scale, and each rate of each modality alone.
+
+    One set of weights serves audio, video and both; without the single modalities it would learn to
+    lean on whichever is easier.
+
+    Args:
+        features: Of the utterance; what it lacks gives no task.
+        scales: To read it at.
+        text: Its tokens.
+        weights: Factor on the loss of each modality; one that is not named is not trained.
+    """
+    by_rate: dict[Modality, Iterable[Scale]] = {
+        "av": scales,
+        "audio": {scale.audio_rate: scale for scale in scales}.values(),
+        "video": {scale.video_rate: scale for scale in scales}.values(),
+    }
+    there = {"audio": features.audio_TC is not None, "video": features.video_TC is not None}
+    there["av"] = all(there.values())
+    return [
+        Task(features.only(modality), scale, text, weights[modality])
+        for modality, alike in by_rate.items()
+        if there[modality] and modality in weights
+        for scale in alike
+    ]
+
+
+def scales_of_step(method: Method, scales: Sequence[Scale], rng: np.random.Generator) -> Sequence[Scale]:
+    """Return what a step trains: all scales, or one drawn rate per modality (Omni-AVSR, model facts 3)."""
+    if not method.sampled:
+        return scales
+    audio_rates = sorted({scale.audio_rate for scale in scales})
+    video_rates = sorted({scale.video_rate for scale in scales})
+    drawn = Scale(int(rng.choice(audio_rates)), int(rng.choice(video_rates)))
+    return [drawn]
+
+
+def backward(
+    recogniser: Recogniser,
+    clips: TrainingClips,
+    indices: Sequence[int],
+    params: TrainParams,
+    rng: np.random.Generator,
+) -> Losses:
+    """Add the gradients of every task of the utterances; returns the losses, averaged over text tokens.
+
+    Each clip is encoded once for all its tasks: the gradient stops at its features, gathers there, and
+    then flows on into the audio encoder.
+    """
+    heard = [clips.hear(i, params.noise_snrs_db, rng, vary=True) for i in indices if clips.waveforms]
+    with mixed_precision(params.device, params.precision):
+        sound = iter(recogniser.encoders.hear(heard))
+    features = [
+        augment(Features(next(sound).float() if clips.waveforms else None, clips.see(i)), rng)
+        for i in indices
+    ]
+    cut = [_cut(each) for each in features]
+    scales = scales_of_step(recogniser.model.method, recogniser.model.scales, rng)
+    tasks = read_as(recogniser.model, clips, indices, cut, scales, params)
+    losses = backward_tasks(recogniser.model, tasks, params)
+    outputs, gradients = [], []
+    for above, below in zip(features, cut, strict=True):
+        if above.audio_TC is not None and below.audio_TC is not None and above.audio_TC.requires_grad:
+            outputs.append(above.audio_TC)
+            gradients.append(below.audio_TC.grad)
+    if outputs:
+        torch.autograd.backward(outputs, gradients)
+    return losses
+
+
+def _cut(features: Features) -> Features:
+    sound = features.audio_TC
+    leaf = None if sound is None else sound.detach().requires_grad_(sound.requires_grad)
+    return Features(leaf, features.video_TC)
+
+
+def read_as(
+    model: AVSRModel,
+    clips: TrainingClips,
+    indices: Sequence[int],
+    features: Sequence[Features],
+    scales: Sequence[Scale],
+    params: TrainParams,
+) -> list[Task]:
+    texts = [model.tokens.encode(clips.transcripts[index]) for index in indices]
+    return [
+        task
+        for each, text in zip(features, texts, strict=True)
+        for task in tasks_of(each, scales, text, params.task_weights)
+    ]
+
+
+def backward_tasks(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
+    """Add the gradients of all tasks; returns the losses, averaged over text tokens."""
+    total = sum(len(task.text or ()) + 1 for task in tasks)
+    sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
+    for part in _passes(model, tasks):
+        share = sum(len(task.text or ()) + 1 for task in part) / total
+        with mixed_precision(params.device, params.precision):
+            losses = model(part)
+        loss = (
+            losses.language + params.load_balancing_weight * losses.balance + params.z_loss_weight * losses.z
+        )
+        (share * loss).backward()
+        sums = Losses(*(a + share * b.detach().cpu() for a, b in zip(sums, losses, strict=True)))
+    return sums
+
+
+def _passes(model: AVSRModel, tasks: Sequence[Task]) -> list[list[Task]]:
+    """Return what to read at once: tasks with equal adapters, of similar length.
+
+    The finest scale's sequences are three times as long as the coarsest's. Sorted by length and read
+    in a few passes, they cost about half of what one padded batch costs, for the same gradients.
+    """
+    groups = model.groups(tasks)
+    pieces = max(1, _PASSES // len(groups))
+    passes = []
+    for indices in groups:
+        ordered = sorted((tasks[index] for index in indices), key=lambda task: task.num_tokens)
+        size = -(-len(ordered) // pieces)
+        passes += [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return passes

@@ -1,0 +1,67 @@
+"""Validation during training: loss and word error rate on held-out clips, never on the test split."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mome.config import TrainParams
+from mome.evaluation.wer import word_errors
+from mome.model.avsr import Features, Task
+from mome.model.recogniser import Recogniser
+from mome.training.clips import TrainingClips
+from mome.training.step import read_as
+
+__all__ = ["Validation", "validate"]
+
+_SPARE_TOKENS = 8  # a hypothesis may be longer than any transcript, but not without end
+
+
+class Validation(NamedTuple):
+    """Loss per text token over all that is trained, and word error rate of the richest modality."""
+
+    loss: float
+    wer: float
+
+
+@torch.inference_mode()
+def validate(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, batch_size: int
+) -> Validation:
+    """Read the validation split in fixed noise, and write it down at every scale of the model.
+
+    Args:
+        recogniser: As trained so far.
+        clips: The validation split.
+        params: Noise levels and tasks are those of training.
+        batch_size: Utterances per pass.
+    """
+    model = recogniser.model.eval()
+    texts = [model.tokens.encode(transcript) for transcript in clips.transcripts]
+    longest = max(map(len, texts)) + _SPARE_TOKENS
+    losses, errors, words = [], 0, 0
+    for start in range(0, len(clips), batch_size):
+        indices = range(start, min(start + batch_size, len(clips)))
+        features = _heard(recogniser, clips, indices, params)
+        losses.append(model(read_as(model, clips, indices, features, model.scales, params)).language.item())
+        tasks = [Task(each, scale) for scale in model.scales for each in features]
+        references = [clips.transcripts[index] for index in indices] * len(model.scales)
+        for reference, hypothesis in zip(references, model.transcribe(tasks, longest), strict=True):
+            wrong, said = word_errors(reference, hypothesis)
+            errors, words = errors + wrong, words + said
+    model.train()
+    return Validation(float(np.mean(losses)), errors / words)
+
+
+def _heard(
+    recogniser: Recogniser, clips: TrainingClips, indices: range, params: TrainParams
+) -> list[Features]:
+    """Encode clips in noise that is the same at every validation."""
+    waveforms = []
+    for index in indices if clips.waveforms else ():
+        rng = np.random.default_rng([params.seed, index])
+        waveforms.append(clips.hear(index, params.noise_snrs_db, rng, vary=False))
+    sound = iter(recogniser.encoders.hear(waveforms))
+    return [Features(next(sound, None), clips.see(index)) for index in indices]
