@@ -145,6 +145,7 @@ class TrainParams(Section):
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
+    gradient_checkpointing: bool  # less memory, a third more time
     checkpoint_every: int = Field(gt=0)  # steps; each time validation is read too
     average_last: int = Field(gt=0)  # checkpoints; 1 takes the best by validation instead
 

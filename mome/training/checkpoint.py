@@ -59,6 +59,8 @@ def new_recogniser(foundation: Path, params: TrainParams) -> Recogniser:
     model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
         encoders.audio.add_lora(params.audio_lora_rank)
+    if params.gradient_checkpointing:
+        llm.base_model.model.activation_checkpointing_enable({"use_reentrant": False})
     return Recogniser(encoders, model.to(params.device))
 
 

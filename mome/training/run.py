@@ -20,6 +20,7 @@ from mome.records import Split
 from mome.speech.shards import read_manifest, read_split
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, read_clips
+from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
 from mome.training.state import History, load_state, save_state
@@ -37,6 +38,7 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
 
     Killed at any moment and started again with the same inputs, it ends with the same weights as an
     uninterrupted run: the state is kept under ``work``, and what a step sees follows from its number.
+    Started by torchrun, several processes share each step and end with the weights of one.
 
     Args:
         params: Section ``train``.
@@ -50,17 +52,31 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         TrainingError: If the loss is not finite.
     """
     torch.set_num_threads(params.threads)
+    with join_processes(params.device) as processes:
+        _train(params, dataset, foundation, output, work, processes)
+
+
+def _train(
+    params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path, processes: Processes
+) -> None:
     corpus = json.loads((dataset / "corpus.json").read_text())
     source = _source(dataset, foundation)
     state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     lips = work / f"lips-{_key(source)}"
+    if not processes.is_first:
+        processes.wait()  # until the first one has encoded the lips
     train = _clips("train", dataset, recogniser.encoders, lips)
     validation = _clips("validation", dataset, recogniser.encoders, lips)
-    history, steps = _fit(recogniser, train, validation, params, state)
-    write_checkpoint(output, recogniser, foundation, params, corpus, history)
-    write_report(output / "training.html", history, steps, params, corpus)
+    if processes.is_first:
+        processes.wait()
+    history = _fit(recogniser, train, validation, params, state, processes)
+    if processes.is_first:
+        steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
+        write_checkpoint(output, recogniser, foundation, params, corpus, history)
+        write_report(output / "training.html", history, steps, params, corpus)
+    processes.wait()
 
 
 def learning_rate(step: int, params: TrainParams) -> float:
@@ -73,9 +89,14 @@ def learning_rate(step: int, params: TrainParams) -> float:
 
 
 def _fit(
-    recogniser: Recogniser, train: TrainingClips, validation: TrainingClips, params: TrainParams, state: Path
-) -> tuple[History, list[int]]:
-    """Train; returns the losses by step, and the steps that the final weights are from."""
+    recogniser: Recogniser,
+    train: TrainingClips,
+    validation: TrainingClips,
+    params: TrainParams,
+    state: Path,
+    processes: Processes,
+) -> History:
+    """Train; returns the losses by step."""
     parameters, model = recogniser.trained_parameters(), recogniser.model
     optimizer = torch.optim.AdamW(
         parameters.values(),
@@ -86,15 +107,20 @@ def _fit(
     )
     done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
     utterances = _utterances_per_step(model, train, params)
+    if utterances < processes.world:
+        raise TrainingError(
+            f"{processes.world} processes, but a step has {utterances} utterances; raise train.batch_size"
+        )
+    processes.wait()  # nobody writes a state that another one has yet to read
     model.train()
-    for step in progress(range(done, params.steps), "fine-tune MoME"):
+    steps = range(done, params.steps)
+    for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
         # What a step sees follows from its number alone, so that a continued run sees the same.
-        rng = np.random.default_rng([params.seed, step])
-        indices = rng.integers(len(train), size=utterances).tolist()
+        indices = np.random.default_rng([params.seed, step]).integers(len(train), size=utterances).tolist()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
-        losses = backward(recogniser, train, indices, params, rng)
+        losses = backward(recogniser, train, indices, params, step, processes)
         if not torch.isfinite(losses.language):
             raise TrainingError(
                 f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate"
@@ -102,13 +128,14 @@ def _fit(
         torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
         optimizer.step()
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
-        if (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps:
+        is_due = (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps
+        if is_due and processes.is_first:
             held_out = validate(recogniser, validation, params, utterances)
             row |= {"validation_loss": held_out.loss, "validation_wer": held_out.wer}
             keep_weights(state.parent, parameters, [*history, row], params)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)
-    return history, restore_weights(state.parent, parameters, history, params)
+    return history
 
 
 def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:

@@ -18,6 +18,7 @@ from mome.records import Modality
 from mome.scales import Scale
 from mome.training.augmentation import augment
 from mome.training.clips import TrainingClips
+from mome.training.processes import Processes
 
 __all__ = ["backward", "backward_tasks", "read_as", "scales_of_step", "tasks_of"]
 
@@ -68,24 +69,35 @@ def backward(
     clips: TrainingClips,
     indices: Sequence[int],
     params: TrainParams,
-    rng: np.random.Generator,
+    step: int,
+    processes: Processes,
 ) -> Losses:
     """Add the gradients of every task of the utterances; returns the losses, averaged over text tokens.
 
     Each clip is encoded once for all its tasks: the gradient stops at its features, gathers there, and
-    then flows on into the audio encoder.
+    then flows on into the audio encoder. With several processes each takes a part of the utterances, and
+    gradients and losses are summed to what one process would find.
     """
-    heard = [clips.hear(i, params.noise_snrs_db, rng, vary=True) for i in indices if clips.waveforms]
+    model = recogniser.model
+    scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
+    mine = list(processes.part(len(indices)))
+    # What happens to a clip follows from its place in the step, not from who else is in this process.
+    rngs = [np.random.default_rng([params.seed, step, 1, place]) for place in mine]
+    waveforms = [
+        clips.hear(indices[place], params.noise_snrs_db, rng, vary=True)
+        for place, rng in zip(mine, rngs, strict=True)
+        if clips.waveforms
+    ]
     with mixed_precision(params.device, params.precision):
-        sound = iter(recogniser.encoders.hear(heard))
+        sound = iter(recogniser.encoders.hear(waveforms))
     features = [
-        augment(Features(next(sound).float() if clips.waveforms else None, clips.see(i)), rng)
-        for i in indices
+        augment(Features(next(sound).float() if clips.waveforms else None, clips.see(indices[place])), rng)
+        for place, rng in zip(mine, rngs, strict=True)
     ]
     cut = [_cut(each) for each in features]
-    scales = scales_of_step(recogniser.model.method, recogniser.model.scales, rng)
-    tasks = read_as(recogniser.model, clips, indices, cut, scales, params)
-    losses = backward_tasks(recogniser.model, tasks, params)
+    tasks = read_as(model, clips, [indices[place] for place in mine], cut, scales, params)
+    total = processes.sum(torch.tensor(_text_tokens(tasks), device=params.device))
+    losses = backward_tasks(model, tasks, params, int(total))
     outputs, gradients = [], []
     for above, below in zip(features, cut, strict=True):
         if above.audio_TC is not None and below.audio_TC is not None and above.audio_TC.requires_grad:
@@ -93,7 +105,9 @@ def backward(
             gradients.append(below.audio_TC.grad)
     if outputs:
         torch.autograd.backward(outputs, gradients)
-    return losses
+    processes.sum_gradients(list(recogniser.trained_parameters().values()))
+    summed = processes.sum(torch.stack(losses).to(params.device)).cpu()
+    return Losses(*summed)
 
 
 def _cut(features: Features) -> Features:
@@ -110,6 +124,7 @@ def read_as(
     scales: Sequence[Scale],
     params: TrainParams,
 ) -> list[Task]:
+    """Return the tasks of some utterances: all that `tasks_of` makes of each."""
     texts = [model.tokens.encode(clips.transcripts[index]) for index in indices]
     return [
         task
@@ -118,12 +133,21 @@ def read_as(
     ]
 
 
-def backward_tasks(model: AVSRModel, tasks: Sequence[Task], params: TrainParams) -> Losses:
-    """Add the gradients of all tasks; returns the losses, averaged over text tokens."""
-    total = sum(len(task.text or ()) + 1 for task in tasks)
+def backward_tasks(
+    model: AVSRModel, tasks: Sequence[Task], params: TrainParams, text_tokens: int | None = None
+) -> Losses:
+    """Add the gradients of all tasks; returns the losses, averaged over text tokens.
+
+    Args:
+        model: What reads them.
+        tasks: With texts.
+        params: Weights of the losses, and the precision.
+        text_tokens: To average over, where these tasks are only a part; by default those of the tasks.
+    """
+    total = text_tokens or _text_tokens(tasks)
     sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
     for part in _passes(model, tasks):
-        share = sum(len(task.text or ()) + 1 for task in part) / total
+        share = _text_tokens(part) / total
         with mixed_precision(params.device, params.precision):
             losses = model(part)
         loss = (
@@ -132,6 +156,10 @@ def backward_tasks(model: AVSRModel, tasks: Sequence[Task], params: TrainParams)
         (share * loss).backward()
         sums = Losses(*(a + share * b.detach().cpu() for a, b in zip(sums, losses, strict=True)))
     return sums
+
+
+def _text_tokens(tasks: Sequence[Task]) -> int:
+    return sum(len(task.text or ()) + 1 for task in tasks)
 
 
 def _passes(model: AVSRModel, tasks: Sequence[Task]) -> list[list[Task]]:

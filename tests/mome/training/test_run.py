@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from mome.config import TrainParams, load_params
 from mome.errors import CheckpointError
@@ -64,6 +66,47 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     assert {name.split("/")[0] for name in expected} == {"checkpoint", "adapter", "audio_adapter"}
     for name in expected:
         torch.testing.assert_close(ended[name], expected[name], atol=0, rtol=0)
+
+
+def test_two_processes_end_with_the_weights_of_one(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    # Balance is the product of two means over a pass, so its part does depend on who reads what.
+    params = train_params.model_copy(update={"load_balancing_weight": 0.0, "precision": "float32"})
+    run(params, dataset, foundation, tmp_path / "one", tmp_path / "work-one")
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["train"] = params.model_dump(mode="json")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
+        "--work", tmp_path / "work-two", "--params", tmp_path / "params.yaml",
+    ]  # fmt: skip
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == {name.replace("two/", "one/") for name in two}
+    for name, expected in one.items():
+        torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=2e-5, rtol=1e-3)
+
+
+def test_gradient_checkpointing_changes_memory_and_nothing_else(
+    dataset: Path,
+    foundation: Path,
+    train_params: TrainParams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: Counter[str] = Counter()
+    plain = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda *args: passes.update([name]) or plain(*args))
+    for name, checkpointing in (("kept", False), ("again", True)):
+        params = train_params.model_copy(update={"gradient_checkpointing": checkpointing, "steps": 2})
+        run(params, dataset, foundation, tmp_path / name / "checkpoint", tmp_path / name / "work")
+    assert passes["again"] > passes["kept"], "nothing was computed again"
+    kept, again = (weights(tmp_path / name / "checkpoint") for name in ("kept", "again"))
+    for name, expected in kept.items():
+        torch.testing.assert_close(again[name], expected, atol=1e-6, rtol=1e-5)
 
 
 def test_only_safetensors_are_written(checkpoint: Path) -> None:
