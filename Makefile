@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON = .venv/bin/python
 CORPUS ?= embedded
+PROFILE ?=
 
 # No tool of this project may call home or fetch a model; this is the one place that says so.
 export HF_HUB_OFFLINE = 1
@@ -22,8 +23,8 @@ export MALLOC_TRIM_THRESHOLD_ = 8589934592
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings
-	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)"
+run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name> for the papers' models
+	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)"
 
 test: .venv/complete ## run all tests
 	@$(PYTHON) -m pytest -q

@@ -33,7 +33,7 @@ def main(command: Callable[[], object]) -> int:
 
 
 def paths(module: str, description: str | None, **options: str) -> argparse.Namespace:
-    """Parse the command line of a stage: a required path for each option, and ``--params``.
+    """Parse the command line of a stage: a required path for each option, ``--params`` and ``--profile``.
 
     Args:
         module: As ``python -m`` is given it.
@@ -44,4 +44,5 @@ def paths(module: str, description: str | None, **options: str) -> argparse.Name
     for name, meaning in options.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     return parser.parse_args()

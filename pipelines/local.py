@@ -37,7 +37,7 @@ REPORTS = {
 }
 
 
-def run(corpus: str, params: Path, state: Path, reports: Path) -> None:
+def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | None = None) -> None:
     """Run the training pipeline, leave reports and summary, and print what it came to.
 
     Args:
@@ -45,12 +45,13 @@ def run(corpus: str, params: Path, state: Path, reports: Path) -> None:
         params: The experiment's numbers.
         state: Folder for everything that outlives the run: results of stages, revisions, models.
         reports: Folder for reports; ``summary.json`` in it is the newest run's, of any corpus.
+        profile: Of ``mome/profiles``, whose sections stand in for those of ``params``.
 
     Raises:
         StageFailed: If a step fails; its report and a summary of what was reached are there.
         MomeError: If the parameters are wrong, or another run is at work in ``state``.
     """
-    values = load_params(params)
+    values = load_params(params, profile)
     arguments = values.sections() | {
         # A folder by its whole path; a word or an address stays what it is.
         "corpus": str(Path(corpus).resolve()) if Path(corpus).is_dir() else corpus,
@@ -151,6 +152,7 @@ def _command() -> None:
         help="'embedded' (default), a folder, or the address of a DVC repository",
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's numbers")
+    parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     parser.add_argument(
         "--state", type=Path, default=Path("var"), help="revisions, results, models (default: var)"
     )
@@ -159,7 +161,7 @@ def _command() -> None:
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    run(arguments.corpus, arguments.params, arguments.state, arguments.reports)
+    run(arguments.corpus, arguments.params, arguments.state, arguments.reports, arguments.profile or None)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ def _evaluate() -> None:
         checkpoint="folder written by mome.training",
         output="folder for table, hypotheses and report",
     )
-    params = load_params(given.params).evaluate
+    params = load_params(given.params, given.profile).evaluate
     run(params, given.dataset, given.foundation, given.checkpoint, given.output)
 
 

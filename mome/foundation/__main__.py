@@ -9,7 +9,7 @@ from mome.foundation.run import run
 
 def _build() -> None:
     given = paths("mome.foundation", __doc__, output="folder to write the models to")
-    run(load_params(given.params).foundation, given.output)
+    run(load_params(given.params, given.profile).foundation, given.output)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def _train() -> None:
         output="checkpoint folder to write",
         work="folder that survives an interruption",
     )
-    params = load_params(given.params).train
+    params = load_params(given.params, given.profile).train
     run(params, given.dataset, given.foundation, given.output, given.work)
 
 
