@@ -9,7 +9,6 @@ PROFILE ?=
 
 # No tool of this project may call home or fetch a model; this is the one place that says so.
 export HF_HUB_OFFLINE = 1
-export TRANSFORMERS_OFFLINE = 1
 export DO_NOT_TRACK = 1
 export DVC_NO_ANALYTICS = 1
 export GX_ANALYTICS_ENABLED = false

@@ -179,6 +179,7 @@ class EvaluateParams(Section):
     bootstrap_samples: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
+    num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
 
 
 class GateParams(Section):

@@ -38,7 +38,7 @@ class _Condition:
 
 
 def decode_all(
-    model: AVSRModel, features: NoisyFeatures, *, batch_size: int, max_new_tokens: int
+    model: AVSRModel, features: NoisyFeatures, *, batch_size: int, max_new_tokens: int, num_beams: int = 1
 ) -> list[Decoded]:
     """Decode all clips for every modality they have, every scale of the model and every noise level.
 
@@ -50,6 +50,7 @@ def decode_all(
         features: Of the same clips at each noise level, in the same order.
         batch_size: Clips per pass.
         max_new_tokens: Longest transcript, in tokens.
+        num_beams: Hypotheses kept in parallel; the papers take 15.
     """
     first = next(iter(features.values()))
     conditions = list(_conditions(model.scales, tuple(features), first[0]))
@@ -61,7 +62,7 @@ def decode_all(
     for condition, batch in progress(work, "decode"):
         clips = features[condition.snrs_db[0]]
         tasks = [Task(clips[index].only(condition.modality), condition.scales[0]) for index in batch]
-        texts |= dict(zip(batch.tolist(), model.transcribe(tasks, max_new_tokens), strict=True))
+        texts |= dict(zip(batch.tolist(), model.transcribe(tasks, max_new_tokens, num_beams), strict=True))
         if len(texts) == len(first):
             hypotheses = [texts[index] for index in range(len(first))]
             decoded += [

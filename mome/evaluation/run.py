@@ -64,7 +64,13 @@ def run(
     ]
 
     features, baseline = _listen(clips, encoders, params)
-    decoded = decode_all(model, features, batch_size=params.batch_size, max_new_tokens=params.max_new_tokens)
+    decoded = decode_all(
+        model,
+        features,
+        batch_size=params.batch_size,
+        max_new_tokens=params.max_new_tokens,
+        num_beams=params.num_beams,
+    )
     references = [utterance.transcript for utterance in utterances]
     evaluation = Evaluation(
         corpus=corpus["name"],
