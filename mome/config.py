@@ -140,8 +140,10 @@ class TrainParams(Section):
     z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)  # sequences: an utterance is one per scale and rate
+    batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
+    batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none
     learning_rate: FiniteFloat = Field(gt=0)
+    warm_up: FiniteFloat = Field(ge=0, lt=1)  # share of the steps
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard

@@ -6,22 +6,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mome.model.encoders import Encoders
 from mome.progress import progress
 from mome.records import Utterance
+from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.augmentation import change_speed, colour
 from mome.speech.media import Clip
 from mome.speech.noise import with_babble
 from mome.storage import new_file
 
-__all__ = ["TrainingClips", "read_clips"]
+__all__ = ["TrainingClips", "draw_clips", "read_clips"]
 
 _CLIPS_PER_PASS = 8
 _PACE = (0.88, 1.14)  # slower and faster by about an eighth, as people are
@@ -46,6 +50,15 @@ class TrainingClips:
     def __len__(self) -> int:
         return len(self.transcripts)
 
+    @cached_property
+    def num_frames(self) -> NDArray[np.int64]:
+        """Length of every utterance ``(N,)`` in video frames of 40 ms, with or without video."""
+        if self.lips:
+            return np.array([len(features_TC) for features_TC in self.lips])
+        return np.array(
+            [len(samples) * VIDEO_FRAMES_PER_SECOND // SAMPLING_RATE for samples in self.waveforms]
+        )
+
     def hear(
         self, index: int, snrs_db: Sequence[float | None], rng: np.random.Generator, *, vary: bool
     ) -> np.ndarray:
@@ -69,6 +82,25 @@ class TrainingClips:
     def see(self, index: int) -> Tensor | None:
         """Return the features of one utterance's lips in float32, or None without video."""
         return self.lips[index].float() if self.lips else None
+
+
+def draw_clips(num_frames: NDArray[np.int64], count: int, frames: int, rng: np.random.Generator) -> list[int]:
+    """Draw the utterances of a step evenly.
+
+    Args:
+        num_frames: Length of every utterance ``(N,)``.
+        count: How many to draw.
+        frames: If positive, draw instead until the next one would exceed so many frames; at least one is
+            drawn (frames per batch, as Llama-AVSR counts them: model facts 6). What no longer fits is
+            mostly long, so in small batches long utterances are a little rarer.
+        rng: Draws.
+    """
+    if frames <= 0:
+        return rng.integers(len(num_frames), size=count).tolist()
+    # More than enough: the shortest utterance, over and over, would fill the frames.
+    drawn = rng.integers(len(num_frames), size=frames // max(1, int(num_frames.min())) + 1)
+    fitting = int((num_frames[drawn].cumsum() <= frames).sum())
+    return drawn[: max(1, fitting)].tolist()
 
 
 def read_clips(

@@ -19,7 +19,7 @@ from mome.progress import progress
 from mome.records import Split
 from mome.speech.shards import read_manifest, read_split
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
-from mome.training.clips import TrainingClips, read_clips
+from mome.training.clips import TrainingClips, draw_clips, read_clips
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
@@ -30,7 +30,6 @@ from mome.training.validation import validate
 __all__ = ["learning_rate", "run"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
-_WARM_UP = 0.1  # share of the steps
 
 
 def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
@@ -80,8 +79,8 @@ def _train(
 
 
 def learning_rate(step: int, params: TrainParams) -> float:
-    """Return the rate of a step: a short linear warm-up, then half a cosine down to zero."""
-    warm_up = max(1, round(params.steps * _WARM_UP))
+    """Return the rate of a step: a linear warm-up, then half a cosine down to zero (model facts 6)."""
+    warm_up = round(params.steps * params.warm_up)
     if step < warm_up:
         return params.learning_rate * (step + 1) / warm_up
     done = (step - warm_up) / max(1, params.steps - warm_up)
@@ -107,16 +106,18 @@ def _fit(
     )
     done, history = load_state(state, parameters, optimizer) if state.exists() else (0, [])
     utterances = _utterances_per_step(model, train, params)
-    if utterances < processes.world:
-        raise TrainingError(
-            f"{processes.world} processes, but a step has {utterances} utterances; raise train.batch_size"
-        )
     processes.wait()  # nobody writes a state that another one has yet to read
     model.train()
     steps = range(done, params.steps)
     for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
         # What a step sees follows from its number alone, so that a continued run sees the same.
-        indices = np.random.default_rng([params.seed, step]).integers(len(train), size=utterances).tolist()
+        rng = np.random.default_rng([params.seed, step])
+        indices = draw_clips(train.num_frames, utterances, params.batch_frames, rng)
+        if len(indices) < processes.world:
+            raise TrainingError(
+                f"{processes.world} processes, but step {step} has {len(indices)} utterances; "
+                "raise train.batch_size or train.batch_frames"
+            )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
