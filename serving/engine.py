@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -29,11 +32,13 @@ from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
 from serving.settings import Settings
 
-__all__ = ["Engine", "Recogniser", "Transcription"]
+__all__ = ["Engine", "Recogniser", "StreamedTranscription", "Transcription"]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 # Decoding a recording can hold gigabytes of frames for a moment: only so many at a time.
 _DECODERS = 2
+_CLIENT_CLOSED_REQUEST = 499  # as nginx calls it; HTTP has no word for a caller who left
 
 
 class Recogniser(Protocol):
@@ -50,6 +55,20 @@ class Recogniser(Protocol):
     def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         """Return one text per clip."""
 
+    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
+        """Yield the text of one clip in pieces; closing it ends the work."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One request that can be answered."""
+
+    request_id: str
+    clip: Clip
+    scale: Scale
+    features: Features
+    started: float
+
 
 @dataclass(frozen=True)
 class Transcription:
@@ -61,6 +80,19 @@ class Transcription:
     scale: Scale
     features: Features
     latency_ms: float
+
+
+@dataclass(frozen=True)
+class StreamedTranscription:
+    """One request that is being answered; ``first`` and ``pieces`` joined are its text.
+
+    The model is taken until ``pieces`` ends or is closed.
+    """
+
+    request_id: str
+    scale: Scale
+    first: str
+    pieces: AsyncGenerator[str, None]
 
 
 class Engine:
@@ -125,31 +157,75 @@ class Engine:
         Raises:
             ApiError: If the recording cannot be used, takes too long to decode, or the model failed.
         """
+        job = await self._prepare(files, requested_scale)
+        with self._failures(job):
+            async with self._model_turns:
+                texts = await _in_thread(partial(self._recogniser.transcribe, [job.clip], job.scale))
+        latency_ms = self._answered(job)
+        return Transcription(job.request_id, texts[0], job.clip, job.scale, job.features, latency_ms)
+
+    async def stream(self, files: Mapping[str, bytes], requested_scale: str | None) -> StreamedTranscription:
+        """Answer one request piece by piece; returns when the first piece is there.
+
+        Raises:
+            ApiError: As `transcribe` does. A model that fails later raises it out of ``pieces``.
+        """
+        job = await self._prepare(files, requested_scale)
+        pieces = self._pieces(job)
+        # What the model itself refuses is refused here, while the reply can still be a 4xx.
+        first = await anext(pieces, "")
+        return StreamedTranscription(job.request_id, job.scale, first, pieces)
+
+    def close(self) -> None:
+        """Close the request log."""
+        self._requests.close()
+
+    async def _prepare(self, files: Mapping[str, bytes], requested_scale: str | None) -> _Job:
         started = time.perf_counter()
         scale = self.choose_scale(requested_scale)
         clip = self._usable(await self._decode(files))
         check_scale(clip, scale)
         features = await anyio.to_thread.run_sync(measure, clip, limiter=self._decoder_turns)
-        request_id = uuid.uuid4().hex
+        return _Job(uuid.uuid4().hex, clip, scale, features, started)
+
+    async def _pieces(self, job: _Job) -> AsyncGenerator[str, None]:
+        # On behalf of the job: another task may end this generator than began it. A whole text is far
+        # less than a server buffers for a connection, so a slow reader does not keep the model.
+        await self._model_turns.acquire_on_behalf_of(job)
         try:
-            texts = await anyio.to_thread.run_sync(
-                self._recogniser.transcribe, [clip], scale, limiter=self._model_turns
-            )
+            pieces = self._recogniser.stream(job.clip, job.scale)
+            try:
+                with self._failures(job):
+                    while (piece := await _in_thread(partial(next, pieces, None))) is not None:
+                        yield piece
+            except (GeneratorExit, anyio.get_cancelled_exc_class()):
+                self._record(job, _CLIENT_CLOSED_REQUEST)
+                raise
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(pieces.close)
+        finally:
+            self._model_turns.release_on_behalf_of(job)
+        self._answered(job)
+
+    @contextmanager
+    def _failures(self, job: _Job) -> Iterator[None]:
+        """Turn what the model raises into an answer."""
+        try:
+            yield
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
-            _log.exception("request %s failed at scale %s", request_id, scale)
-            self._record(request_id, clip, scale, features, started, status=500)
+            _log.exception("request %s failed at scale %s", job.request_id, job.scale)
+            self._record(job, 500)
             raise ApiError(
-                f"the model failed on request {request_id}", status=500, code="transcription_failed"
+                f"the model failed on request {job.request_id}", status=500, code="transcription_failed"
             ) from error
-        latency_ms = self._record(request_id, clip, scale, features, started, status=200)
-        self.metrics.answered(scale, latency_ms / 1000)
-        return Transcription(request_id, texts[0], clip, scale, features, latency_ms)
 
-    def close(self) -> None:
-        """Close the request log."""
-        self._requests.close()
+    def _answered(self, job: _Job) -> float:
+        latency_ms = self._record(job, 200)
+        self.metrics.answered(job.scale, latency_ms / 1000)
+        return latency_ms
 
     async def _decode(self, files: Mapping[str, bytes]) -> Clip:
         limit_s = self.settings.decode_timeout_s
@@ -181,24 +257,43 @@ class Engine:
             code="unsupported_modality",
         )
 
-    def _record(
-        self, request_id: str, clip: Clip, scale: Scale, features: Features, started: float, status: int
-    ) -> float:
-        latency_ms = (time.perf_counter() - started) * 1000
+    def _record(self, job: _Job, status: int) -> float:
+        latency_ms = (time.perf_counter() - job.started) * 1000
         self._requests.append(
             RequestRecord(
-                request_id=request_id,
+                request_id=job.request_id,
                 at=datetime.now(UTC),
-                scale=str(scale),
-                modality=clip.modality,
-                duration_s=clip.duration_s,
+                scale=str(job.scale),
+                modality=job.clip.modality,
+                duration_s=job.clip.duration_s,
                 latency_ms=latency_ms,
-                snr_db=features.snr_db,
-                snr_confident=features.snr_confident,
-                level_db=features.level_db,
-                speech_share=features.speech_share,
-                mouth_sharpness=features.mouth_sharpness,
+                snr_db=job.features.snr_db,
+                snr_confident=job.features.snr_confident,
+                level_db=job.features.level_db,
+                speech_share=job.features.speech_share,
+                mouth_sharpness=job.features.mouth_sharpness,
                 status=status,
             )
         )
         return latency_ms
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run a step of the model in a thread, and be there until it ends.
+
+    BentoML cancels a request that takes too long, past anyio's shield, and the thread goes on: whoever
+    left early would hand over a model that is still at work.
+    """
+    at_work = threading.Lock()
+
+    def run() -> _T:
+        with at_work:
+            return work()
+
+    try:
+        return await anyio.to_thread.run_sync(run)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(at_work.acquire)
+        at_work.release()
+        raise

@@ -22,7 +22,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._latency = Histogram(
             "mome_transcription_seconds",
-            "From the request's body in memory to the reply, per compression scale",
+            "From the request's body in memory to the last token, per compression scale",
             ["scale"],
             buckets=_SECONDS,
             registry=registry,

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from serving.engine import Engine, Transcription
 from serving.errors import ApiError
 
-__all__ = ["FIELDS", "check_fields", "error_reply", "model_card", "reply"]
+__all__ = ["FIELDS", "check_fields", "error_reply", "model_card", "reply", "wants_stream"]
 
 FIELDS = frozenset(
     {
@@ -27,12 +27,12 @@ FIELDS = frozenset(
     }
 )
 _FORMATS = ("json", "text", "verbose_json")
+_STREAM = {"": False, "false": False, "0": False, "true": True, "1": True}
 # Fields that may be sent with the value that says "as you do it anyway"; any other value is refused
 # rather than ignored, because the caller would take the reply for what was asked.
 _FIXED = {
     "chunking_strategy": ("", "auto"),
     "prompt": ("",),
-    "stream": ("", "false", "False", "0"),
     "timestamp_granularities[]": ("", "segment"),
     "include[]": ("",),
 }
@@ -57,12 +57,26 @@ def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
     wanted = fields.get("response_format", "json")
     if wanted not in _FORMATS:
         raise _unsupported("response_format", wanted, _FORMATS)
+    if wants_stream(fields) and wanted != "json":
+        raise _unsupported("response_format", wanted, ("json",), " together with stream")
     for name, allowed in _FIXED.items():
         if fields.get(name, "") not in allowed:
             raise _unsupported(name, fields[name], tuple(value for value in allowed if value))
     temperature = fields.get("temperature", "")
     if temperature and not _is_zero(temperature):
         raise _unsupported("temperature", temperature, ("0",))
+
+
+def wants_stream(fields: Mapping[str, str]) -> bool:
+    """Tell whether the text is to be sent while it is decoded.
+
+    Raises:
+        ApiError: If ``stream`` is neither true nor false.
+    """
+    given = fields.get("stream", "")
+    if given.lower() not in _STREAM:
+        raise _unsupported("stream", given, ("true", "false"))
+    return _STREAM[given.lower()]
 
 
 def reply(transcription: Transcription, response_format: str, engine: Engine) -> Response:
@@ -124,9 +138,13 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     }
 
 
-def _unsupported(name: str, value: str, allowed: tuple[str, ...]) -> ApiError:
+def _unsupported(name: str, value: str, allowed: tuple[str, ...], where: str = "") -> ApiError:
     expected = f"supported: {', '.join(allowed)}" if allowed else "leave it out"
-    return ApiError(f"{name} {value!r} is not supported; {expected}", param=name, code="unsupported_value")
+    return ApiError(
+        f"{name} {value!r} is not supported{where}; {expected}",
+        param=name,
+        code="unsupported_value",
+    )
 
 
 def _is_zero(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The OpenAI-compatible routes, mounted at ``/v1``.
 
-POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] ...
+POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] [stream] ...
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.errors import ApiError
-from serving.replies import FIELDS, check_fields, error_reply, model_card, reply
+from serving.events import EventStream
+from serving.replies import FIELDS, check_fields, error_reply, model_card, reply, wants_stream
 from serving.upload import receive_upload
 
 __all__ = ["create_app"]
@@ -39,9 +40,10 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
         )
         check_fields(upload.fields, engine())
-        transcription = await engine().transcribe(
-            upload.files, upload.fields.get("compression_scale") or None
-        )
+        requested_scale = upload.fields.get("compression_scale") or None
+        if wants_stream(upload.fields):
+            return EventStream(await engine().stream(upload.files, requested_scale), engine().metrics)
+        transcription = await engine().transcribe(upload.files, requested_scale)
         return reply(transcription, upload.fields.get("response_format", "json"), engine())
 
     async def models(_: Request) -> Response:

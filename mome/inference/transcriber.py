@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import torch
@@ -58,12 +58,29 @@ class Transcriber:
         """Longest clip with sound that the audio encoder takes."""
         return self._encoders.audio.max_num_samples / SAMPLING_RATE
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
+    def transcribe(self, clips: Sequence[Clip], scale: Scale, num_beams: int = 1) -> list[str]:
         """Return the text of each clip, from whatever it holds: sound, mouth video or both.
+
+        Args:
+            clips: Of any lengths.
+            scale: Of all of them.
+            num_beams: Hypotheses kept in parallel; 1 is greedy.
 
         Raises:
             UnknownScaleError: If the model was not trained for the scale.
             MediaError: If a clip is shorter than one token at this scale, or too long.
         """
         features = self._encoders.encode(clips)
-        return self._model.transcribe([Task(each, scale) for each in features], _MAX_NEW_TOKENS)
+        return self._model.transcribe([Task(each, scale) for each in features], _MAX_NEW_TOKENS, num_beams)
+
+    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
+        """Yield the text that `transcribe` returns for one clip, word by word as it is decoded.
+
+        One at a time, and no `transcribe` in between: close it, or take it to its end.
+
+        Raises:
+            UnknownScaleError: In place of the first piece, as `transcribe` does.
+            MediaError: Likewise.
+        """
+        (features,) = self._encoders.encode([clip])
+        yield from self._model.stream(Task(features, scale), _MAX_NEW_TOKENS)

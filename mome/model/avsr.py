@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from mome.errors import UnknownScaleError
 from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compression import COMPRESSIONS
+from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
 from mome.model.prefix import Assembled, PrefixedText, assemble, language_loss
 from mome.model.projector_mixture import ProjectorMixture
 from mome.model.projectors import Widths, build_projectors
@@ -151,23 +153,36 @@ class AVSRModel(nn.Module):
         Args:
             tasks: What to read.
             max_new_tokens: Longest text, in tokens.
-            num_beams: Hypotheses kept in parallel; 1 is greedy. Nothing is ever sampled.
+            num_beams: Hypotheses kept in parallel, compared by their probability per token, as in the papers'
+                decoding (model facts 7); 1 is greedy. Nothing is ever sampled.
         """
         sequences = self._sequences(tasks)
         texts: dict[int, str] = {}
         for indices in self.groups(tasks):
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            ids_BL = self.llm.generate(
-                inputs_embeds=batch.embeddings_BLD,
-                attention_mask=batch.attention_mask_BL,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                num_beams=num_beams,
-                eos_token_id=self.tokens.eos_id,
-                pad_token_id=self.tokens.pad_id,
-            )
+            ids_BL = self._generate(batch, max_new_tokens, num_beams=num_beams)
             texts |= dict(zip(indices, self.tokens.decode(ids_BL.tolist()), strict=True))
         return [texts[index] for index in range(len(tasks))]
+
+    def stream(self, task: Task, max_new_tokens: int) -> Generator[str, None, None]:
+        """Yield the text that `transcribe` returns, greedily, word by word as it is decoded.
+
+        The model is busy until the last piece was taken or the generator was closed; what `forward`
+        raises, this raises in place of the first piece.
+
+        Args:
+            task: What to read.
+            max_new_tokens: Longest text, in tokens.
+        """
+
+        def generate(streamer: TokenStreamer) -> None:
+            # Inference mode belongs to a thread.
+            with torch.inference_mode():
+                batch = self._assemble([task], self._sequences([task]))
+                self._generate(batch, max_new_tokens, streamer=streamer)
+
+        with closing(chosen_tokens(generate)) as chosen:
+            yield from whole_words(chosen, self.tokens)
 
     def groups(self, tasks: Sequence[Task]) -> list[list[int]]:
         """Return which tasks can be read in one pass: those with the same adapters, by index."""
@@ -206,6 +221,19 @@ class AVSRModel(nn.Module):
             scales = [self.scales.index(task.scale) for task in tasks]
             self.llm.base_model.select_scales(torch.tensor(scales))
         return assemble(sequences, self.tokens, self.llm.get_input_embeddings())
+
+    def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
+        """Return the tokens ``(B, L)`` of the most probable texts, greedily unless ``how`` names beams."""
+        ids_BL: Tensor = self.llm.generate(
+            inputs_embeds=batch.embeddings_BLD,
+            attention_mask=batch.attention_mask_BL,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.tokens.eos_id,
+            pad_token_id=self.tokens.pad_id,
+            **how,
+        )
+        return ids_BL
 
     def _project(
         self, frames: Sequence[Tensor | None], rates: Sequence[int], projectors: nn.ModuleDict

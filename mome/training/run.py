@@ -27,7 +27,7 @@ from mome.training.state import History, load_state, save_state
 from mome.training.step import backward, scales_of_step, tasks_of
 from mome.training.validation import validate
 
-__all__ = ["learning_rate", "run"]
+__all__ = ["learning_rate", "run", "source_digest"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
 
@@ -59,7 +59,7 @@ def _train(
     params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path, processes: Processes
 ) -> None:
     corpus = json.loads((dataset / "corpus.json").read_text())
-    source = _source(dataset, foundation)
+    source = source_digest(dataset, foundation)
     state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
@@ -160,7 +160,7 @@ def _clips(split: Split, dataset: Path, encoders: Encoders, lips: Path) -> Train
     return read_clips(read_split(dataset, split), len(rows), encoders, file, f"read {split} clips")
 
 
-def _source(dataset: Path, foundation: Path) -> str:
+def source_digest(dataset: Path, foundation: Path) -> str:
     """Return a hash of the data and the frozen models."""
     digest = hashlib.sha256()
     for utterance in read_manifest(dataset):

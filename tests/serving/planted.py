@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import json
+import threading
+import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -64,18 +68,53 @@ def publish(path: Path, scale: str) -> None:
 
 @dataclass
 class PlantedRecogniser:
-    """Answers with what it was asked, and remembers it."""
+    """Answers with what it was asked, and remembers it.
+
+    A failure is raised in place of the text, of a stream after ``failure_after`` pieces. ``pause_s``
+    is the time that each piece of a stream takes, and a text as a whole.
+    """
 
     scales: tuple[Scale, ...] = tuple(Scale.parse(text) for text in SCALES)
     max_duration_s: float = 30.0
     calls: list[tuple[Scale, Clip]] = field(default_factory=list)
     failure: Exception | None = None
+    failure_after: int = 0
+    pause_s: float = 0.0
+    mute: bool = False
+    running: int = 0
+    most_running: int = 0
+    finished: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         self.calls += [(scale, clip) for clip in clips]
-        if self.failure:
-            raise self.failure
-        return [f"{clip.modality} at {scale}" for clip in clips]
+        self._count(1)
+        try:
+            time.sleep(self.pause_s)
+            if self.failure:
+                raise self.failure
+            return [f"{clip.modality} at {scale}" for clip in clips]
+        finally:
+            self._count(-1)
+
+    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
+        self.calls.append((scale, clip))
+        self._count(1)
+        try:
+            pieces = [] if self.mute else [clip.modality, " at", f" {scale}"]
+            for index, piece in enumerate(pieces):
+                if self.failure and index == self.failure_after:
+                    raise self.failure
+                time.sleep(self.pause_s)
+                yield piece
+            self.finished += 1
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.running += change
+            self.most_running = max(self.most_running, self.running)
 
 
 @dataclass
@@ -91,6 +130,14 @@ class Served:
         """Send one recording with text fields."""
         files = {"file": ("clip.wav", content)}
         return self.client.post("/audio/transcriptions", files=files, data=fields)
+
+
+def events(body: str) -> list[dict[str, Any]]:
+    """Return the contents of server-sent events, read as the HTML standard says."""
+    blocks = body.split("\n\n")
+    assert blocks.pop() == "", "an event was cut off"
+    assert all(block.startswith("data: ") and "\n" not in block for block in blocks)
+    return [json.loads(block.removeprefix("data: ")) for block in blocks]
 
 
 def wav(samples: npt.NDArray[np.float32], rate: int = 16_000) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from mome.scales import Scale
@@ -23,3 +24,9 @@ class Transcriber:
 
     def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         return [f"{clip.modality} at {scale}" for clip in clips]
+
+    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
+        """Take half a second per piece: a reader can tell whether they come one by one."""
+        for piece in (clip.modality, " at", f" {scale}"):
+            time.sleep(0.5)
+            yield piece

@@ -78,7 +78,7 @@ def test_an_unknown_scale_is_refused_with_those_there_are(served: Served, scale:
         ("response_format", "srt"),
         ("response_format", "vtt"),
         ("response_format", ""),
-        ("stream", "true"),
+        ("stream", "yes"),
         ("temperature", "0.7"),
         ("temperature", "hot"),
         ("prompt", "names: Anna"),

@@ -24,7 +24,7 @@ from mome.config import PackageParams
 from mome.errors import BundleError
 from mome.records import RequestRecord
 from serving import package
-from tests.serving.planted import publish, syllables, wav, write_parts
+from tests.serving.planted import events, publish, syllables, wav, write_parts
 
 PARAMS = PackageParams(name="mome", default_scale="a16v5")
 SPEECH = wav(syllables())
@@ -156,6 +156,35 @@ def test_requests_at_the_same_time_keep_their_own_scales(server: Server) -> None
         replies = list(threads.map(lambda scale: server.post(compression_scale=scale), wanted))
 
     assert [reply.json()["text"] for reply in replies] == [f"audio at {scale}" for scale in wanted]
+
+
+def test_a_text_is_sent_while_it_is_decoded(server: Server) -> None:
+    arrivals, body = [], ""
+    files = {"file": ("a.wav", SPEECH)}
+    form = {"stream": "true", "compression_scale": "a4v2"}
+    with server.client.stream("POST", "/v1/audio/transcriptions", files=files, data=form) as reply:
+        for part in reply.iter_text():
+            arrivals.append(time.monotonic())
+            body += part
+
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    *deltas, done = events(body)
+    assert [event["delta"] for event in deltas] == ["audio", " at", " a4v2"]
+    assert done == {"type": "transcript.text.done", "text": "audio at a4v2"}
+    assert arrivals[-1] - arrivals[0] > 0.6, "it came at once"
+
+
+def test_a_caller_who_leaves_ends_the_decoding(server: Server) -> None:
+    form = {"stream": "true", "compression_scale": "a4v2"}
+    files = {"file": ("a.wav", SPEECH)}
+    with server.client.stream("POST", "/v1/audio/transcriptions", files=files, data=form) as reply:
+        next(reply.iter_text())
+
+    assert server.post(compression_scale="a4v2").json() == {"text": "audio at a4v2"}
+    (file,) = server.requests.glob("*.jsonl")
+    logged = [RequestRecord.model_validate_json(line) for line in file.read_text().splitlines()]
+    statuses = {record.request_id: record.status for record in logged}
+    assert statuses[reply.headers["X-Request-ID"]] == 499
 
 
 @pytest.mark.parametrize("size", [2_000_000, 40_000_000])

@@ -1,0 +1,66 @@
+"""``python -m mome.compare``: train the papers' methods with the same budget, and write their tables."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mome.cli import main
+from mome.compare.plan import DEFAULT_METHODS
+from mome.compare.run import Folders, run
+from mome.config import load_params
+from mome.errors import ConfigError
+from mome.methods import METHODS
+
+_NUM_SEEDS = 3
+
+
+def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mome.compare", description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder written by data.prepare")
+    parser.add_argument("--foundation", type=Path, required=True, help="folder with the frozen models")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for comparison.json, .md and .html"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="folder that outlives an interruption; empty it when the code of a method has changed",
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=list(DEFAULT_METHODS),
+        metavar="NAME",
+        help=f"default: {' '.join(DEFAULT_METHODS)}",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, help=f"default: {_NUM_SEEDS} from train.seed on")
+    parser.add_argument("--steps", type=int, help="of every training; default: train.steps")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    return parser.parse_args(arguments)
+
+
+def _compare() -> None:
+    given = _parse()
+    if given.steps is not None and given.steps < 1:
+        raise ConfigError(f"--steps is {given.steps}, expected at least 1")
+    params = load_params(given.params)
+    first = params.train.seed
+    seeds = given.seeds or list(range(first, first + _NUM_SEEDS))
+    for name, values in (("seeds", seeds), ("methods", given.methods)):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"--{name} names one twice: {' '.join(map(str, values))}")
+    # Without the folders: they say nothing about the result, and belong to one machine.
+    told = ["python", "-m", "mome.compare", "--seeds", *map(str, seeds), "--methods", *given.methods]
+    if given.steps is not None:
+        told += ["--steps", str(given.steps)]
+    folders = Folders(given.dataset, given.foundation, given.output, given.work)
+    run(params.train, params.evaluate, folders, given.methods, seeds, given.steps, shlex.join(told))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(_compare))

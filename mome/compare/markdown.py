@@ -1,0 +1,154 @@
+"""The comparison as a document: the two tables of the papers, what they say, and how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mome.compare.records import Cell, Comparison, Row
+from mome.compare.sentences import Labelled, clean_conditions, noisy_conditions, pair, sentences
+
+__all__ = ["cell_text", "clock", "markdown"]
+
+
+def markdown(comparison: Comparison, command: str) -> str:
+    """Return the document.
+
+    Args:
+        comparison: What was found.
+        command: That made it.
+    """
+    parts = [
+        "# The methods compared in miniature",
+        f"Word error rate in percent of sound and lips together, with 95 % intervals over the "
+        f"{comparison.utterances} test utterances of the corpus `{comparison.corpus}`. Errors and words are "
+        f"summed over {_count(len(comparison.seeds), 'seed')}. † trains a separate model for each rate pair. "
+        "This is a small corpus with small models: it compares the methods here, not on the papers' data.",
+        "## Word error rate by rate pair, clean speech",
+        _errors(comparison.rows, clean_conditions(comparison)),
+        "## Word error rate by noise",
+        "Babble of other test utterances, at the signal-to-noise ratio of the column.",
+    ]
+    for scale in comparison.noisy_scales:
+        parts += [f"### At {pair(scale)}", _errors(comparison.rows, noisy_conditions(comparison, scale))]
+    parts += ["## What each method was given", _budget(comparison), _costs(comparison)]
+    parts.append("## What it says")
+    parts.append(
+        "A difference is told only if the interval of the difference on the same utterances leaves out zero "
+        f"and its sign is the same in {'every seed' if len(comparison.seeds) > 1 else 'the one seed'}."
+    )
+    for heading, lines in sentences(comparison).items():
+        parts += [f"### {heading}", "\n".join(f"- {line}" for line in lines)]
+    parts += ["## Seed by seed", _seeds(comparison), "## How it was made", _making(comparison, command)]
+    return "\n\n".join(parts) + "\n"
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a rate with its interval, in percent."""
+    total = cell.total
+    return f"{100 * total.rate:.1f} ({100 * total.low:.1f}–{100 * total.high:.1f})"
+
+
+def clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _errors(rows: Sequence[Row], columns: Sequence[Labelled]) -> str:
+    head = ["method", "active", *(column.label for column in columns)]
+    body = [
+        [row.name, f"{row.active:,}", *(cell_text(row.cells[column.condition]) for column in columns)]
+        for row in rows
+    ]
+    return _table(head, body)
+
+
+def _costs(comparison: Comparison) -> str:
+    head = [
+        "method",
+        "LoRA rank",
+        "active",
+        "MoME's active",
+        "difference",
+        "trained in one model",
+        "models per seed",
+        "sequences per model",
+        "sequences per seed",
+        "time",
+    ]
+    met = comparison.mome_active
+    body = [
+        [
+            row.name,
+            "–" if row.lora_rank is None else str(row.lora_rank),
+            f"{row.active:,}",
+            f"{met:,}",
+            f"{(row.active - met) / met:+.1%}",
+            f"{row.trained:,}",
+            str(row.models),
+            f"{row.sequences // row.models:,}",
+            f"{row.sequences:,}",
+            clock(row.seconds),
+        ]
+        for row in comparison.rows
+    ]
+    return _table(head, body)
+
+
+def _budget(comparison: Comparison) -> str:
+    return (
+        f"The same budget means: every trained model takes {comparison.steps:,} optimiser steps of "
+        f"{comparison.sequences_per_step} sequences, where an utterance read at one rate pair is one "
+        "sequence. A method of one scale therefore spends the whole budget of each of its models on one "
+        f"pair, {len(comparison.scales)} times that of a joint model in all; a joint model spreads one "
+        "budget over all pairs. Active are the parameters beside the LLM that one token of one pair meets. "
+        "LoRA's rank is the one that comes nearest to MoME's count. Where adapters are summed (MTSK MSS), it "
+        "holds for their sum; the papers give that method twice the parameters. Projectors and LoRA on the "
+        "audio encoder come on top, built alike for every method."
+    )
+
+
+def _seeds(comparison: Comparison) -> str:
+    columns = clean_conditions(comparison)
+    head = ["method", *(column.label for column in columns)]
+    body = [
+        [
+            row.name,
+            *(
+                " / ".join(f"{100 * rate:.1f}" for rate in row.cells[column.condition].by_seed.values())
+                for column in columns
+            ),
+        ]
+        for row in comparison.rows
+    ]
+    listed = ", ".join(str(seed) for seed in comparison.seeds)
+    return f"Clean speech, seeds {listed}.\n\n{_table(head, body)}"
+
+
+def _making(comparison: Comparison, command: str) -> str:
+    lines = [
+        f"Made by `{command}`.",
+        f"Corpus revision {comparison.revision}; seeds {', '.join(map(str, comparison.seeds))}.",
+        "Trained for sound and lips together alone, as for the papers' tables.",
+        f"All else is as in `params.yaml` for every method, such as the learning rate "
+        f"{comparison.learning_rate:g}. That file is written for {comparison.settings_of}; nothing was "
+        "searched for here, neither for it nor for another method.",
+        "Every model is tested on the same clips in the same babble. Decoding is greedy.",
+        f"Intervals: {comparison.bootstrap_samples:,} bootstrap draws of utterances; all seeds of an "
+        "utterance are drawn together, and the same draws serve both sides of a difference. They tell how "
+        "another test set would differ, not how another seed would: for that see the rates seed by seed.",
+        "The method with the lowest rate is picked after the fact, so differences from it look a little "
+        "larger than they are.",
+        f"Training and evaluation took {clock(comparison.seconds)} (hours:minutes:seconds) in all."
+        + (" At least: an interrupted training counts from where it went on." * comparison.interrupted),
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])

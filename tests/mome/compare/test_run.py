@@ -1,0 +1,166 @@
+"""A tiny comparison for real; started again, it repeats nothing and writes the same."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mome.compare import trial
+from mome.compare.plan import base_params, plan
+from mome.compare.records import Comparison
+from mome.compare.run import Folders, run
+from mome.config import EvaluateParams, TrainParams, load_params
+from mome.errors import CorpusError, TrainingError
+from mome.model.avsr import Task
+from mome.training import step
+from mome.training.run import run as learn
+from mome.training.step import tasks_of
+
+METHODS = ["llama-avsr", "mome-layer"]
+FILES = ("comparison.json", "comparison.md", "comparison.html")
+
+
+@pytest.fixture(scope="module")
+def train(train_params: TrainParams) -> TrainParams:
+    return train_params.model_copy(update={"scales": ["a4v2", "a16v5"], "batch_size": 4})
+
+
+@pytest.fixture(scope="module")
+def evaluate() -> EvaluateParams:
+    return load_params(Path("params.yaml")).evaluate.model_copy(
+        update={"max_new_tokens": 6, "bootstrap_samples": 50}
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(dataset: Path, foundation: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    folder = tmp_path_factory.mktemp("compared")
+    return Folders(dataset, foundation, folder / "output", folder / "work")
+
+
+@pytest.fixture(scope="module")
+def found(train: TrainParams, evaluate: EvaluateParams, folders: Folders) -> Comparison:
+    return run(train, evaluate, folders, METHODS, [3], steps=2)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is trained and what is measured from here on."""
+    made: list[str] = []
+    for name, kind in (("train", "train"), ("load_checkpoint", "measure")):
+        original = getattr(trial, name)
+
+        def counted(*args: object, original: object = original, kind: str = kind) -> object:
+            made.append(kind)
+            return original(*args)
+
+        monkeypatch.setattr(trial, name, counted)
+    return made
+
+
+def test_every_method_is_measured_in_every_condition(found: Comparison, folders: Folders) -> None:
+    assert [(row.method, row.models, row.sequences) for row in found.rows] == [
+        ("llama-avsr", 2, 16),
+        ("mome-layer", 1, 8),
+    ]
+    snrs = ["clean", "7.5", "5", "2.5", "0", "-5"]
+    expected = {f"{scale}/{snr}" for scale in ("a4v2", "a16v5") for snr in snrs}
+    assert all(set(row.cells) == expected for row in found.rows)
+    assert {(gap.first, gap.second) for gap in found.gaps} == {("llama-avsr", "mome-layer")}
+    assert len(found.gaps) == 12
+    lora, experts = found.rows
+    assert experts.active == found.mome_active
+    assert abs(lora.active - experts.active) / experts.active < 0.05
+    assert Comparison.read(folders.output / "comparison.json") == found
+    # Four test utterances, one seed.
+    trials = [json.loads(path.read_text()) for path in (folders.work / "trials").iterdir()]
+    assert len(trials) == 3
+    assert {cell.total.words for row in found.rows for cell in row.cells.values()} == {
+        sum(trials[0]["words"])
+    }
+
+
+@pytest.mark.parametrize("method", ["mtsk-mss", "mome-mhsa-i"])
+def test_a_step_holds_as_many_sequences_for_every_method(
+    train: TrainParams, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    sequences: list[int] = []
+
+    def counted(*args: Any) -> list[Task]:
+        tasks = tasks_of(*args)
+        sequences.append(len(tasks))
+        return tasks
+
+    monkeypatch.setattr(step, "tasks_of", counted)
+    job = plan(base_params(train, 2), folders.foundation, [method], [1])[0]
+    learn(job, folders.dataset, folders.foundation, tmp_path / "checkpoint", tmp_path / "work")
+    validated = 3 * len(job.scales)  # the held-out utterances, read once at the end
+    assert sum(sequences) == job.steps * job.batch_size + validated
+
+
+@pytest.mark.usefixtures("found")
+def test_started_again_it_repeats_nothing(
+    train: TrainParams, evaluate: EvaluateParams, folders: Folders, calls: list[str]
+) -> None:
+    before = [(folders.output / name).read_bytes() for name in FILES]
+    run(train, evaluate, folders, METHODS, [3], steps=2)
+    assert calls == []
+    assert [(folders.output / name).read_bytes() for name in FILES] == before
+
+
+@pytest.mark.usefixtures("found")
+def test_a_lost_measurement_does_not_train_again_and_comes_out_alike(
+    train: TrainParams, evaluate: EvaluateParams, folders: Folders, calls: list[str]
+) -> None:
+    lost = next((folders.work / "trials").glob("mome-layer-*"))
+    before = json.loads(lost.read_text())
+    lost.unlink()
+    run(train, evaluate, folders, METHODS, [3], steps=2)
+    assert calls == ["measure"]
+    after = json.loads(lost.read_text())
+    del before["evaluation_s"], after["evaluation_s"]
+    assert after == before
+
+
+@pytest.mark.usefixtures("found")
+def test_other_inputs_are_other_trials(
+    train: TrainParams, evaluate: EvaluateParams, folders: Folders, calls: list[str], tmp_path: Path
+) -> None:
+    elsewhere = Folders(folders.dataset, folders.foundation, tmp_path, folders.work)
+    run(train, evaluate.model_copy(update={"seed": 99}), elsewhere, ["mome-layer"], [3], steps=2)
+    assert calls == ["measure"]  # other babble, the same weights
+    run(train, evaluate, elsewhere, ["mome-layer"], [3], steps=1)
+    assert calls == ["measure", "train", "measure"]
+
+
+def test_a_training_that_broke_off_is_said_to_be_one(
+    train: TrainParams,
+    evaluate: EvaluateParams,
+    folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = Folders(folders.dataset, folders.foundation, tmp_path / "output", tmp_path / "work")
+
+    def broken(*_: object) -> None:
+        raise TrainingError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "train", broken)
+        with pytest.raises(TrainingError):
+            run(train, evaluate, here, ["mome-layer"], [3], steps=1)
+    assert run(train, evaluate, here, ["mome-layer"], [3], steps=1).interrupted
+    assert "At least: an interrupted" in (here.output / "comparison.md").read_text()
+
+
+def test_a_corpus_without_lips_is_refused(
+    train: TrainParams, evaluate: EvaluateParams, folders: Folders, tmp_path: Path
+) -> None:
+    shutil.copytree(folders.dataset, tmp_path / "dataset")
+    about = json.loads((tmp_path / "dataset" / "corpus.json").read_text()) | {"modality": "audio"}
+    (tmp_path / "dataset" / "corpus.json").write_text(json.dumps(about))
+    here = Folders(tmp_path / "dataset", folders.foundation, tmp_path / "output", tmp_path / "work")
+    with pytest.raises(CorpusError, match="holds audio recordings, expected sound and lips"):
+        run(train, evaluate, here, METHODS, [3])
