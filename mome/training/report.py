@@ -30,11 +30,11 @@ def write_report(
         corpus: ``corpus.json`` of the data set.
     """
     lines = {name: [(row["step"], row[name]) for row in history if name in row] for name in _SERIES}
-    top = max(loss for line in lines.values() for _, loss in line)
+    losses = nice_ticks(max(loss for line in lines.values() for _, loss in line))
     num_steps = max(row["step"] for row in history)
     plot = Plot(
-        Axis(0, num_steps, [(step, f"{step:g}") for step in nice_ticks(num_steps)], "step"),
-        Axis(0, top, [(loss, f"{loss:g}") for loss in nice_ticks(top)], "loss"),
+        Axis(0, num_steps, [(s, f"{s:g}") for s in nice_ticks(num_steps) if s <= num_steps], "step"),
+        Axis(0, losses[-1], [(loss, f"{loss:g}") for loss in losses], "loss"),
         "losses by step",
     )
     for index, line in enumerate(lines.values()):
@@ -50,7 +50,7 @@ def write_report(
             ("weights of step", ", ".join(map(str, steps))),
         ]
     )
-    settings = facts(params.model_dump(mode="json").items())
+    settings = facts((name, _text(value)) for name, value in params.model_dump(mode="json").items())
     body = f"{head}{legend(list(_SERIES.values()))}{plot.svg()}<h2>Parameters</h2>{settings}"
     write_text(path, page(f"Training on {corpus['name']}", body))
 
@@ -60,3 +60,10 @@ def _smooth(line: Sequence[tuple[float, float]], most: int = 200) -> list[tuple[
     size = -(-len(line) // most) or 1
     groups = [line[start : start + size] for start in range(0, len(line), size)]
     return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
+
+
+def _text(value: Any) -> str:
+    """Write a parameter as people do."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
