@@ -16,7 +16,6 @@ from components.rehearse.report import write_report
 from components.rehearse.server import Command, bentoml_serve, log_tail, served
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import ServiceError
-from mome.evaluation.wer import summarise
 from mome.progress import progress
 from mome.records import (
     Evaluation,
@@ -28,6 +27,7 @@ from mome.records import (
     Switch,
     WordErrors,
 )
+from mome.wer import summarise
 from monitoring import check
 
 __all__ = ["run"]

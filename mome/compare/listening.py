@@ -13,7 +13,6 @@ from mome.compare.plan import SNRS_DB
 from mome.compare.records import cell_key
 from mome.config import EvaluateParams
 from mome.errors import CorpusError
-from mome.evaluation.wer import word_errors
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
@@ -22,6 +21,7 @@ from mome.scales import Scale
 from mome.speech.media import Clip
 from mome.speech.noise import with_babble
 from mome.speech.shards import read_split
+from mome.wer import word_errors
 
 __all__ = ["Listening"]
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from mome.compare.records import Cell, Gap, Row, Trial
 from mome.config import TrainParams
 from mome.errors import EvaluationError
-from mome.evaluation.wer import bootstrap
 from mome.methods import METHODS, MethodName
 from mome.records import WordErrors
+from mome.wer import bootstrap
 
 __all__ = ["gaps_between", "method_name", "summarise_trials"]
 

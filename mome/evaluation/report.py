@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mome.charts import Axis, Plot, colour, legend, nice_ticks
-from mome.evaluation.wer import Difference
 from mome.page import facts, page, table
 from mome.records import Evaluation, Modality, WordErrors, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
+from mome.wer import Difference
 
 __all__ = ["heat_cell", "write_report"]
 
@@ -34,7 +34,7 @@ def write_report(
         evaluation: The table to draw.
         path: HTML file to write, whole or not at all.
         av_minus_audio: ``[scale][snr_key]``: what lips change at the same scale, with its paired interval
-            (`mome.evaluation.wer.difference`). Without it the differences are shown without intervals.
+            (`mome.wer.difference`). Without it the differences are shown without intervals.
     """
     noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
     head = facts(

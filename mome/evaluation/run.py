@@ -14,7 +14,6 @@ from mome.config import EvaluateParams
 from mome.errors import CorpusError
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
 from mome.evaluation.report import write_report
-from mome.evaluation.wer import Difference, difference, summarise
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
 from mome.progress import progress
@@ -25,6 +24,7 @@ from mome.speech.noise import SnrEstimate, estimate_snr, with_babble
 from mome.speech.shards import read_manifest, read_split
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
+from mome.wer import Difference, difference, summarise
 
 __all__ = ["run"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from mome.config import TrainParams
-from mome.evaluation.wer import word_errors
 from mome.model.avsr import Features, Task
 from mome.model.recogniser import Recogniser
 from mome.training.clips import TrainingClips
 from mome.training.step import read_as
+from mome.wer import word_errors
 
 __all__ = ["Validation", "validate"]
 

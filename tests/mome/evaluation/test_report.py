@@ -8,8 +8,8 @@ import pytest
 
 from mome.charts import nice_ticks
 from mome.evaluation.report import heat_cell, write_report
-from mome.evaluation.wer import Difference
 from mome.records import Condition, Evaluation, WordErrors
+from mome.wer import Difference
 
 LEVELS = ("clean", "10", "-5")
 ERRORS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mome.errors import EvaluationError
-from mome.evaluation.wer import bootstrap, difference, summarise, word_errors
+from mome.wer import bootstrap, difference, summarise, word_errors
 
 
 def plain_edit_distance(expected: tuple[str, ...], heard: tuple[str, ...]) -> int:
