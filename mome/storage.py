@@ -21,10 +21,7 @@ def new_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; what is shared between stages follows the umask instead.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        _share(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -38,6 +35,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                _share(file)
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
@@ -54,3 +54,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write ``content`` as UTF-8 to ``path``, whole or not at all."""
     write_bytes(path, content.encode())
+
+
+def _share(file: Path) -> None:
+    """Let others read a file as the umask says.
+
+    mkstemp and safetensors make files private, and the next stage may run as another user.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    file.chmod((file.stat().st_mode | 0o666) & ~umask)

@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,18 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
         with new_folder(tmp_path / "out") as folder:
             write_text(folder / name, name)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
+
+
+def test_what_a_library_made_private_can_be_read_by_the_next_stage(tmp_path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        with new_folder(tmp_path / "out") as folder:
+            (folder / "deep").mkdir()
+            for name in ("deep/weights", "tool"):
+                (folder / name).touch()
+                (folder / name).chmod(0o600)
+            (folder / "tool").chmod(0o700)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*")}
+    finally:
+        os.umask(umask)
+    assert modes == {"deep": 0o755, "weights": 0o644, "tool": 0o744}
