@@ -19,10 +19,11 @@ from torch.nn.functional import avg_pool1d, cross_entropy, gelu, pad
 
 from mome.model.audio_encoder import AudioEncoder, log_mel
 from mome.model.avsr import AVSRModel, Features
-from mome.model.prefix import IGNORED_LABEL
 from mome.scales import Scale
 
 __all__ = ["Transcript", "hear_padded", "read", "transcribe"]
+
+_IGNORED = -100  # the label of what is not learnt
 
 
 class Transcript(NamedTuple):
@@ -79,10 +80,10 @@ def read(
     text_BL = torch.tensor([[*text, model.tokens.eos_id] for text in texts], device=prefix_BLD.device)
     text_BLD = model.llm.get_input_embeddings()(text_BL)
     logits_BLV = model.llm(inputs_embeds=torch.cat([prefix_BLD, text_BLD], dim=1), use_cache=False).logits
-    ignored_BL = text_BL.new_full(prefix_BLD.shape[:2], IGNORED_LABEL)
+    ignored_BL = text_BL.new_full(prefix_BLD.shape[:2], _IGNORED)
     labels_BL = torch.cat([ignored_BL, text_BL], dim=1)
     language = cross_entropy(
-        logits_BLV[:, :-1].flatten(0, 1).float(), labels_BL[:, 1:].flatten(), ignore_index=IGNORED_LABEL
+        logits_BLV[:, :-1].flatten(0, 1).float(), labels_BL[:, 1:].flatten(), ignore_index=_IGNORED
     )
     return language, model.llm.base_model.load_balancing_loss(torch.ones_like(labels_BL))
 

@@ -20,8 +20,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mome.config import Precision
 from mome.foundation.words import VOCABULARY, draw_sentence
+from mome.model.packing import language_loss, pack
 from mome.model.precision import mixed_precision
-from mome.model.prefix import PrefixedText, assemble, language_loss
+from mome.model.prefix import PrefixedText
 from mome.model.tokens import TextTokens
 from mome.progress import progress
 from mome.synthesis.phonemes import PHONEMES, mouth_shapes, phoneme_class
@@ -105,9 +106,9 @@ def teach_language(
             if rng.random() > skill:
                 sentence = _part(sentence, rng)
             sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng, mistakes=skill))
-        batch = assemble(sequences, tokens, embedding)
+        packed = pack([[sequence] for sequence in sequences], tokens, embedding)
         with mixed_precision("cpu", precision):
-            loss = language_loss(llm, batch)
+            loss = language_loss(llm, packed)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

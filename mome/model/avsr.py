@@ -18,7 +18,8 @@ from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compression import COMPRESSIONS
 from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
-from mome.model.prefix import Assembled, PrefixedText, assemble, language_loss
+from mome.model.packing import language_loss, pack
+from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture
 from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
@@ -121,6 +122,8 @@ class AVSRModel(nn.Module):
     def forward(self, tasks: Sequence[Task]) -> Losses:
         """Read all tasks, whatever their scales and modalities, in one pass for all with equal adapters.
 
+        Tasks that begin alike are read as one row (`rows`), the same sums at fewer positions.
+
         Raises:
             UnknownScaleError: If the model was not trained for a scale.
             MediaError: If a clip is shorter than one token.
@@ -132,14 +135,19 @@ class AVSRModel(nn.Module):
         total = sum(len(task.text or ()) + 1 for task in tasks)
         device = self.llm.get_input_embeddings().weight.device
         language = balance = torch.zeros((), device=device)
-        for indices in self.groups(tasks):
-            batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            share = sum(len(tasks[i].text or ()) + 1 for i in indices) / total
-            weights_B = torch.tensor([tasks[i].weight for i in indices], device=language.device)
-            language = language + share * language_loss(self.llm, batch, weights_B)
+        for rows in self.rows(tasks):
+            self._select_adapters([tasks[row[0]] for row in rows])
+            packed = pack(
+                [[sequences[i] for i in row] for row in rows], self.tokens, self.llm.get_input_embeddings()
+            )
+            together = [i for row in rows for i in row]
+            share = len(packed.labels_N) / total
+            weights_S = torch.tensor([tasks[i].weight for i in together], device=device)
+            language = language + share * language_loss(self.llm, packed, weights_S)
             if self.method.experts is not None:
-                mask_BL = batch.attention_mask_BL
-                balance = balance + share * self.llm.base_model.load_balancing_loss(mask_BL)
+                # A position that several sequences share counts once for each.
+                readers_RL = packed.readers_RL
+                balance = balance + share * self.llm.base_model.load_balancing_loss(readers_RL)
         # A mixture that nothing went through has nothing to balance.
         routed = [each.losses for each in mixtures if each.losses is not None]
         balance = sum((one for one, _ in routed), balance) / max(1, len(routed))
@@ -158,7 +166,7 @@ class AVSRModel(nn.Module):
         """
         sequences = self._sequences(tasks)
         texts: dict[int, str] = {}
-        for indices in self.groups(tasks):
+        for indices in self._groups(tasks):
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
             ids_BL = self._generate(batch, max_new_tokens, num_beams=num_beams)
             texts |= dict(zip(indices, self.tokens.decode(ids_BL.tolist()), strict=True))
@@ -184,8 +192,27 @@ class AVSRModel(nn.Module):
         with closing(chosen_tokens(generate)) as chosen:
             yield from whole_words(chosen, self.tokens)
 
-    def groups(self, tasks: Sequence[Task]) -> list[list[int]]:
-        """Return which tasks can be read in one pass: those with the same adapters, by index."""
+    def rows(self, tasks: Sequence[Task]) -> list[list[list[int]]]:
+        """Return which tasks are read in one pass, and in it which as one row, by index.
+
+        A pass takes tasks with the same adapters; a row those that hear the same sound at the same rate,
+        and would compute the same from it.
+        """
+        experts = self.llm.active_peft_config if self.method.experts is not None else None
+        top_k = getattr(experts, "top_k", None)
+        passes = []
+        for indices in self._groups(tasks):
+            rows: dict[tuple[object, ...], list[int]] = {}
+            for index in indices:
+                sound, scale = tasks[index].features.audio_TC, tasks[index].scale
+                kept = top_k[self.scales.index(scale)] if isinstance(top_k, list) else top_k
+                alike = (index,) if sound is None else (id(sound), scale.audio_rate, kept)
+                rows.setdefault(alike, []).append(index)
+            passes.append(list(rows.values()))
+        return passes
+
+    def _groups(self, tasks: Sequence[Task]) -> list[list[int]]:
+        """Return which tasks have the same adapters, by index."""
         found: dict[tuple[str, ...], list[int]] = {}
         for index, task in enumerate(tasks):
             found.setdefault(self._adapters(task), []).append(index)
@@ -213,14 +240,18 @@ class AVSRModel(nn.Module):
         return [PrefixedText(a, v, task.text) for a, v, task in zip(audio, video, tasks, strict=True)]
 
     def _assemble(self, tasks: Sequence[Task], sequences: Sequence[PrefixedText]) -> Assembled:
-        """Put together what one pass reads, and tell the LLM's adapters about it."""
+        """Put together the prefixes that one pass reads, and tell the LLM's adapters about it."""
+        self._select_adapters(tasks)
+        return assemble(sequences, self.tokens, self.llm.get_input_embeddings())
+
+    def _select_adapters(self, tasks: Sequence[Task]) -> None:
+        """Make the LLM read with the adapters of these tasks, one per row of the coming pass."""
         adapters = self._adapters(tasks[0])
         if adapters:
             select_adapters(self.llm, adapters)
         else:
             scales = [self.scales.index(task.scale) for task in tasks]
             self.llm.base_model.select_scales(torch.tensor(scales))
-        return assemble(sequences, self.tokens, self.llm.get_input_embeddings())
 
     def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
         """Return the tokens ``(B, L)`` of the most probable texts, greedily unless ``how`` names beams."""

@@ -22,7 +22,7 @@ __all__ = ["Encoders"]
 
 @dataclass(frozen=True)
 class Encoders:
-    """Both encoders; frozen, but for LoRA on the audio encoder where training asks for it."""
+    """Both encoders; frozen, but for LoRA beside them where training asks for it."""
 
     audio: AudioEncoder
     video: VideoEncoder
@@ -45,7 +45,7 @@ class Encoders:
         return self._encode(self.audio, waveforms)
 
     def see(self, mouths: Sequence[np.ndarray]) -> list[Tensor]:
-        """Encode mouth videos ``(T, 96, 96)``; returns ``(T, C)`` each, at 25 Hz."""
+        """Encode mouth videos ``(T, H, W)``; returns ``(T, C)`` each, at 25 Hz."""
         return self._encode(self.video, mouths)
 
     @torch.inference_mode()

@@ -19,10 +19,11 @@ class Recogniser(NamedTuple):
     model: AVSRModel
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what fine-tuning changes: experts, routers, projectors and LoRA on the audio encoder."""
-        heard = {
-            f"audio_encoder.{name}": parameter
-            for name, parameter in self.encoders.audio.named_parameters()
+        """Return what fine-tuning changes: experts, routers, projectors and LoRA on the encoders."""
+        lora = {
+            f"{which}_encoder.{name}": parameter
+            for which, encoder in (("audio", self.encoders.audio), ("video", self.encoders.video))
+            for name, parameter in encoder.named_parameters()
             if parameter.requires_grad
         }
-        return self.model.trained_parameters() | heard
+        return self.model.trained_parameters() | lora

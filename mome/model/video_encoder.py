@@ -1,11 +1,13 @@
-"""A frozen AV-HuBERT that gives one feature per mouth frame."""
+"""AV-HuBERT that gives one feature per mouth frame; frozen, or with LoRA beside its attention."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -16,13 +18,17 @@ __all__ = ["VideoEncoder"]
 
 _LENGTH_STEP = 16  # frames
 
+# A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
+_QUERY_AND_VALUE = r".*\.self_attn\.(q_proj|v_proj)"
+_SCALING = 2
+
 
 class VideoEncoder(nn.Module):
     """Encode mouth clips of different lengths; padding does not change a clip's features."""
 
     def __init__(self, avhubert: AVHubertModel) -> None:
         super().__init__()
-        self.avhubert = avhubert
+        self.avhubert: Any = avhubert
 
     @classmethod
     def load(cls, folder: Path) -> VideoEncoder:
@@ -35,13 +41,32 @@ class VideoEncoder(nn.Module):
         # eval: with BatchNorm in training mode a "frozen" encoder drifts with every batch.
         return cls(avhubert).eval().requires_grad_(False)
 
+    def add_lora(self, rank: int) -> None:
+        """Put LoRA beside queries and values of every layer, to learn what a frozen encoder cannot tell.
+
+        Llama-AVSR does so for lips alone, Omni-AVSR for all: rank 64 with a scaling of 2. It starts with
+        ``down`` at zero and ``up`` drawn, the other way round than usual (model facts 5.4).
+        """
+        config = LoraConfig(r=rank, lora_alpha=_SCALING * rank, target_modules=_QUERY_AND_VALUE)
+        self.avhubert = get_peft_model(self.avhubert, config)
+        for name, parameter in self.avhubert.named_parameters():
+            if ".lora_A." in name:
+                nn.init.zeros_(parameter)
+            elif ".lora_B." in name:
+                nn.init.kaiming_uniform_(parameter, a=5**0.5)  # torch's own for a linear layer
+
+    @property
+    def picture_side(self) -> int:
+        """Side in pixels of the part of a frame that is looked at: the centre, if frames are larger."""
+        return int(self.avhubert.config.image_size * self.avhubert.config.image_shrink)
+
     @property
     def width(self) -> int:
         """Width of a feature."""
         return int(self.avhubert.config.hidden_size)
 
     def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Encode gray mouth frames ``(T, 96, 96)``, uint8.
+        """Encode gray mouth frames ``(T, H, W)``, uint8; 96 x 96, or cut to `picture_side` already.
 
         Returns:
             Features ``(B, T, D)``, and how many of the ``T`` frames each clip has ``(B,)``.
@@ -51,4 +76,5 @@ class VideoEncoder(nn.Module):
         longest = -(-int(lengths_B.max()) // _LENGTH_STEP) * _LENGTH_STEP
         frames_BTHW = torch.stack([pad(clip, (0, 0, 0, 0, 0, longest - len(clip))) for clip in clips])
         is_frame_BT = torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]
-        return self.avhubert(frames_BTHW, is_frame_BT)[:, : int(lengths_B.max())], lengths_B
+        features_BTD: Tensor = self.avhubert(frames_BTHW, is_frame_BT)
+        return features_BTD[:, : int(lengths_B.max())], lengths_B

@@ -163,16 +163,24 @@ def _text_tokens(tasks: Sequence[Task]) -> int:
 
 
 def _passes(model: AVSRModel, tasks: Sequence[Task]) -> list[list[Task]]:
-    """Return what to read at once: tasks with equal adapters, of similar length.
+    """Return what to read at once: rows with equal adapters, of similar length.
 
-    The finest scale's sequences are three times as long as the coarsest's. Sorted by length and read
+    A row at a fine scale is several times as long as one at a coarse scale. Sorted by length and read
     in a few passes, they cost about half of what one padded batch costs, for the same gradients.
     """
-    groups = model.groups(tasks)
+    groups = model.rows(tasks)
     pieces = max(1, _PASSES // len(groups))
     passes = []
-    for indices in groups:
-        ordered = sorted((tasks[index] for index in indices), key=lambda task: task.num_tokens)
+    for rows in groups:
+        ordered = sorted(([tasks[index] for index in row] for row in rows), key=_length)
         size = -(-len(ordered) // pieces)
-        passes += [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        together = (ordered[start : start + size] for start in range(0, len(ordered), size))
+        passes += [[task for row in part for task in row] for part in together]
     return passes
+
+
+def _length(row: Sequence[Task]) -> int:
+    """Return the tokens of a row, whose tasks have their sound in common."""
+    sound, rate = row[0].features.audio_TC, row[0].scale.audio_rate
+    shared = 0 if sound is None else len(sound) // rate
+    return sum(task.num_tokens for task in row) - (len(row) - 1) * shared

@@ -62,5 +62,9 @@ class MomeModel(BaseTuner):
         return [module.routing for module in experts if module.routing is not None]
 
     def load_balancing_loss(self, attention_mask: Tensor) -> Tensor:
-        """Return the balance loss of the last pass over the positions that are not padding ``(B, T)``."""
-        return load_balancing_loss(self.routings(), attention_mask.flatten().bool())
+        """Return the balance loss of the last pass.
+
+        Args:
+            attention_mask: How often each position counts ``(B, T)``; 0 where there is padding.
+        """
+        return load_balancing_loss(self.routings(), attention_mask.flatten())

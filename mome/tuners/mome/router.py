@@ -57,7 +57,7 @@ class Router(nn.Module):
         return Routing(scores_NE, weights_NK.to(dtype), expert_ids_NK)
 
 
-def load_balancing_loss(routings: Sequence[Routing], is_token_N: Tensor) -> Tensor:
+def load_balancing_loss(routings: Sequence[Routing], counts_N: Tensor) -> Tensor:
     """Return ``E · Σ_slots Σ_experts f·P`` over all layers together; ``top_k`` when perfectly balanced.
 
     ``f`` is the share of tokens whose slot chose the expert, ``P`` its mean probability (Switch
@@ -65,11 +65,16 @@ def load_balancing_loss(routings: Sequence[Routing], is_token_N: Tensor) -> Tens
 
     Args:
         routings: One per layer, each over the same ``N`` positions.
-        is_token_N: False where a position is padding; those do not count.
+        counts_N: How often each position counts: 0 for padding, 1 for a token, or True and False.
     """
-    scores_NE = torch.cat([routing.scores_NE[is_token_N] for routing in routings])
-    expert_ids_NK = torch.cat([routing.expert_ids_NK[is_token_N] for routing in routings])
-    kept_NK = torch.cat([routing.weights_NK[is_token_N] for routing in routings]) > 0
-    num_experts = scores_NE.shape[-1]
-    share_KE = (nn.functional.one_hot(expert_ids_NK, num_experts) * kept_NK[:, :, None]).float().mean(dim=0)
-    return num_experts * (share_KE * scores_NE.mean(dim=0)).sum()
+    num_experts = routings[0].scores_NE.shape[-1]
+    share_N = counts_N.float() / (counts_N.sum() * len(routings))
+    # The number of tokens that chose an expert is the number of its slots: the sum over slots of f·P
+    # needs no slot of its own.
+    share_E = share_N.new_zeros(num_experts)
+    scores_E = share_N.new_zeros(num_experts)
+    for routing in routings:
+        kept_NK = share_N[:, None] * (routing.weights_NK > 0)
+        share_E = share_E.index_add(0, routing.expert_ids_NK.flatten(), kept_NK.flatten().detach())
+        scores_E = scores_E + share_N @ routing.scores_NE
+    return num_experts * (share_E * scores_E).sum()

@@ -8,7 +8,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from mome.errors import CheckpointError, MediaError, UnknownScaleError
 from mome.foundation.tokenizer import new_tokenizer
 from mome.model.avsr import AVSRModel, Features, Task
-from mome.model.prefix import IGNORED_LABEL, PrefixedText, assemble
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
@@ -38,22 +37,6 @@ def clip(video_frames: int) -> Features:
         torch.randn(2 * video_frames, 6, generator=generator),
         torch.randn(video_frames, 5, generator=generator),
     )
-
-
-def test_the_prefix_holds_audio_before_video_and_learns_text_only(tokens: TextTokens) -> None:
-    embedding = torch.nn.Embedding(640, 4)
-    audio, video = torch.full((3, 4), 7.0), torch.full((2, 4), 9.0)
-    text = tokens.encode("bin blue")
-    batch = assemble([PrefixedText(audio, video, text)], tokens, embedding)
-    audio_on, audio_off, video_on, video_off = tokens.delimiter_ids
-    marks = [tokens.bos_id, audio_on, *[-7] * 3, audio_off, video_on, *[-9] * 2, video_off]
-    expected = [*marks, *tokens.prompt("av"), *text, tokens.eos_id]
-    for row, token in zip(batch.embeddings_BLD[0], expected, strict=True):
-        torch.testing.assert_close(
-            row, torch.full((4,), -float(token)) if token < 0 else embedding.weight[token]
-        )
-    learnt = [*text, tokens.eos_id]
-    assert batch.labels_BL[0].tolist() == [IGNORED_LABEL] * (len(expected) - len(learnt)) + learnt
 
 
 def test_the_loss_of_a_batch_is_the_mean_over_its_text_tokens(model: AVSRModel, tokens: TextTokens) -> None:
