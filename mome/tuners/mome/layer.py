@@ -70,9 +70,10 @@ class Experts(nn.Module):
         inside_NMW = (
             nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
         )
-        out_ND = torch.addmm(
-            gates_NM @ self.up_bias_MD, inside_NMW.flatten(1), self.up_weight_MWD.flatten(0, 1)
-        )
+        out_ND = inside_NMW.flatten(1) @ self.up_weight_MWD.flatten(0, 1)
+        # In place: a sum of two products would go through all of the output once more. Mixed precision
+        # leaves what works in place alone, so that the digits are chosen here.
+        out_ND = out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
         return out_ND.view_as(x_BTD)
 
     def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:

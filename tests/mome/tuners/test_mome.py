@@ -206,3 +206,19 @@ def test_a_scale_chosen_once_holds_through_generation_with_beams() -> None:
         assert torch.equal(both, llm.generate(input_ids=prompt, **settings))
         texts.append(both.tolist())
     assert texts[0] != texts[1]
+
+
+def test_mixed_precision_agrees_with_float32_to_its_own_digits() -> None:
+    torch.manual_seed(4)
+    experts = Experts(16, MomeConfig(num_experts=5, top_k=2, bottleneck_dim=4, init_std=0.3))
+    torch.nn.init.normal_(experts.up_bias_MD)
+    x_BTD = torch.randn(2, 6, 16)
+    expected = experts(x_BTD)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = experts(x_BTD)
+    assert found.dtype == torch.bfloat16
+    found.float().sum().backward()
+    assert all(torch.isfinite(each.grad).all() for each in experts.parameters() if each.grad is not None)
+    # bfloat16 keeps eight bits; the router may then keep another expert for a token, so most must agree.
+    close = (found.float() - expected).abs() < 0.05
+    assert close.float().mean() > 0.9
