@@ -12,7 +12,7 @@ MomeError
 ├── EvaluationError (ValueError)      a word error rate cannot be computed from what was given
 ├── GateRejected (RuntimeError)       the model is not good enough; the report is written
 ├── BundleError (ValueError)          a shipped folder is incomplete or was changed
-├── ServiceError (RuntimeError)       the served endpoint did not start or did not answer
+├── ServiceError (RuntimeError)       a service (the endpoint, a storage, a registry) did not start or did not answer
 └── MonitorError (ValueError)         the request log or the scale file cannot be used
 """
 
@@ -83,7 +83,7 @@ class BundleError(MomeError, ValueError):
 
 
 class ServiceError(MomeError, RuntimeError):
-    """The served endpoint did not start or did not answer."""
+    """A service did not start, did not answer, or refused: the endpoint, a storage, a registry."""
 
 
 class MonitorError(MomeError, ValueError):

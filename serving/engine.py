@@ -28,6 +28,7 @@ from serving.decode import check_scale, decode
 from serving.errors import ApiError
 from serving.features import Features, measure
 from serving.metrics import Metrics
+from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
 from serving.settings import Settings
@@ -109,6 +110,8 @@ class Engine:
         self.bundle = bundle
         self.settings = settings
         self.metrics = metrics
+        self.registered = registered_as(bundle)  # None for a bundle that did not come from a registry
+        metrics.serves(bundle, self.registered)
         # A scale needs both: trained weights, and a place in the table that says what it is worth.
         self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
         self.scale_source = ScaleSource(

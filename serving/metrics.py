@@ -1,10 +1,12 @@
-"""Prometheus metrics of our own, beside those that BentoML keeps: latency per scale, refusals per reason."""
+"""Prometheus metrics of our own, beside BentoML's: latency per scale, refusals, and which model it is."""
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from mome.bundle import Bundle
 from mome.scales import Scale
+from serving.registry.history import Version
 
 __all__ = ["Metrics"]
 
@@ -30,6 +32,25 @@ class Metrics:
         self._refusals = Counter(
             "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
         )
+
+        self._model = Gauge(
+            "mome_model_info",
+            "Always 1; the labels say which model is served and where it comes from",
+            ["name", "version", "corpus", "revision", "code", "run"],
+            multiprocess_mode="max",  # one line for all workers; an Info cannot be had from several
+            registry=registry,
+        )
+
+    def serves(self, bundle: Bundle, registered: Version | None) -> None:
+        """Say which model is served."""
+        self._model.labels(
+            name=bundle.name,
+            version=bundle.version,
+            corpus=bundle.evaluation.corpus,
+            revision=bundle.evaluation.revision,
+            code="" if registered is None else registered.lineage.code,
+            run="" if registered is None else registered.lineage.run,
+        ).set(1)
 
     def answered(self, scale: Scale, seconds: float) -> None:
         """Count one transcription."""

@@ -108,6 +108,8 @@ def model_card(engine: Engine) -> dict[str, Any]:
             "modalities": list(bundle.evaluation.wer),
             "corpus": bundle.evaluation.corpus,
             "revision": bundle.evaluation.revision,
+            # What the registry knows of it: code, run and image; None if it did not come from one.
+            "lineage": None if engine.registered is None else engine.registered.lineage.model_dump(),
         },
     }
 

@@ -4,6 +4,8 @@ POST /v1/audio/transcriptions   file [video] [compression_scale] [response_forma
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
+
+Every reply names the version of the model in ``X-MoME-Version``.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import hmac
 from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.errors import ApiError
@@ -77,7 +80,7 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             Route("/models/{id}", model),
             Route("/scale", scale),
         ],
-        middleware=[Middleware(_RequireKey, engine=engine)],
+        middleware=[Middleware(_RequireKey, engine=engine), Middleware(_SayVersion, engine=engine)],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
     )
 
@@ -105,6 +108,22 @@ class _RequireKey:
                 await error_reply(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+class _SayVersion:
+    """Say in every reply which version gave it."""
+
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+        self._app = app
+        self._engine = engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_version(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-MoME-Version"] = self._engine().bundle.version
+            await send(message)
+
+        await self._app(scope, receive, send_with_version)
 
 
 def _as_api_error(request: Request, error: Exception) -> ApiError:

@@ -211,6 +211,22 @@ def test_health_page_and_metrics_are_there(server: Server) -> None:
     assert 'mome_transcription_seconds_count{scale="a4v2"}' in metrics
 
 
+def test_the_served_bento_says_which_version_it_is(server: Server, packaged: Path) -> None:
+    version = read_bundle(packaged / "bundle").version
+
+    reply = server.client.get("/v1/models")
+    assert reply.headers["X-MoME-Version"] == version
+    assert reply.json()["data"][0]["x_mome"]["version"] == version
+    lines = [
+        line
+        for line in server.client.get("/metrics").text.splitlines()
+        if line.startswith("mome_model_info{")
+    ]
+    assert len(lines) == 1, lines  # one for all workers
+    assert f'version="{version}"' in lines[0]
+    assert lines[0].endswith(" 1.0")
+
+
 def test_serving_leaves_the_bento_as_it_was_packaged(server: Server, packaged: Path) -> None:
     def files(bento: Path) -> set[str]:
         names = {path.relative_to(bento).as_posix() for path in bento.rglob("*") if path.is_file()}
