@@ -17,7 +17,7 @@ from transformers import WhisperFeatureExtractor, WhisperModel
 from mome.errors import CheckpointError, MediaError
 from mome.model.loading import load_model
 
-__all__ = ["AudioEncoder", "log_mel"]
+__all__ = ["AudioEncoder", "log_mel", "with_audio_lora"]
 
 _HOP = 160  # samples between mel frames: 16,000 Hz / 100 Hz
 _WINDOW = 400  # samples, 25 ms
@@ -45,6 +45,16 @@ def log_mel(samples_N: Tensor, filters_KM: Tensor) -> Tensor:
     spectrum = torch.stft(samples_N, _WINDOW, _HOP, window=window, return_complex=True)[:, :-1].abs() ** 2
     log_MF = (filters_KM.T @ spectrum).clamp(min=1e-10).log10()
     return (torch.maximum(log_MF, log_MF.max() - 8) + 4) / 4
+
+
+def with_audio_lora(encoder: Any, rank: int) -> Any:
+    """Return Whisper's encoder with LoRA beside every linear layer, and nothing else to train.
+
+    It learns voices unlike those that the encoder was taught with. The scaling is 2, as on the encoder of
+    the lips in Llama-AVSR (model facts 5.4).
+    """
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_LINEAR_LAYERS)
+    return get_peft_model(encoder, config)
 
 
 class AudioEncoder(nn.Module):
@@ -84,12 +94,8 @@ class AudioEncoder(nn.Module):
         return cls(whisper, extractor).eval().requires_grad_(False)
 
     def add_lora(self, rank: int) -> None:
-        """Put LoRA beside every linear layer, to hear voices unlike those that the encoder was taught with.
-
-        The scaling is 2, as on the encoder of the lips in Llama-AVSR (model facts 5.4).
-        """
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_LINEAR_LAYERS)
-        self.encoder = get_peft_model(self.encoder, config)
+        """Put LoRA beside it, as `with_audio_lora`."""
+        self.encoder = with_audio_lora(self.encoder, rank)
 
     @property
     def width(self) -> int:

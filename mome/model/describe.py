@@ -22,13 +22,15 @@ from mome.foundation.language import new_language_model
 from mome.foundation.tokenizer import new_tokenizer
 from mome.methods import METHODS, MethodName
 from mome.model.adaptation import adapt
+from mome.model.audio_encoder import with_audio_lora
 from mome.model.avhubert import AVHubertModel
 from mome.model.backbones import audio_config, llm_config, video_config
 from mome.model.projectors import Widths, build_projectors
+from mome.model.video_encoder import with_video_lora
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
 from mome.tuners.mome.layer import Experts
 
-__all__ = ["AdapterSize", "adapter_size", "describe", "prefix_tokens", "tera_flops"]
+__all__ = ["AdapterSize", "adapter_size", "describe", "encoder_lora", "prefix_tokens", "tera_flops"]
 
 _EXTRA_TOKENS = 7  # begin, four delimiters, prompt: what reproduces the published counts (model facts 2)
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -50,7 +52,7 @@ def adapter_size(llm: Any, params: TrainParams) -> AdapterSize:
     """
     with torch.device("meta"):
         adapted = adapt(llm, params)
-    trained = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    trained = _trained(adapted)
     method = METHODS[params.method]
     if method.experts is None:
         used = method.adapters("av", Scale.parse(params.scales[0]))
@@ -74,6 +76,17 @@ def adapter_size(llm: Any, params: TrainParams) -> AdapterSize:
             )
             idle += routed * (experts.num_experts - max(experts.top_k)) // experts.num_experts
     return AdapterSize(trained, trained - idle)
+
+
+def encoder_lora(foundation: FoundationParams, params: TrainParams) -> dict[str, int]:
+    """Count the LoRA beside each encoder that has one."""
+    sizes = {}
+    with torch.device("meta"):
+        if params.audio_lora_rank:
+            sizes["audio LoRA"] = _trained(with_audio_lora(_audio(foundation), params.audio_lora_rank))
+        if params.video_lora_rank:
+            sizes["video LoRA"] = _trained(with_video_lora(_video(foundation), params.video_lora_rank))
+    return sizes
 
 
 def prefix_tokens(scale: Scale, seconds: float) -> int:
@@ -100,7 +113,9 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
     if llm.config.tie_word_embeddings:
         read += llm.get_input_embeddings().weight.numel()  # the same rows once more, as the head
     scales = [Scale.parse(text) for text in train.scales]
+    lora = encoder_lora(foundation, train)
     lines = [f"{part:15}{count / 1e6:10.1f} M  frozen" for part, count in frozen.items()]
+    lines += [f"{part:15}{count / 1e6:10.2f} M  trained" for part, count in lora.items()]
     lines += ["", f"{'method':18}{'trained':>12}{'active':>12}{'projectors':>14}{'training state':>17}"]
     for name in methods:
         one_scale = METHODS[name].one_scale
@@ -109,7 +124,9 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
         )
         size = adapter_size(_llm(foundation), params)
         projectors = _projectors(audio, video, llm, params)
-        state = (size.trained + projectors) * 16  # float32 weight, gradient and two moments
+        state = (
+            size.trained + projectors + sum(lora.values())
+        ) * 16  # float32 weight, gradient and two moments
         lines.append(
             f"{name:18}{size.trained / 1e6:10.2f} M{size.active / 1e6:10.2f} M{projectors / 1e6:12.2f} M"
             f"{state / 1e9:14.2f} GB"
@@ -164,6 +181,10 @@ def _projectors(audio: Any, video: Any, llm: Any, params: TrainParams) -> int:
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _trained(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -120,7 +120,7 @@ def language_loss(llm: Any, packed: Packed, weights_S: Tensor | None = None) -> 
         packed: What it reads.
         weights_S: Factor on the loss of each sequence; the divisor stays the number of tokens.
     """
-    causal = llm.get_base_model() if isinstance(llm, PeftModel) else llm
+    causal: Any = llm.get_base_model() if isinstance(llm, PeftModel) else llm
     hidden_RLD = causal.base_model(
         inputs_embeds=packed.embeddings_RLD,
         attention_mask=_mask(packed.visible_RLL, packed.embeddings_RLD.dtype, causal),

@@ -90,9 +90,9 @@ def embed(rows: Sequence[Sequence[Piece]], embedding: nn.Embedding) -> Tensor:
     starts: dict[int, int] = {}
     # Projected tokens come first, so that it is known where the looked up ones begin.
     found = 0
-    for key, piece in projected.items():
+    for key, tokens_TD in projected.items():
         starts[key] = found
-        found += len(piece)
+        found += len(tokens_TD)
     order: list[int] = []
     for row in rows:
         for piece in row:
@@ -104,6 +104,6 @@ def embed(rows: Sequence[Sequence[Piece]], embedding: nn.Embedding) -> Tensor:
     device = embedding.weight.device
     looked_up_TD: Tensor = embedding(torch.tensor(ids, dtype=torch.long, device=device))
     # Projectors may work in more digits than the LLM.
-    sources = [*(piece.to(looked_up_TD.dtype) for piece in projected.values()), looked_up_TD]
+    sources = [*(tokens_TD.to(looked_up_TD.dtype) for tokens_TD in projected.values()), looked_up_TD]
     rows_TD = torch.cat(sources).index_select(0, torch.tensor(order, device=device))
     return rows_TD.unflatten(0, (len(rows), -1))

@@ -14,13 +14,29 @@ from torch.nn.functional import pad
 from mome.model.avhubert import AVHubertModel
 from mome.model.loading import load_model
 
-__all__ = ["VideoEncoder"]
+__all__ = ["VideoEncoder", "with_video_lora"]
 
 _LENGTH_STEP = 16  # frames
 
 # A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
 _QUERY_AND_VALUE = r".*\.self_attn\.(q_proj|v_proj)"
 _SCALING = 2
+
+
+def with_video_lora(avhubert: AVHubertModel, rank: int) -> Any:
+    """Return AV-HuBERT with LoRA beside queries and values of every layer, and nothing else to train.
+
+    Llama-AVSR has it for lips alone, Omni-AVSR always: rank 64 with a scaling of 2. It starts with the
+    matrix down at zero and the one up drawn, the other way round than usual (model facts 5.4).
+    """
+    config = LoraConfig(r=rank, lora_alpha=_SCALING * rank, target_modules=_QUERY_AND_VALUE)
+    adapted = get_peft_model(avhubert, config)
+    for name, parameter in adapted.named_parameters():
+        if ".lora_A." in name:
+            nn.init.zeros_(parameter)
+        elif ".lora_B." in name:
+            nn.init.kaiming_uniform_(parameter, a=5**0.5)  # as torch draws any linear layer
+    return adapted
 
 
 class VideoEncoder(nn.Module):
@@ -42,18 +58,8 @@ class VideoEncoder(nn.Module):
         return cls(avhubert).eval().requires_grad_(False)
 
     def add_lora(self, rank: int) -> None:
-        """Put LoRA beside queries and values of every layer, to learn what a frozen encoder cannot tell.
-
-        Llama-AVSR does so for lips alone, Omni-AVSR for all: rank 64 with a scaling of 2. It starts with
-        ``down`` at zero and ``up`` drawn, the other way round than usual (model facts 5.4).
-        """
-        config = LoraConfig(r=rank, lora_alpha=_SCALING * rank, target_modules=_QUERY_AND_VALUE)
-        self.avhubert = get_peft_model(self.avhubert, config)
-        for name, parameter in self.avhubert.named_parameters():
-            if ".lora_A." in name:
-                nn.init.zeros_(parameter)
-            elif ".lora_B." in name:
-                nn.init.kaiming_uniform_(parameter, a=5**0.5)  # torch's own for a linear layer
+        """Put LoRA beside it, as `with_video_lora`."""
+        self.avhubert = with_video_lora(self.avhubert, rank)
 
     @property
     def picture_side(self) -> int:
