@@ -1,0 +1,97 @@
+"""Wait for a run to end, and show each step as it changes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from pipelines.submit.tasks import Task, tasks_of
+
+__all__ = ["RunTimeout", "watch"]
+
+ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+LINE_EVERY_S = 300.0  # where nobody looks at a terminal, so that a log shows that the wait goes on
+
+
+class RunTimeout(Exception):
+    """The run had not ended in time; it goes on."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(run.run_id)
+        self.run = run
+
+
+def watch(
+    get: Callable[[], Any],
+    names: Sequence[str],
+    *,
+    every_s: float,
+    at_most_s: float,
+    stream: IO[str] | None = None,
+) -> Any:
+    """Return the run once it has ended.
+
+    Args:
+        get: Returns kfp's ``V2beta1Run`` as it is now.
+        names: Steps of the pipeline, in the order of showing.
+        every_s: Seconds between two looks.
+        at_most_s: Seconds to wait in all.
+        stream: Where to show it; standard error by default.
+
+    Raises:
+        RunTimeout: If it has not ended by then.
+    """
+    lines = _Lines(stream or sys.stderr)
+    deadline = time.monotonic() + at_most_s
+    while True:
+        run = get()
+        state = str(run.state or "PENDING").upper()
+        lines.show(state, tasks_of(run, names))
+        if state in ENDED:
+            return run
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RunTimeout(run)
+        time.sleep(min(every_s, left))
+
+
+class _Lines:
+    """One line per change; on a terminal the wait itself shows under them."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._began = self._said = time.monotonic()
+        self._states: dict[str, tuple[str, int]] = {}
+
+    def show(self, state: str, tasks: dict[str, Task]) -> None:
+        for name, task in tasks.items():
+            now = (task.state, task.done)
+            if self._states.get(name) != now and task.state != "PENDING":
+                self._say(_line(task))
+                self._states[name] = now
+        running = [name for name, task in tasks.items() if task.state == "RUNNING"]
+        waiting = f"  {', '.join(running) or state.lower()}, {_minutes(time.monotonic() - self._began)}"
+        if self._live:
+            end = "\n" if state in ENDED else ""
+            print(f"\r\033[K{'' if end else waiting}", end="", file=self._stream, flush=True)
+        elif time.monotonic() - self._said >= LINE_EVERY_S:
+            self._say(waiting)
+
+    def _say(self, line: str) -> None:
+        start = "\r\033[K" if self._live else ""
+        print(f"{start}{line}", file=self._stream, flush=True)
+        self._said = time.monotonic()
+
+
+def _line(task: Task) -> str:
+    name = f"  {task.name.replace('-', '_'):<22}"
+    turns = f"  {task.done} of {task.turns}" if task.turns > 1 else ""
+    took = "" if task.seconds is None or task.state == "RUNNING" else f"  {task.seconds:7.1f} s"
+    return f"{name} {task.state.lower():<10}{took}{turns}".rstrip()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

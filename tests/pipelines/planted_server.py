@@ -1,0 +1,274 @@
+"""A Kubeflow Pipelines server in memory that answers over HTTP by kfp-server-api's own models.
+
+It keeps what is created, moves a run one look on whenever it is read, and can be told to fail: with a
+status, or by doing what was asked and dropping the answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.parser import BytesParser
+from email.policy import HTTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import kfp_server_api as api
+import yaml
+
+BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+JSON = api.ApiClient().sanitize_for_serialization
+
+
+@dataclass
+class Fault:
+    """An answer that goes wrong ``times`` times; after the deed, if ``lost``."""
+
+    method: str
+    path: str
+    status: int = 503
+    times: int = 1
+    lost: bool = False
+    late: bool = False  # what was asked for is there only when it is looked for a second time
+
+
+@dataclass
+class Server:
+    """What the server holds, what it is told to do, and what was asked of it."""
+
+    token: str = "right"
+    version: str = "2.17.0"
+    multi_user: bool = False
+    # What a run looks like, look by look: its state, and state by step.
+    story: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)  # by step
+    log_route: str = "archive"
+    retried: bool = False  # between a step and its pod there is a node more
+    faults: list[Fault] = field(default_factory=list)
+    health: object = None
+    experiments: list[Any] = field(default_factory=list)
+    pipelines: list[Any] = field(default_factory=list)
+    versions: list[Any] = field(default_factory=list)
+    runs: list[Any] = field(default_factory=list)
+    looks: int = 0
+    terminated: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    coming: list[tuple[list[Any], Any, int]] = field(default_factory=list)
+    is_late: bool = False
+    address: str = ""
+
+    def posts(self, ending: str) -> int:
+        return sum(method == "POST" and path.endswith(ending) for method, path in self.asked)
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.times and fault.method == method and re.search(fault.path, path):
+                fault.times -= 1
+                return fault
+        return None
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes, kind: str) -> Any:
+        route = (method, path.removeprefix("/apis/v2beta1"))
+        match route:
+            case ("GET", "/healthz"):
+                if self.health is not None:
+                    return self.health
+                store = {"multi_user": self.multi_user, "pipeline_store": "database"}
+                return store | {"tag_name": self.version, "commit_sha": "4a3592c"}
+            case ("GET", "/experiments"):
+                found = self.filtered(self.experiments, query)
+                return JSON(api.V2beta1ListExperimentsResponse(experiments=found))
+            case ("POST", "/experiments"):
+                return self.keep(self.experiments, api.V2beta1Experiment(experiment_id="e1", **names(body)))
+            case ("GET", "/pipelines"):
+                return JSON(api.V2beta1ListPipelinesResponse(pipelines=self.filtered(self.pipelines, query)))
+            case ("POST", "/pipelines"):
+                return self.keep(self.pipelines, api.V2beta1Pipeline(pipeline_id="p1", **names(body)))
+            case ("GET", "/pipelines/p1/versions"):
+                found = self.filtered(self.versions, query)
+                return JSON(api.V2beta1ListPipelineVersionsResponse(pipeline_versions=found))
+            case ("GET", "/pipelines/p1/versions/v1"):
+                return JSON(self.versions[0])
+            case ("POST", "/pipelines/upload_version"):
+                version = api.V2beta1PipelineVersion(
+                    pipeline_id=query["pipelineid"][0],
+                    pipeline_version_id="v1",
+                    name=query["name"][0],
+                    display_name=query["display_name"][0],
+                    pipeline_spec=stored(uploaded(body, kind)),
+                )
+                return self.keep(self.versions, version)
+            case ("GET", "/runs"):
+                return JSON(api.V2beta1ListRunsResponse(runs=self.filtered(self.runs, query)))
+            case ("POST", "/runs"):
+                sent = json.loads(body)
+                run = api.V2beta1Run(
+                    run_id=f"r{len(self.runs) + 1}",
+                    display_name=sent["display_name"],
+                    experiment_id=sent["experiment_id"],
+                    runtime_config=sent["runtime_config"],
+                    pipeline_version_reference=sent["pipeline_version_reference"],
+                    created_at=BEGAN,
+                    state="PENDING",
+                )
+                return self.keep(self.runs, run)
+        if found := re.fullmatch(r"/runs/(\w+)", route[1]):
+            return JSON(self.now(found[1]))
+        if found := re.fullmatch(r"/runs/(\w+):terminate", route[1]):
+            self.terminated.append(found[1])
+            return {}
+        return self.log(path, query)
+
+    def now(self, run_id: str) -> Any:
+        run = next(run for run in self.runs if run.run_id == run_id)
+        state, steps = self.story[min(self.looks, len(self.story) - 1)]
+        self.looks += 1
+        nodes = [
+            ("root-driver", "SUCCEEDED", []),
+            *(
+                (name, state, [f"mome-x-{100 + number}"])
+                for number, (name, state) in enumerate(steps.items())
+            ),
+            *((f"{name}-driver", "SUCCEEDED", []) for name in steps),
+            *(
+                ("executor", steps[name], [f"mome-x-{100 + number}"] if self.retried else [])
+                for number, name in enumerate(steps)
+            ),
+        ]
+        run.state = state
+        run.run_details = api.V2beta1RunDetails(
+            task_details=[
+                api.V2beta1PipelineTaskDetail(
+                    run_id=run_id,
+                    display_name=name,
+                    state=state,
+                    start_time=BEGAN,
+                    end_time=BEGAN + timedelta(seconds=90) if state == "SUCCEEDED" else datetime(1970, 1, 1),
+                    child_tasks=[api.PipelineTaskDetailChildTask(pod_name=child) for child in children],
+                )
+                for name, state, children in nodes
+            ]
+        )
+        if not steps:
+            run.run_details = None
+        return run
+
+    def log(self, path: str, query: dict[str, list[str]]) -> Any:
+        steps = list(self.story[-1][1])
+        ways = {
+            "archive": r"/apis/v2beta1/runs/\w+/nodes/mome-x-(\d+)/artifacts/main-logs:read",
+            "server": r"/apis/v1alpha1/runs/\w+/nodes/mome-x-system-container-impl-(\d+)/log",
+        }
+        if self.log_route == "pages" and path == "/k8s/pod/logs":
+            found = re.fullmatch(r"mome-x-system-container-impl-(\d+)", query["podname"][0])
+        else:
+            found = re.fullmatch(ways[self.log_route], path) if self.log_route in ways else None
+        number = int(found[1]) - 100 if found else -1
+        text = self.logs.get(steps[number]) if 0 <= number < len(steps) else None
+        if text is None:
+            return None
+        return {"data": base64.b64encode(text.encode()).decode()} if self.log_route == "archive" else text
+
+    def filtered(self, items: list[Any], query: dict[str, list[str]]) -> list[Any]:
+        for kept, item, looks in list(self.coming):
+            self.coming.remove((kept, item, looks))
+            if looks == 1:
+                kept.append(item)
+            else:
+                self.coming.append((kept, item, looks - 1))
+        (predicate,) = json.loads(query["filter"][0])["predicates"]
+        assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
+        return [item for item in items if item.display_name == predicate["stringValue"]]
+
+    def keep(self, items: list[Any], item: Any) -> Any:
+        if self.is_late:
+            self.coming.append((items, item, 2))
+        else:
+            items.append(item)
+        return JSON(item)
+
+
+def names(body: bytes) -> dict[str, str]:
+    sent = json.loads(body)
+    return {key: sent[key] for key in ("display_name", "namespace") if key in sent}
+
+
+def stored(text: str) -> dict[str, Any]:
+    """Return what the server keeps of a file: one specification, or with Kubernetes' part two."""
+    documents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    return (
+        dict(zip(("pipeline_spec", "platform_spec"), documents, strict=True))
+        if documents[1:]
+        else documents[0]
+    )
+
+
+def uploaded(body: bytes, kind: str) -> str:
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    (part,) = message.iter_parts()
+    assert part.get_filename().endswith(".yaml")
+    return part.get_content()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    planted: Server
+    protocol_version = "HTTP/1.1"
+
+    def handle_request(self) -> None:
+        address = urlsplit(self.path)
+        planted, path, query = self.planted, address.path, parse_qs(address.query)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        planted.asked.append((self.command, path))
+        planted.headers.append({name.lower(): value for name, value in self.headers.items()})
+        fault = planted.fault(self.command, path)
+        if fault is not None and not fault.lost:
+            return self.reply(fault.status, {"code": 13, "message": f"planted {fault.status}"})
+        if planted.token and self.headers.get("Authorization") != f"Bearer {planted.token}":
+            return self.reply(401, {"code": 16, "message": "Request header error: there is no user identity"})
+        planted.is_late = fault is not None and fault.late
+        found = planted.answer(self.command, path, query, body, self.headers.get("Content-Type", ""))
+        if fault is not None:
+            self.close_connection = True
+            self.connection.close()
+            return None
+        if found is None:
+            return self.reply(404, {"code": 5, "message": f"{path} not found"})
+        return self.reply(200, found)
+
+    do_GET = do_POST = handle_request  # noqa: N815 - names of http.server
+
+    def reply(self, status: int, content: object) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain" if isinstance(content, str) else "application/json")
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_values: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    handler = type("PlantedHandler", (Handler,), {"planted": server})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        listener.daemon_threads = True
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        server.address = f"http://127.0.0.1:{listener.server_port}"
+        try:
+            yield server
+        finally:
+            listener.shutdown()
+            thread.join()

@@ -1,0 +1,296 @@
+"""The workflows hold against somebody who wants to abuse them, and call what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.images import FOLDERS
+from pipelines.compile import PIPELINES
+from pipelines.submit.__main__ import _options
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".github" / "workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+CONTENT = {path.name: yaml.safe_load(path.read_text()) for path in FILES}
+JOBS = [(name, job, body) for name, file in CONTENT.items() for job, body in file["jobs"].items()]
+STEPS = [(name, job, step) for name, job, body in JOBS for step in body["steps"]]
+BIN = Path(sys.executable).parent
+RULES = {
+    "line-length": {"max": 120},
+    "truthy": {"check-keys": False},
+    "document-start": "disable",
+    "comments": {"min-spaces-from-content": 1},
+}
+# What may be more than reading, and why it must be.
+GRANTED = {
+    ("images.yml", "build"): {"id-token"},  # signs
+    ("images.yml", "propose"): {"contents", "pull-requests"},
+    ("pipeline-release.yml", "upload"): {"id-token"},  # asks the Kubeflow server
+    ("retrain.yml", "train"): {"id-token"},
+    ("retrain.yml", "report"): {"issues", "pull-requests"},
+}
+each_job = pytest.mark.parametrize(
+    ("name", "job", "body"), JOBS, ids=[f"{name}-{job}" for name, job, _ in JOBS]
+)
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def zizmor(*paths: Path) -> list[dict[str, Any]]:
+    done = run(BIN / "zizmor", "--offline", "--persona=auditor", "--format=json", *paths)
+    return json.loads(done.stdout)
+
+
+def test_zizmor_finds_nothing() -> None:
+    assert zizmor(ROOT / ".github") == []
+
+
+def test_zizmor_finds_what_is_planted(tmp_path: Path) -> None:
+    text = (FOLDER / "retrain.yml").read_text()
+    planted = text.replace('"$TRIGGER"', '"${{ github.event.client_payload.reason }}"', 1)
+    assert planted != text
+    (tmp_path / "retrain.yml").write_text(planted)
+    assert "template-injection" in {finding["ident"] for finding in zizmor(tmp_path / "retrain.yml")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_fit_githubs_schema(path: Path) -> None:
+    done = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_update_rules_fit_githubs_schema() -> None:
+    path = ROOT / ".github" / "dependabot.yml"
+    done = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.dependabot", path)
+    assert done.returncode == 0, done.stdout
+    updates = yaml.safe_load(path.read_text())["updates"]
+    assert "github-actions" in {update["package-ecosystem"] for update in updates}
+
+
+def test_the_files_are_laid_out() -> None:
+    done = run(
+        BIN / "yamllint", "--strict", "-d", json.dumps({"extends": "default", "rules": RULES}), ".github"
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_action_is_pinned_by_commit_and_one_action_has_one_commit() -> None:
+    commits: dict[str, set[str]] = {}
+    for path in FILES:
+        for line in re.findall(r"uses:.*", path.read_text()):
+            found = re.fullmatch(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line)
+            assert found is not None, f"{path.name}: {line}"
+            commits.setdefault(found[1], set()).add(f"{found[2]} {found[3]}")
+    assert {name: found for name, found in commits.items() if len(found) > 1} == {}
+    assert len(commits) >= 4
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_reading_is_all_that_is_allowed_by_default(name: str) -> None:
+    assert CONTENT[name]["permissions"] == {"contents": "read"}
+    assert CONTENT[name]["defaults"]["run"]["shell"] == "bash"  # which stops at the first failure in a pipe
+    assert "concurrency" in CONTENT[name]
+
+
+@each_job
+def test_a_job_may_write_only_what_it_must(name: str, job: str, body: dict[str, Any]) -> None:
+    permissions = body.get("permissions", {})
+    assert isinstance(permissions, dict)
+    written = {scope for scope, level in permissions.items() if level != "read"}
+    assert written == GRANTED.get((name, job), set())
+
+
+@each_job
+def test_a_job_ends(name: str, job: str, body: dict[str, Any]) -> None:
+    assert 0 < body["timeout-minutes"] <= 360
+
+
+@each_job
+def test_a_job_that_may_write_runs_no_installed_code(name: str, job: str, body: dict[str, Any]) -> None:
+    if GRANTED.get((name, job), set()) & {"contents", "issues", "pull-requests"}:
+        scripts = " ".join(step.get("run", "") for step in body["steps"])
+        assert not re.search(r"\.venv|\bmake\b|\bpip\b|python", scripts)
+
+
+@each_job
+def test_an_identity_is_given_only_in_an_environment(name: str, job: str, body: dict[str, Any]) -> None:
+    if "id-token" in body.get("permissions", {}):
+        assert body.get("environment"), "an environment can ask for a person's approval"
+
+
+def test_no_checkout_leaves_its_token_behind() -> None:
+    checkouts = [step for _, _, step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) >= 5
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_no_expression_stands_in_a_script() -> None:
+    assert [step for _, _, step in STEPS if "${{" in step.get("run", "")] == []
+
+
+def test_what_a_stranger_says_goes_through_the_environment_and_the_list() -> None:
+    texts = {path.name: path.read_text() for path in FILES}
+    assert [name for name, text in texts.items() if "client_payload" in text] == ["retrain.yml"]
+    retrain = CONTENT["retrain.yml"]
+    assert texts["retrain.yml"].count("client_payload") == 1
+    assert "client_payload" in retrain["env"]["MOME_PAYLOAD"]
+    submits = [step["run"] for _, _, step in STEPS if "MOME_PAYLOAD" in str(step)]
+    assert submits == []  # no script reads it
+    for _, _, step in STEPS:
+        if "pipelines.submit training" in step.get("run", "") and "--upload-only" not in step["run"]:
+            assert '--trigger "$TRIGGER"' in step["run"]
+
+
+def test_a_pull_request_sees_no_secret_and_no_privileged_trigger_exists() -> None:
+    for name, file in CONTENT.items():
+        triggers = file[True]  # YAML 1.1 reads `on` so
+        assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers), name
+        if "pull_request" in triggers:
+            text = (FOLDER / name).read_text()
+            assert not re.search(r"secrets\.|github\.token|id-token|environment:", text)
+
+
+def test_a_retraining_is_one_at_a_time_and_production_is_behind_an_environment() -> None:
+    retrain = CONTENT["retrain.yml"]
+    assert retrain["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+    assert set(retrain[True]) == {"workflow_dispatch", "repository_dispatch", "schedule", "push"}
+    assert retrain[True]["repository_dispatch"]["types"] == ["snr-drift", "new-data"]
+    assert retrain[True]["push"]["paths"] == ["**.dvc"]
+    assert retrain["jobs"]["train"]["environment"].endswith("|| 'production' }}")
+    assert retrain["jobs"]["train"]["needs"] == "plan"
+
+
+def test_every_field_of_the_form_is_on_the_list() -> None:
+    from pipelines.submit.triggers import read_trigger
+
+    inputs = CONTENT["retrain.yml"][True]["workflow_dispatch"]["inputs"]
+    untouched = {name: field["default"] for name, field in inputs.items()}
+    assert read_trigger("manual", json.dumps(untouched)).asked_revision is None
+    filled = untouched | {"revision": "v3", "profile": "lrs3-1b", "steps": "30", "reason": "new speakers"}
+    assert read_trigger("manual", json.dumps(filled)).asked_profile == "lrs3-1b"
+
+
+def test_no_address_stands_in_a_file_that_anybody_may_copy() -> None:
+    known = {"registry.example.org", "token.actions.githubusercontent.com", "users.noreply.github.com"}
+    found = {
+        host
+        for path in (ROOT / ".github").rglob("*")
+        if path.is_file() and "node_modules" not in path.parts
+        for host in re.findall(r"\b(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org)\b", path.read_text())
+    }
+    assert found == known
+
+
+def test_every_image_is_built() -> None:
+    matrix = CONTENT["images.yml"]["jobs"]["build"]["strategy"]["matrix"]["image"]
+    assert set(matrix) == set(FOLDERS)
+
+
+def test_the_scripts_are_sound_shell(tmp_path: Path) -> None:
+    paths = []
+    for number, (name, job, step) in enumerate(STEPS):
+        if "run" in step:
+            paths.append(tmp_path / f"{number}-{name}-{job}.sh")
+            paths[-1].write_text("#!/usr/bin/env bash\nset -eo pipefail\n" + step["run"])
+    done = run(BIN / "shellcheck", "--severity=style", *paths)
+    assert done.returncode == 0, done.stdout
+
+
+def submissions() -> list[list[str]]:
+    """Return the arguments of every submission, with values where variables stand."""
+    values = {
+        "TRIGGER": "new-data",
+        "GITHUB_RUN_ID": "17",
+        "GITHUB_REF_NAME": "v1.0.0",
+        "CORPUS_POINTER": "corpus.dvc",
+        "pipeline": "training",
+    }
+    found = []
+    for _, _, step in STEPS:
+        for line in re.sub(r"\\\n\s*", "", step.get("run", "")).splitlines():
+            if "-m pipelines.submit" in line:
+                text = re.sub(r"\$\{CORPUS_POINTER:\+(.*?)\}", r"\1", line)
+                text = re.sub(r"\$(\w+)", lambda match: values[match[1]], text)
+                found.append(shlex.split(text.partition("-m pipelines.submit")[2]))
+    return found
+
+
+def test_every_submission_is_one_that_the_command_takes() -> None:
+    found = submissions()
+    assert len(found) == 3
+    for arguments in found:
+        options = _options(arguments)
+        assert options.require_digests
+
+
+def test_a_release_uploads_every_pipeline() -> None:
+    (script,) = [step["run"] for _, _, step in STEPS if "--upload-only" in step.get("run", "")]
+    found = re.search(r"for pipeline in (.*); do", script)
+    assert found is not None
+    assert set(found[1].split()) == set(PIPELINES)
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Path:
+    """Plant a `gh` that writes down what it is called with and answers from files."""
+    tool = tmp_path / "bin" / "gh"
+    tool.parent.mkdir()
+    tool.write_text(
+        '#!/usr/bin/env bash\nprintf "%s\\n" "$*" >>"$CALLS"\n'
+        'case "$*" in *"/pulls "*) cat "$PULLS" ;; "issue list"*) cat "$ISSUES" ;; esac\n'
+    )
+    tool.chmod(0o755)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "result.md").write_text("# Retraining rejected by the gate\n")
+    (tmp_path / "parts" / "changes.md").write_text("| Status | Path |\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("event", "pulls", "issues", "said"),
+    [
+        ("push", "12", "", "api repos/o/r/issues/12/comments"),
+        ("push", "", "7", "api repos/o/r/issues/7/comments"),
+        ("schedule", "12", "", "issue create --title Retraining"),
+        ("repository_dispatch", "12", "7", "api repos/o/r/issues/7/comments"),
+    ],
+)
+def test_the_result_is_told_where_it_belongs(
+    github: Path, event: str, pulls: str, issues: str, said: str
+) -> None:
+    (github / "pulls").write_text(pulls)
+    (github / "issues").write_text(issues)
+    steps = CONTENT["retrain.yml"]["jobs"]["report"]["steps"]
+    (script,) = [step["run"] for step in steps if "run" in step]
+    environment = {
+        "PATH": f"{github / 'bin'}:{os.environ['PATH']}",
+        "CALLS": str(github / "calls"),
+        "PULLS": str(github / "pulls"),
+        "ISSUES": str(github / "issues"),
+        "GITHUB_STEP_SUMMARY": str(github / "summary"),
+        "GITHUB_SERVER_URL": "https://example.org",
+        "GITHUB_REPOSITORY": "o/r",
+        "GH_REPO": "o/r",
+        "GITHUB_RUN_ID": "17",
+        "GITHUB_SHA": "1f2e",
+        "GITHUB_EVENT_NAME": event,
+        "OUTCOME": "failure",
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=github, env=environment, check=True)
+    calls = (github / "calls").read_text().splitlines()
+    assert any(call.startswith(said) for call in calls), calls
+    comment = (github / "comment.md").read_text()
+    assert "rejected by the gate" in comment
+    assert "| Status | Path |" in comment
