@@ -9,7 +9,7 @@ from components.images import image
 __all__ = ["request_retraining"]
 
 
-@dsl.component(base_image=image("monitoring"), install_kfp_package=False)
+@dsl.component(base_image=image("monitor"), install_kfp_package=False)
 def request_retraining(state: str, params: dict[str, Any]) -> NamedTuple(
     "NextTraining", [("train", dict[str, Any])]
 ):

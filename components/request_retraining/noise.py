@@ -16,7 +16,7 @@ def learn_noise(params: TrainParams, request: RetrainRequest) -> TrainParams:
     """Return the parameters with noise levels that reach over the observed range.
 
     Levels lie on a grid of 5 dB, so that requests which differ by little lead to the same training;
-    levels that are there already, and the clean one, stay.
+    all that is there already stays, clean speech as often as before.
 
     Args:
         params: Section ``train`` of the last run.
@@ -25,7 +25,7 @@ def learn_noise(params: TrainParams, request: RetrainRequest) -> TrainParams:
     first = math.floor(request.snr_low_db / STEP_DB)
     last = math.ceil(request.snr_high_db / STEP_DB)
     observed = {step * STEP_DB for step in range(first, last + 1)}
-    known = {level for level in params.noise_snrs_db if level is not None}
-    clean: list[float | None] = [None] if None in params.noise_snrs_db else []
-    levels = clean + sorted(known | observed, reverse=True)
+    clean = [level for level in params.noise_snrs_db if level is None]
+    known = [level for level in params.noise_snrs_db if level is not None]
+    levels = clean + sorted([*known, *(observed - set(known))], reverse=True)
     return params.model_copy(update={"noise_snrs_db": levels})

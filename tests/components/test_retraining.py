@@ -39,6 +39,11 @@ def test_levels_reach_over_the_observed_range_and_the_old_ones_stay(
     assert learn_noise(params, request(low, high)).noise_snrs_db == levels
 
 
+def test_clean_speech_is_heard_as_often_as_before(params: TrainParams) -> None:
+    often = params.model_copy(update={"noise_snrs_db": [None, None, None, 10.0, 10.0, 0.0]})
+    assert learn_noise(often, request(-4.0, -2.0)).noise_snrs_db == [None, None, None, 10.0, 10.0, 0.0, -5.0]
+
+
 def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainParams, tmp_path: Path) -> None:
     request(-9.0, -6.0).write(tmp_path / "retrain.json")
     (section,) = request_retraining.python_func(str(tmp_path), params.model_dump(mode="json"))
