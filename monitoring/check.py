@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from mome.cli import main
-from mome.config import MonitorParams, load_params
+from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError
 from mome.records import Evaluation, GateDecision, RequestRecord, RetrainRequest, ScaleDecision
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
+from monitoring.parameters import load_monitor_params
 from monitoring.policy import budgeted_scales, clean_scale, decide, true_snr_db
 from monitoring.window import Window, read_window
 
@@ -179,10 +180,10 @@ def _command() -> None:
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
     parser.add_argument("requests", type=Path, help="folder of the request log")
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
     arguments = parser.parse_args()
     decision = run(
-        load_params(arguments.params).monitor, arguments.bundle, arguments.requests, arguments.state
+        load_monitor_params(arguments.params), arguments.bundle, arguments.requests, arguments.state
     )
     print(f"{decision.scale}: {decision.reason}")
 

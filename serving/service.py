@@ -53,10 +53,14 @@ class MomeService:
 
     def __init__(self) -> None:
         from mome.inference import Transcriber
+        from mome.training.failures import check_devices
 
         settings = Settings.from_environment()
+        check_devices(settings.device)
         bundle = read_bundle(settings.bundle)
-        transcriber = Transcriber.load(bundle.foundation, bundle.checkpoint, threads=settings.threads)
+        transcriber = Transcriber.load(
+            bundle.foundation, bundle.checkpoint, settings.device, threads=settings.threads
+        )
         self.engine = Engine(bundle, transcriber, settings, Metrics())
         self.engine.warm_up()
         _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)

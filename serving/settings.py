@@ -8,6 +8,7 @@ MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
 MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
 MOME_THREADS           threads of the model; default: torch decides
+MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Settings:
     max_duration_s: float = 30.0
     decode_timeout_s: float = 20.0
     threads: int | None = None
+    device: str = "cpu"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -59,6 +61,7 @@ class Settings:
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
             threads=None if threads is None else int(threads),
+            device=values.get("MOME_DEVICE", cls.device),
         )
 
 

@@ -24,6 +24,7 @@ def test_every_variable_is_read() -> None:
             "MOME_MAX_DURATION_S": "12",
             "MOME_DECODE_TIMEOUT_S": "3",
             "MOME_THREADS": "2",
+            "MOME_DEVICE": "cuda:1",
         }
     )
 
@@ -36,6 +37,7 @@ def test_every_variable_is_read() -> None:
         max_duration_s=12.0,
         decode_timeout_s=3.0,
         threads=2,
+        device="cuda:1",
     )
 
 

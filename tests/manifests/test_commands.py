@@ -1,0 +1,183 @@
+"""The commands of the manifests, run here: with the paths of a pod moved into a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.images import FOLDERS
+from mome.bundle import Bundle, write_bundle
+from mome.config import load_params
+from mome.records import RequestRecord, ScaleDecision
+from mome.scales import Scale
+from monitoring.parameters import load_monitor_params
+from serving.registry.address import open_registry
+from serving.registry.history import Lineage
+from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, pods
+from tests.monitoring.cluster import PATH, running
+from tests.serving.planted import write_parts
+
+CORPUS = "embedded"
+
+
+class Pod:
+    """Runs containers with their volumes under one folder, mounted as the manifest mounts them."""
+
+    def __init__(self, objects: tuple[Manifest, ...], root: Path, version: str, more: dict[str, str]) -> None:
+        self.objects, self.root = objects, root
+        model = named(objects, "ConfigMap", "mome-model")["data"]
+        self.values = {name.upper(): value for name, value in model.items()} | {"VERSION": version}
+        self.more = more
+
+    def run(self, name: str) -> subprocess.CompletedProcess[str]:
+        found = container(self.objects, name)
+        words = [self.moved(word, found) for word in [*found["command"], *found["args"]]]
+        words = [sys.executable if word == "python3" else word for word in words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | self.more
+        return subprocess.run(
+            words, cwd=self.root, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    def moved(self, word: str, found: Manifest) -> str:
+        """Fill in the variables as the kubelet does, and move a path of a mounted volume."""
+        declared = {variable["name"] for variable in found.get("env", [])}
+        for variable in re.findall(r"\$\((\w+)\)", word):
+            assert variable in declared, f"$({variable}) would be passed on as it is"
+            word = word.replace(f"$({variable})", self.values[variable])
+        for mount in found["volumeMounts"]:
+            if word == mount["mountPath"] or word.startswith(mount["mountPath"] + "/"):
+                return f"{self.root}{word}"
+        assert not word.startswith("/"), f"{word} is on no volume"
+        return word
+
+
+def made_bundle(folder: Path) -> Bundle:
+    parts = write_parts(folder / "parts", modality="audio")
+    evaluation = json.loads((parts["evaluation"] / "evaluation.json").read_text())
+    evaluation["corpus"] = CORPUS
+    (parts["evaluation"] / "evaluation.json").write_text(json.dumps(evaluation))
+    return write_bundle(name="mome", default_scale=Scale(16, 5), output=folder / "bundle", **parts)
+
+
+@pytest.fixture
+def pod(cpu: tuple[Manifest, ...], tmp_path: Path) -> Pod:
+    bundle = made_bundle(tmp_path)
+    for folder in ("models", "requests", "state", "etc/mome", "tmp"):
+        (tmp_path / folder).mkdir(parents=True)
+    registry = open_registry(str(tmp_path / "models" / "registry"))
+    registry.register(bundle.path, CORPUS, Lineage(code="planted", run="", image=""), by="test")
+    registry.promote(CORPUS, bundle.version, by="test")
+    (tmp_path / "etc" / "mome" / "monitor.yaml").write_text(
+        named(cpu, "ConfigMap", "mome-monitor")["data"]["monitor.yaml"]
+    )
+    return Pod(cpu, tmp_path, bundle.version, {})
+
+
+def log_requests(folder: Path, snr_db: float) -> None:
+    with (folder / "requests-2026-11-20-pod-7.jsonl").open("w") as file:
+        for number in range(80):
+            record = RequestRecord(
+                request_id=f"r{number}",
+                at=datetime.now(UTC),
+                scale="a16v5",
+                modality="audio",
+                duration_s=2.0,
+                latency_ms=90.0,
+                snr_db=snr_db,
+                snr_confident=True,
+                level_db=-20.0,
+                speech_share=0.7,
+                mouth_sharpness=None,
+                status=200,
+            )
+            file.write(record.model_dump_json() + "\n")
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+def test_a_version_goes_from_the_registry_to_the_volume_to_the_monitor_to_the_config_map(pod: Pod) -> None:
+    pulled = pod.run("mome-serving/pull")
+    assert pulled.returncode == 0, pulled.stderr
+    served = pod.root / "models" / "served" / pod.values["VERSION"]
+    assert (served / "bundle.json").is_file()
+    before = served.stat().st_mtime_ns
+    assert pod.run("mome-serving/pull").returncode == 0  # the next pod finds it there
+    assert served.stat().st_mtime_ns == before
+
+    log_requests(pod.root / "requests", snr_db=30.0)
+    checked = pod.run("mome-monitor/check")
+    assert checked.returncode == 0, checked.stderr
+    decided = ScaleDecision.read(pod.root / "state" / "scale.json")
+    assert decided.requests == 80
+
+    with running(pod.root) as (api, config):
+        pod.more = {"KUBECONFIG": config}
+        published = pod.run("mome-monitor/publish")
+        assert published.returncode == 0, published.stderr
+        assert ScaleDecision.model_validate_json(api.config_maps[PATH]["data"]["scale.json"]) == decided
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+def test_an_unknown_version_fails_before_serving_and_names_those_there_are(pod: Pod) -> None:
+    known = pod.values["VERSION"]
+    pod.values["VERSION"] = "000000000000"
+    pulled = pod.run("mome-serving/pull")
+    assert pulled.returncode == 1
+    assert known in pulled.stderr.splitlines()[-1]
+
+
+def test_old_days_of_the_request_log_go_and_nothing_else(pod: Pod) -> None:
+    old = time.time() - 40 * 86400
+    for name, moment in [
+        ("requests-2026-10-01-pod-7.jsonl", old),
+        ("requests-2026-11-20-pod-7.jsonl", time.time()),
+        ("notes.txt", old),
+    ]:
+        (pod.root / "requests" / name).write_text("{}\n")
+        os.utime(pod.root / "requests" / name, (moment, moment))
+    done = pod.run("mome-retention/retention")
+    assert done.returncode == 0, done.stderr
+    left = {path.name for path in (pod.root / "requests").iterdir()}
+    assert left == {"requests-2026-11-20-pod-7.jsonl", "notes.txt"}
+
+
+def test_every_module_that_is_called_is_in_the_image_that_calls_it(cpu: tuple[Manifest, ...]) -> None:
+    called = {
+        "mome-serving/pull": ("mome-serve", "serving"),
+        "mome-serving/serving": ("mome-serve", "serving"),
+        "mome-monitor/check": ("mome-monitor", "monitoring"),
+        "mome-monitor/publish": ("mome-monitor", "monitoring"),
+    }
+    for name, (image, folder) in called.items():
+        found = container(cpu, name)
+        assert found["image"].partition("@")[0] == image
+        assert any(word.split(":")[0].split(".")[0] == folder for word in found["command"] + found["args"])
+        assert folder in FOLDERS[image.removeprefix("mome-")]
+
+
+def test_the_monitors_parameters_are_a_section_of_params_yaml(tmp_path: Path) -> None:
+    path = MANIFESTS / "components" / "monitor" / "monitor.yaml"
+    params = load_monitor_params(path)
+    assert yaml.safe_load(path.read_text()).keys() == {"monitor"}
+    # Looks are minutes apart: what is damped must be longer than that, and within the window's age.
+    minutes = 120.0
+    assert params.cooldown_s > load_params(ROOT / "params.yaml").monitor.cooldown_s
+    assert params.cooldown_s >= params.consecutive_windows * minutes
+    assert params.max_age_s >= params.consecutive_windows * minutes
+    assert params.min_requests <= params.window
+
+
+def test_two_looks_never_overlap(cpu: tuple[Manifest, ...]) -> None:
+    spec = named(cpu, "CronJob", "mome-monitor")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert pods(cpu)["mome-monitor"]["spec"]["restartPolicy"] == "Never"
