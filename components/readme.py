@@ -6,6 +6,7 @@ repository. A test fails where the two differ.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def readme(name: str) -> str:
         str(text.long_description or ""),
         _table("Inputs", spec.inputs),
         _table("Outputs", spec.outputs),
-        f"Runs in the image `{spec.implementation.container.image}`.",
+        f"Runs in the image `{_image(spec.implementation.container.image)}`.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -45,6 +46,11 @@ def _table(title: str, specs: dict[str, Any] | None) -> str:
         return ""
     rows = [f"| `{name}` | {_type(spec.type)} | {spec.description or ''} |" for name, spec in specs.items()]
     return "\n".join([f"## {title}", "", "| name | type | what |", "|---|---|---|", *rows])
+
+
+def _image(address: str) -> str:
+    """The name alone: registry, tag and digest are the compiled pipeline's business."""
+    return re.split("[:@]", address.rpartition("/")[2])[0]
 
 
 def _type(name: str) -> str:

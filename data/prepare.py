@@ -11,12 +11,13 @@ import argparse
 import json
 import multiprocessing
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from data.archive import ArchiveRow, read_recordings, read_rows
+from data.card import dataset_card, dataset_figures
 from data.corpora.manifest import CorpusCard
 from data.measure import measure
 from data.version import CorpusRevision, pull
@@ -25,11 +26,11 @@ from mome.config import PrepareParams, load_params
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.media import Clip
-from mome.speech.shards import write_manifest, write_shard
+from mome.speech.shards import read_manifest, write_manifest, write_shard
 from mome.speech.text import ALPHABET
 from mome.storage import new_folder, write_text
 
-__all__ = ["run"]
+__all__ = ["describe", "finish", "run", "write_measured"]
 
 _PROCESSES = 2
 _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
@@ -59,17 +60,35 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path) -> None:
         with new_folder(output) as folder:
             (folder / "shards").mkdir()
             shards = list(_shards(rows, params.utterances_per_shard))
-            write = partial(_write_shard, raw, folder / "shards")
+            write = partial(write_measured, raw, folder / "shards")
             utterances = [utterance for part in _each(write, shards) for utterance in part]
-            write_manifest(folder, utterances)
-            about = {
-                "name": card.name,
-                "revision": revision,
-                "modality": _modality(utterances),
-                "speaker_disjoint": card.speaker_disjoint,
-                "alphabet": ALPHABET,
-            }
-            write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
+            finish(folder, card, revision, utterances)
+
+
+def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[Utterance]) -> None:
+    """Write the manifest and ``corpus.json`` beside the shards of a dataset."""
+    write_manifest(folder, utterances)
+    about = {
+        "name": card.name,
+        "revision": revision,
+        "modality": _modality(utterances),
+        "speaker_disjoint": card.speaker_disjoint,
+        "alphabet": ALPHABET,
+    }
+    write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
+
+
+def describe(dataset: Path, card: Path) -> dict[str, float]:
+    """Write what a person wants to know first about a dataset, and return its figures, flat.
+
+    Args:
+        dataset: Folder that `run` wrote.
+        card: Markdown file to write.
+    """
+    about = json.loads((dataset / "corpus.json").read_text())
+    utterances = read_manifest(dataset)
+    write_text(card, dataset_card(about["name"], about["revision"], about["modality"], utterances))
+    return dataset_figures(utterances)
 
 
 def _shards(rows: list[ArchiveRow], size: int) -> Iterator[tuple[str, list[ArchiveRow]]]:
@@ -92,7 +111,14 @@ def _each(
         yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
 
 
-def _write_shard(raw: Path, output: Path, shard: tuple[str, list[ArchiveRow]]) -> list[Utterance]:
+def write_measured(raw: Path, output: Path, shard: tuple[str, list[ArchiveRow]]) -> list[Utterance]:
+    """Decode and measure the recordings of one shard, write it, and return its rows of the manifest.
+
+    Args:
+        raw: Packed corpus.
+        output: Folder for the shard.
+        shard: Its file name and its recordings.
+    """
     name, rows = shard
     utterances: list[Utterance] = []
 

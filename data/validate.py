@@ -2,6 +2,7 @@
 
 validation.json     `ValidationReport`
 validation.html     the same for people, in one file
+validation.md       what to know first
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.card import validation_card
 from data.probe import corpus_facts, probe_splits, probe_utterances
 from data.report import Failure, write_report
 from data.suite import split_expectations, utterance_expectations
@@ -23,13 +25,14 @@ from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
 from mome.records import ExpectationResult, Utterance, ValidationReport
 from mome.speech.shards import read_manifest
+from mome.storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core.batch_definition import BatchDefinition
     from great_expectations.expectations.expectation import Expectation
 
-__all__ = ["run"]
+__all__ = ["check", "reason", "run"]
 
 _NAMED = 3  # utterances that a message names per expectation
 
@@ -43,16 +46,33 @@ class _Outcome:
 
 
 def run(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport:
-    """Check every recording of a dataset and write the report.
+    """Check every recording of a dataset, write the report, and then raise if the dataset is no good.
 
     Args:
         params: What a usable recording is.
         dataset: Folder that `data.prepare` wrote.
-        output: Folder for ``validation.json`` and ``validation.html``; written also on failure.
+        output: Folder for the report; written also on failure.
 
     Raises:
         CorpusError: If ``dataset`` is no such folder, or holds no recording.
         ValidationFailed: If a critical expectation does not hold; names it and the first utterances.
+    """
+    report = check(params, dataset, output)
+    if not report.passed:
+        raise ValidationFailed(f"{reason(report)}; see {output / 'validation.html'}")
+    return report
+
+
+def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport:
+    """Check every recording of a dataset and write the report; whether it passed, the report says.
+
+    Args:
+        params: What a usable recording is.
+        dataset: Folder that `data.prepare` wrote.
+        output: Folder for ``validation.json``, ``validation.html`` and ``validation.md``.
+
+    Raises:
+        CorpusError: If ``dataset`` is no such folder, or holds no recording.
     """
     # No sender is left in Great Expectations, but the switch is; it is read on import.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -75,11 +95,20 @@ def run(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport
         results=[outcome.result for outcome in outcomes],
     )
     report.write(output / "validation.json")
-    page = output / "validation.html"
-    write_report(report, utterances, [failure for outcome in outcomes for failure in outcome.failures], page)
-    if not report.passed:
-        raise ValidationFailed(_summary(corpus, outcomes, page))
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    write_report(report, utterances, failures, output / "validation.html")
+    write_text(output / "validation.md", validation_card(report, utterances, reason(report)))
     return report
+
+
+def reason(report: ValidationReport) -> str:
+    """Return the critical expectations that do not hold, with the first utterances that break each."""
+    critical = [result for result in report.results if result.severity == "critical"]
+    broken = [result for result in critical if not result.passed]
+    if not broken:
+        return f"corpus {report.corpus}: all {len(critical)} critical expectations hold"
+    reasons = "; ".join(f"{result.name} ({result.observed})" for result in broken)
+    return f"corpus {report.corpus}: {len(broken)} of {len(critical)} critical expectations fail: {reasons}"
 
 
 def _read_about(dataset: Path) -> Mapping[str, object]:
@@ -162,15 +191,6 @@ def _hours(utterances: list[Utterance]) -> dict[str, float]:
     for utterance in utterances:
         seconds[utterance.split] += utterance.duration_s
     return {split: total / 3600 for split, total in seconds.items()}
-
-
-def _summary(corpus: str, outcomes: list[_Outcome], page: Path) -> str:
-    critical = [outcome.result for outcome in outcomes if outcome.result.severity == "critical"]
-    broken = [result for result in critical if not result.passed]
-    reasons = "; ".join(f"{result.name} ({result.observed})" for result in broken)
-    return (
-        f"corpus {corpus}: {len(broken)} of {len(critical)} critical expectations fail: {reasons}; see {page}"
-    )
 
 
 def _command() -> None:

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -73,6 +73,11 @@ def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
     """
     if address := _parse_address(corpus):
         return _resolve(*address)
+    if registry.parts and registry.parts[0].endswith(":"):
+        raise RevisionError(
+            f"{registry}: {corpus} needs a folder as registry, to be versioned in; expected a path on a "
+            "shared volume, or the address of a DVC repository as corpus"
+        )
     opened = open_corpus(corpus, params)
     store = Registry(registry)
     key = fingerprint([str(ARCHIVE_VERSION), str(params.utterances_per_shard), opened.key])
@@ -84,8 +89,14 @@ def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
     return CorpusRevision(opened.name, str(store.folder), revision)
 
 
-def pull(repo: str, revision: str, output: Path) -> None:
+def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = None) -> None:
     """Fetch a revision of a packed corpus, byte for byte, whole or not at all.
+
+    Args:
+        repo: Path or address of the DVC repository.
+        revision: Git commit id in it.
+        output: Folder to write, replaced.
+        names: Files of the corpus to fetch, instead of all.
 
     Raises:
         RevisionError: If the repository or the revision is unknown, or if a file is missing or is not
@@ -94,8 +105,14 @@ def pull(repo: str, revision: str, output: Path) -> None:
     with new_folder(output) as folder:
         with _opened(repo, revision) as files:
             expected = read_sums(files.read_text(SUMS))
-            folder.rmdir()  # DVC would make another folder inside one that exists
-            files.get(CONTENT, str(folder), recursive=True)
+            if names is None:
+                folder.rmdir()  # DVC would make another folder inside one that exists
+                files.get(CONTENT, str(folder), recursive=True)
+            else:
+                expected = {name: sum_ for name, sum_ in expected.items() if name in names}
+                for name in names:
+                    (folder / name).parent.mkdir(exist_ok=True)
+                    files.get(f"{CONTENT}/{name}", str(folder / name))
         found = file_sums(folder)
         for name in sorted(expected.keys() | found.keys()):
             stored, fetched = (sums.get(name, "(no such file)") for sums in (expected, found))
@@ -147,7 +164,8 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
             clean_repos()  # clones of remote repositories, which DVC keeps in temporary folders
     except RevError:
         raise RevisionError(
-            f"{repo}: unknown revision {revision!r}; expected a git commit, tag or branch"
+            f"{_public(repo)}: unknown revision {revision!r}; expected a git commit, tag or branch: "
+            "correct the part behind the @ of the corpus"
         ) from None
     except (DataIndexDirError, ObjectFormatError) as error:
         raise RevisionError(
@@ -159,7 +177,22 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
             f"{repo} at {revision}: {error.filename or error} is missing from the DVC storage"
         ) from error
     except (DvcException, OSError) as error:
-        raise RevisionError(f"{repo} at {revision or 'its newest revision'}: {error}") from error
+        raise RevisionError(
+            f"{_public(repo)} at {revision or 'its newest revision'}: {_innermost(error)}: check the "
+            "address, that this machine may reach it, and the credentials of git and of the DVC storage"
+        ) from error
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what the first error of a chain says: DVC's own is often no more than "SCM error"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return _public(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _public(text: str) -> str:
+    """Return a text without the user and password that an address may hold: it goes to a log."""
+    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def _command() -> None:

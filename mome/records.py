@@ -77,7 +77,12 @@ class Record(BaseModel):
         except FileNotFoundError:
             raise MomeError(f"{path}: no such file; expected a {cls.__name__} record") from None
         except ValidationError as error:
-            raise MomeError(f"{path}: not a {cls.__name__} record: {error}") from error
+            # In one line: it becomes the last one of a log.
+            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise MomeError(
+                f"{path}: not a {cls.__name__} record: {'; '.join(wrong)}; make it again with the stage that "
+                "writes it"
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write the record to a JSON file, whole or not at all."""

@@ -17,17 +17,23 @@ from kfp.dsl.base_component import BaseComponent
 
 from mome.config import Params, load_params
 from mome.storage import write_text
+from pipelines.cluster import check_devices, steps
 from pipelines.monitoring import monitoring
-from pipelines.training import training
+from pipelines.training import training, training_sharded
 
 __all__ = ["COMPILED", "PIPELINES", "compile_pipeline"]
 
 COMPILED = Path(__file__).parent / "compiled"
-PIPELINES: dict[str, BaseComponent] = {"training": training, "monitoring": monitoring}
+PIPELINES: dict[str, BaseComponent] = {
+    "training": training,
+    "training_sharded": training_sharded,
+    "monitoring": monitoring,
+}
+NO_CHANGES: dict[str, Any] = {"changes": {}}  # what a person fills in first has an empty default
 
 
 def compile_pipeline(name: str, params: Params) -> str:
-    """Return the YAML of a pipeline, with the sections of ``params.yaml`` that it takes as defaults.
+    """Return the YAML of a pipeline; defaults are the sections of ``params.yaml`` and the cluster's places.
 
     Args:
         name: One of `PIPELINES`.
@@ -35,15 +41,16 @@ def compile_pipeline(name: str, params: Params) -> str:
     """
     pipeline = PIPELINES[name]
     inputs = pipeline.pipeline_spec.root.input_definitions.parameters
-    sections: dict[str, Any] = {key: value for key, value in params.sections().items() if key in inputs}
+    known = params.sections() | NO_CHANGES | dict(steps.cluster.parameters)
+    defaults = {key: value for key, value in known.items() if key in inputs}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml"
-        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=sections)
+        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=defaults)
         # Sorted, and without kfp's comment on top: that one lists a section's keys in an order that
         # differs from process to process.
-        spec = yaml.safe_load(path.read_text())
-    header = f"# Made by `make compile` from pipelines/{name}.py and params.yaml.\n"
-    text: str = yaml.dump(spec, Dumper=_Readable, sort_keys=True, width=110)
+        documents = list(yaml.safe_load_all(path.read_text()))
+    header = "# Made by `make compile` from the pipelines/*.py and params.yaml.\n"
+    text: str = yaml.dump_all(documents, Dumper=_Readable, sort_keys=True, width=110)
     return header + text
 
 
@@ -63,9 +70,11 @@ def _main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--output", type=Path, default=COMPILED)
     arguments = parser.parse_args()
+    params = load_params(arguments.params)
+    check_devices(steps.cluster, params)
     for name in PIPELINES:
         path = arguments.output / f"{name}.yaml"
-        write_text(path, compile_pipeline(name, load_params(arguments.params)))
+        write_text(path, compile_pipeline(name, params))
         print(path)
 
 

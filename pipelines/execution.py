@@ -3,11 +3,16 @@
 kfp.local does the work; this adds what a person needs in front of it: one line per stage instead of
 pages of log, results that are reused only while code, parameters and inputs are the same, and an
 error that says what went wrong instead of which task failed. See docs/adr/0003-local-cache.md.
+
+A stage that judges (validate, gate) ends well on a cluster even if its verdict is a no, and a step
+`require` ends the run (docs/adr/0008-verdicts-are-steps.md). Here the two are one stage. Steps that serve
+the form and the chat of a cluster are no stages at all.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +34,8 @@ from mome.errors import MomeError
 __all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]
 
 IMAGE = re.compile(r"(?:.*/)?mome-(?P<name>\w+)(?P<version>[:@].*)?")
-INDENT = " " * 4  # kfp.local puts it in front of every line of a step
+JUDGES = re.compile(r"require(-\d+)?")
+NO_STAGES = frozenset({"configure", "notify"})
 
 
 @dataclass
@@ -85,65 +91,106 @@ def execute(
         workspace_root=str(root / ".workspace"),
         enable_caching=True,
     )
-    run = components.load_component_from_text(pin_images(pipeline))
+    pinned = pin_images(pipeline)
+    run = components.load_component_from_text(pinned)
+    failures: list[StageFailed] = []
     with (
         log.open("w", buffering=1) as stream,
-        _watched(stages, log, on_start, on_end),
+        _watched(stages, failures, _judged(pinned), log, on_start, on_end),
         warnings.catch_warnings(),
         redirect_stdout(stream),
     ):
         # Said for every image whose name does not hold "python"; the images here are our own.
         warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
-        run(**arguments)
+        # Resources and titles are a cluster's business.
+        warnings.filterwarnings("ignore", "Task .* have no effect in the current local runner", UserWarning)
+        try:
+            run(**arguments)
+        except RuntimeError:
+            if not failures:
+                raise
+    if failures:
+        raise failures[0]
     return stages
 
 
 def pin_images(pipeline: str) -> str:
-    """Give every image of a compiled pipeline a tag that changes when what it holds changes.
+    """Make a compiled pipeline one of this machine: images tagged by what they hold, nothing tried again.
 
     kfp.local does not start the image, but its name is part of what a reused result depends on.
     """
-    spec = yaml.safe_load(pipeline)
+    spec, *platform = yaml.safe_load_all(pipeline)
     for executor in spec["deploymentSpec"]["executors"].values():
         found = IMAGE.fullmatch(executor["container"]["image"])
         if found is not None:
             name = found["name"]
             executor["container"]["image"] = f"mome-{name}:source-{fingerprint(name)}"
-    return str(yaml.safe_dump(spec, sort_keys=False))
+    for graph in (spec["root"], *spec.get("components", {}).values()):
+        for task in graph.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)  # nobody takes a machine away here; a failure is one at once
+    return str(yaml.safe_dump_all([spec, *platform], sort_keys=False))
+
+
+def _judged(pipeline: str) -> dict[str, str]:
+    """Return which task each `require` is about."""
+    spec = next(yaml.safe_load_all(pipeline))
+    graphs = [spec["root"], *spec["components"].values()]
+    tasks = [task for graph in graphs for task in graph.get("dag", {}).get("tasks", {}).items()]
+    return {
+        name: task["inputs"]["parameters"]["passed"]["taskOutputParameter"]["producerTask"]
+        for name, task in tasks
+        if JUDGES.fullmatch(name)
+    }
 
 
 @contextmanager
 def _watched(
-    stages: dict[str, Stage], log: Path, on_start: Callable[[Stage], None], on_end: Callable[[Stage], None]
+    stages: dict[str, Stage],
+    failures: list[StageFailed],
+    judged: dict[str, str],
+    log: Path,
+    on_start: Callable[[Stage], None],
+    on_end: Callable[[Stage], None],
 ) -> Iterator[None]:
-    """Call back around every task: kfp.local itself tells of tasks only by its log lines."""
+    """Call back around every stage: kfp.local itself tells of tasks only by its log lines.
+
+    A failure is noted and not raised, so that kfp.local still runs the exit handler.
+    """
     execute_task, run_task = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
+    undecided: dict[str, Stage] = {}
 
     def observed(**task: Any) -> tuple[dict[str, Any], Status]:
         name = task["task_name"]
         folder = Path(task["pipeline_root"]) / task["pipeline_resource_name"] / name
-        stage = Stage(name.replace("-", "_"), folder)
+        stage = undecided.pop(judged[name]) if name in judged else Stage(name.replace("-", "_"), folder)
+        is_stage = name not in judged and name not in NO_STAGES
         logged = log.stat().st_size
-        on_start(stage)
+        if is_stage:
+            on_start(stage)
         started = time.monotonic()
-        current.append(stage)
+        current.stage = stage if is_stage else None
         outputs, status = execute_task(**task)
-        current.pop()
-        stage.seconds = time.monotonic() - started
+        stage.seconds += time.monotonic() - started
         if status != Status.SUCCESS:
             with log.open(errors="replace") as stream:
                 stream.seek(logged)
-                raise StageFailed(stage, failure_message(stream.read()))
-        stage.outputs = outputs
-        stages[stage.name] = stage
-        on_end(stage)
+                failures.append(StageFailed(stage, failure_message(stream.read())))
+            return outputs, status
+        if is_stage:
+            stage.outputs = outputs
+        if name in judged.values():
+            undecided[name] = stage
+        elif name not in NO_STAGES:
+            stages[stage.name] = stage
+            on_end(stage)
         return outputs, status
 
     def computed(**task: Any) -> Any:
-        current[-1].reused = False
+        if current.stage is not None:
+            current.stage.reused = False
         return run_task(**task)
 
-    current: list[Stage] = []
+    current = threading.local()  # the shards of a parallel loop run side by side
     task_executor.execute_single_task = observed
     task_dispatcher.run_single_task_implementation = computed
     try:
@@ -159,11 +206,15 @@ def failure_message(output: str) -> str:
     An error that a person can mend (`mome.errors`) speaks for itself; any other is named, for it is
     our own mistake and the log holds its traceback.
     """
-    lines = [line.removeprefix(INDENT) for line in output.splitlines()]
-    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent")]
+    lines = output.splitlines()
+    starts = [
+        number for number, line in enumerate(lines) if line.lstrip().startswith("Traceback (most recent")
+    ]
     if not starts:
         return "the step ended without a word, as a process does that was killed (out of memory?)"
-    rest = lines[starts[-1] + 1 :]
+    # kfp.local indents what a step prints, the more the deeper its graph lies.
+    indent = lines[starts[-1]].partition("Traceback")[0]
+    rest = [line.removeprefix(indent) for line in lines[starts[-1] + 1 :]]
     end = next((number for number, line in enumerate(rest) if not line.startswith(" ") and line), len(rest))
     # The message may have several lines; an empty one is where kfp.local's own log goes on.
     said = list(_until_blank(rest[end:]))

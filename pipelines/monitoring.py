@@ -4,30 +4,43 @@ from typing import Any
 
 from kfp import dsl
 
-from components import catalogue as steps
+from pipelines.cluster import steps
 
 __all__ = ["monitoring"]
 
+NAME = "mome-monitoring"
 
-@dsl.pipeline(
-    name="mome-monitoring", description="Look at the newest requests; switch the scale, ask for retraining."
-)
+
+@dsl.pipeline(name=NAME, description="Look at the newest requests; switch the scale, ask for retraining.")
 def monitoring(
-    monitor: dict[str, Any], train: dict[str, Any], bundle: str, requests: str, state: str
+    monitor: dict[str, Any],
+    train: dict[str, Any],
+    bundle: str,
+    requests: str,
+    state: str,
+    publish_to: str = "",
 ) -> None:
     """Check the newest requests, publish the scale to serve, and ask for retraining if no scale fits.
 
     Args:
-        monitor: Section of params.yaml: when the served scale follows the noise.
-        train: Section of params.yaml: the last training, whose noise a new one extends.
-        bundle: Folder of the served bundle.
-        requests: Folder of the service's request log.
-        state: Folder that the service reads its scale from.
+        bundle: START HERE. Folder of the served bundle.
+        requests: START HERE. Folder of the service's request log.
+        state: START HERE. Folder that the service reads its scale from.
+        publish_to: START HERE. Where the service reads its scale if not in that folder: configmap/NAME.
+        monitor: SECTION of params.yaml, seldom changed here. When the served scale follows the noise.
+        train: SECTION of params.yaml, seldom changed here. The last training, whose noise a new one extends.
     """
-    # Not cached: the log grows and time passes behind the same arguments.
-    check_task = steps.check_drift(
-        bundle=bundle, requests=requests, state=state, params=monitor
+    # Nothing is cached: the log grows and time passes behind the same arguments.
+    notify_task = steps.notify(
+        pipeline=NAME,
+        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        only_failures=True,  # a look every few minutes that went well is no news
     ).set_caching_options(False)
-    asked = check_task.outputs["retrain"] == True  # noqa: E712 - kfp compares, not Python
-    with dsl.If(asked, name="no-scale-fits"):
-        steps.request_retraining(state=state, params=train).set_caching_options(False)
+    with dsl.ExitHandler(notify_task, name="look"):
+        check_task = steps.check_drift(
+            bundle=bundle, requests=requests, state=state, params=monitor, publish_to=publish_to
+        ).set_caching_options(False)
+        asked = check_task.outputs["retrain"] == True  # noqa: E712 - kfp compares, not Python
+        with dsl.If(asked, name="no-scale-fits"):
+            steps.request_retraining(state=state, params=train).set_caching_options(False)

@@ -8,10 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
-
-from mome.config import load_params
-from pipelines.training import training
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -53,19 +49,6 @@ def test_imports_go_one_way_and_one_folder_has_one_tool() -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-
-
-def test_stages_steps_and_sections_go_by_the_same_words() -> None:
-    sections = load_params(ROOT / "params.yaml").sections()
-    spec: PipelineSpec = training.pipeline_spec
-    parameters = set(spec.root.input_definitions.parameters) - {"corpus", "registry"}
-    steps = {name.replace("-", "_") for name in spec.root.dag.tasks}
-    assert parameters == set(sections)
-    step_of = {"version": "version_corpus", "foundation": "build_foundation"}
-    assert {step_of.get(stage, stage) for stage in DVC} == steps - {"rehearse", "promote"}
-    for name, stage in DVC.items():
-        assert stage["params"] == ["prepare" if name == "version" else name]
-        assert set(stage["params"]) <= set(sections)
 
 
 def _commands() -> list[list[str]]:

@@ -9,10 +9,17 @@ from components.images import image
 __all__ = ["check_drift"]
 
 
-@dsl.component(base_image=image("monitoring"), install_kfp_package=False)
-def check_drift(bundle: str, requests: str, state: str, params: dict[str, Any]) -> NamedTuple(
-    "Check", [("scale", str), ("switched", bool), ("retrain", bool)]
-):
+@dsl.component(base_image=image("monitor"), install_kfp_package=False)
+def check_drift(
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
+    bundle: str,
+    requests: str,
+    state: str,
+    params: dict[str, Any],
+    publish_to: str = "",
+) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
 
     Args:
@@ -20,17 +27,28 @@ def check_drift(bundle: str, requests: str, state: str, params: dict[str, Any]) 
         requests: Folder of the service's request log.
         state: Folder that the service reads its scale from; decisions and drift reports go there too.
         params: Section `monitor` of params.yaml.
+        publish_to: Where the service reads its scale if it does not see `state`: configmap/NAME, or a file.
 
     Returns:
+        metrics: Requests looked at, measured noise, drifted features, tokens per second of the scale.
+        report: The served scale over the last day, and why.
+        card: What is served now, and the newest looks.
         scale: The scale to serve from now on.
         switched: Whether that is another one than before.
         retrain: Whether no scale fits what is observed, so that a new training is due.
     """
     from pathlib import Path
 
+    from components.check_drift.report import describe
     from components.check_drift.retraining import asks_for_retraining
     from mome.config import MonitorParams, parse_section
+    from mome.metrics import write_metrics
     from monitoring import check
+    from monitoring.publish import publish, target
 
     found = check.run(parse_section(MonitorParams, params), Path(bundle), Path(requests), Path(state))
+    figures = describe(Path(state), found, Path(report.path), Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    # After the reports: a look is on record even when the cluster refuses what it came to.
+    publish(Path(state) / "scale.json", target(publish_to))
     return found.scale, found.switched, asks_for_retraining(Path(state), found)

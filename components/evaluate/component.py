@@ -17,6 +17,7 @@ def evaluate(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
 ) -> None:
     """Transcribe the test split under every condition and count the word errors.
@@ -30,14 +31,15 @@ def evaluate(
     Returns:
         evaluation: Folder with evaluation.json, hypotheses.jsonl and baseline.parquet.
         metrics: Word error rate of the richest modality, as wer_a4v2_clean and so on.
-        report: Heat map and curves with their intervals.
+        report: Heat map and curves with their intervals; the champion's stand beside them in step gate.
+        card: Word error rates of the richest modality.
     """
-    import json
     import shutil
     from pathlib import Path
 
     from mome.config import EvaluateParams, parse_section
     from mome.evaluation.run import run as measure
+    from mome.metrics import write_metrics
 
     found = measure(
         parse_section(EvaluateParams, params),
@@ -47,6 +49,6 @@ def evaluate(
         Path(evaluation.path),
     )
     shutil.copyfile(Path(evaluation.path) / "evaluation.html", report.path)
-    metrics.metadata.update(found.figures())
-    # Without a file, kfp.local takes the output for lost and would not reuse the step.
-    Path(metrics.path).write_text(json.dumps(metrics.metadata))
+    shutil.copyfile(Path(evaluation.path) / "evaluation.md", card.path)
+    print(found.model_dump_json())
+    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))

@@ -9,13 +9,15 @@ from components.images import image
 __all__ = ["package"]
 
 
-@dsl.component(base_image=image("serving"), install_kfp_package=False)
+@dsl.component(base_image=image("serve"), install_kfp_package=False)
 def package(
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     packaged: dsl.Output[dsl.Model],
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
 ) -> None:
     """Pack all that serving and monitoring need into one folder with checksums, and build its Bento.
@@ -29,13 +31,16 @@ def package(
 
     Returns:
         packaged: Folder with bundle/ and bento/; `bentoml serve` starts the latter.
+        report: What the bundle holds, what it was judged by, and how to serve it.
+        card: Name, version, lineage, and the command that serves it.
     """
     from pathlib import Path
 
     from mome.config import PackageParams, parse_section
+    from serving import card as describing
     from serving import package
 
-    package.run(
+    bundle = package.run(
         parse_section(PackageParams, params),
         Path(foundation.path),
         Path(checkpoint.path),
@@ -43,3 +48,4 @@ def package(
         Path(decision.path),
         Path(packaged.path),
     )
+    describing.write_cards(bundle, Path(report.path), Path(card.path))

@@ -10,7 +10,14 @@ __all__ = ["prepare"]
 
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
-def prepare(dataset: dsl.Output[dsl.Dataset], repo: str, revision: str, params: dict[str, Any]) -> None:
+def prepare(
+    dataset: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    card: dsl.Output[dsl.Markdown],
+    repo: str,
+    revision: str,
+    params: dict[str, Any],
+) -> None:
     """Decode the recordings of one corpus revision and measure them.
 
     Args:
@@ -20,10 +27,15 @@ def prepare(dataset: dsl.Output[dsl.Dataset], repo: str, revision: str, params: 
 
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
+        metrics: Usable utterances and hours per split, unusable ones.
+        card: The splits, and the first recording that cannot be used.
     """
     from pathlib import Path
 
     from data import prepare
     from mome.config import PrepareParams, parse_section
+    from mome.metrics import write_metrics
 
     prepare.run(parse_section(PrepareParams, params), repo, revision, Path(dataset.path))
+    figures = prepare.describe(Path(dataset.path), Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))

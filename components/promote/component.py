@@ -7,17 +7,37 @@ from components.images import image
 __all__ = ["promote"]
 
 
-@dsl.component(base_image=image("train"), install_kfp_package=False)
-def promote(packaged: dsl.Input[dsl.Model], corpus: str, registry: str) -> None:
-    """Make the packaged model the champion of its corpus.
+@dsl.component(base_image=image("serve"), install_kfp_package=False)
+def promote(
+    packaged: dsl.Input[dsl.Model],
+    corpus: str,
+    registry: str,
+    run: str = "",
+    code: str = "",
+    trained_in: str = "",
+    keep: int = 2,
+) -> None:
+    """Register the packaged model and make it the champion of its corpus, if it holds against today's.
+
+    Kubeflow's Model Registry shows it too, if `MOME_MODEL_REGISTRY` has its address.
 
     Args:
         packaged: Bundle and Bento.
-        corpus: Name of the corpus: there is one promoted model per corpus.
-        registry: Folder that holds the promoted models.
+        corpus: Name of the corpus: there is one champion per corpus.
+        registry: Folder or s3:// address of the registry.
+        run: Identifier of this run, kept as the version's lineage.
+        code: Git commit of the code; empty for what the image or the working tree says.
+        trained_in: Image that trained, kept as the version's lineage.
+        keep: Earlier champions whose files are kept, to roll back to.
     """
     from pathlib import Path
 
-    from mome.evaluation import champion
+    from serving.registry.address import open_registry
+    from serving.registry.history import Lineage
+    from serving.registry.lineage import code_revision, user
 
-    champion.promote(Path(registry), corpus, Path(packaged.path) / "bundle")
+    models = open_registry(registry)
+    lineage = Lineage(code=code or code_revision(), run=run, image=trained_in)
+    registered = models.register(Path(packaged.path) / "bundle", corpus, lineage, by=run or user())
+    models.promote(corpus, registered.version, by=run or user())
+    models.prune(corpus, keep=keep, by=run or user())

@@ -9,13 +9,14 @@ from components.images import image
 __all__ = ["rehearse"]
 
 
-@dsl.component(base_image=image("rehearsal"), install_kfp_package=False)
+@dsl.component(base_image=image("serve"), install_kfp_package=False)
 def rehearse(
     packaged: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     rehearsal: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
     monitor: dict[str, Any],
 ) -> None:
@@ -31,13 +32,14 @@ def rehearse(
         rehearsal: Folder with rehearsal.json, the request log and the decisions of the monitor.
         metrics: Requests sent, answered and lost; switches of the scale.
         report: Served scale and measured noise over time.
+        card: Requests, switches and latency.
     """
-    import json
     import shutil
     from pathlib import Path
 
     from components.rehearse import rehearsal as rehearsing
     from mome.config import MonitorParams, RehearseParams, parse_section
+    from mome.metrics import write_metrics
 
     found = rehearsing.run(
         parse_section(RehearseParams, params),
@@ -47,6 +49,5 @@ def rehearse(
         Path(rehearsal.path),
     )
     shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", report.path)
-    metrics.metadata.update(found.figures())
-    # Without a file, kfp.local takes the output for lost and would not reuse the step.
-    Path(metrics.path).write_text(json.dumps(metrics.metadata))
+    shutil.copyfile(Path(rehearsal.path) / "rehearsal.md", card.path)
+    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))

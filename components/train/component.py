@@ -14,8 +14,11 @@ def train(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
+    processes: int = 1,
 ) -> None:
     """Fine-tune MoME; a training that was killed goes on where it stood.
 
@@ -26,23 +29,30 @@ def train(
         dataset: Shards and manifest.
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
+        processes: How many share each step, on GPUs one for each; they end with the weights of one.
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.
-        report: How the loss went down.
+        metrics: Losses, validation word error rate and throughput.
+        report: Losses and throughput by step, and the parameters.
+        card: Validation word error rate, the step that was kept, and throughput.
     """
     import os
-    import shutil
     from pathlib import Path
 
     from mome.config import TrainParams, parse_section
-    from mome.training.run import run as fine_tune
+    from mome.metrics import write_metrics
+    from mome.training.describe import describe
+    from mome.training.launch import launch
 
-    fine_tune(
+    work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
+    launch(
         parse_section(TrainParams, params),
         Path(dataset.path),
         Path(foundation.path),
         Path(checkpoint.path),
-        Path(os.environ.get("MOME_WORK_DIR", "var/work")),
+        work,
+        processes,
     )
-    shutil.copyfile(Path(checkpoint.path) / "training.html", report.path)
+    figures = describe(Path(checkpoint.path), work, Path(report.path), Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))

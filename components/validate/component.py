@@ -1,6 +1,6 @@
 """Step ``validate``: stop a corpus that would spoil a training."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -15,9 +15,10 @@ def validate(
     validation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
-) -> None:
-    """Check a dataset with Great Expectations; a broken critical expectation fails the run.
+) -> NamedTuple("Verdict", [("passed", bool), ("reason", str)]):
+    """Check a dataset with Great Expectations; step `require` ends the run if it did not pass.
 
     Args:
         dataset: Shards and manifest.
@@ -27,16 +28,19 @@ def validate(
         validation: Folder with validation.json, the result of every expectation.
         metrics: Utterances and hours per split.
         report: What was expected, what was found, and which utterances fail.
+        card: The verdict, the splits, and what does not hold.
+        passed: Whether every critical expectation holds.
+        reason: The broken ones, with the first utterances that break each.
     """
-    import json
     import shutil
     from pathlib import Path
 
     from data import validate
     from mome.config import ValidateParams, parse_section
+    from mome.metrics import write_metrics
 
-    found = validate.run(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
+    found = validate.check(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
     shutil.copyfile(Path(validation.path) / "validation.html", report.path)
-    metrics.metadata.update(found.figures())
-    # Without a file, kfp.local takes the output for lost and would not reuse the step.
-    Path(metrics.path).write_text(json.dumps(metrics.metadata))
+    shutil.copyfile(Path(validation.path) / "validation.md", card.path)
+    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))
+    return found.passed, validate.reason(found)

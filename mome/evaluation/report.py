@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.charts import Axis, Plot, colour, legend, nice_ticks
@@ -12,7 +12,7 @@ from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference
 
-__all__ = ["heat_cell", "write_report"]
+__all__ = ["finest_first", "heat_cell", "level", "write_report"]
 
 _NAMES: dict[Modality, str] = {"av": "Sound and lips", "audio": "Sound alone", "video": "Lips alone"}
 _ORDER: tuple[Modality, ...] = ("av", "audio", "video")
@@ -45,52 +45,59 @@ def write_report(
             ("gate and monitor look at", _NAMES[evaluation.modality].lower()),
         ]
     )
-    parts = [head, _GUIDE]
+    parts = [head]
     for modality in _ORDER:
         rows = evaluation.wer.get(modality)
         if rows:
             parts += [f"<h2>{_NAMES[modality]}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
         if modality == "av" and rows and "audio" in evaluation.wer:
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
-    parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation)]
+    parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation), "<h2>How to read this</h2>", _GUIDE]
     write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
 
 
-def heat_cell(errors: WordErrors) -> str:
-    """Return a table cell that is the darker the more words are wrong."""
+def heat_cell(errors: WordErrors, small: str | None = None) -> str:
+    """Return a table cell that is the darker the more words are wrong.
+
+    Args:
+        errors: What was counted.
+        small: HTML of the line below the rate; edits and reference words unless given.
+    """
     strength = 0.75 * min(1.0, errors.rate) ** 0.5
     title = f"95 %: {errors.low:.1%} to {errors.high:.1%}"
     return (
         f'<td title="{title}" style="background:rgb(214 84 30 / {strength:.2f})">{errors.rate:.1%}'
-        f"<small>{errors.errors} / {errors.words}</small></td>"
+        f"<small>{f'{errors.errors} / {errors.words}' if small is None else small}</small></td>"
     )
 
 
-def _finest_first(scales: Mapping[str, object]) -> list[str]:
+def finest_first(scales: Iterable[str]) -> list[str]:
+    """Return scales by the tokens that they cost, dearest first."""
     return sorted(scales, key=lambda scale: Scale.parse(scale).tokens_per_second, reverse=True)
 
 
-def _level(key: str) -> str:
+def level(key: str) -> str:
+    """Return a noise level as people read it."""
     return key if key == "clean" else f"{key} dB"
 
 
 def _heat_map(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
-    head = ["scale", "tokens/s", *map(_level, noise)]
+    head = ["scale", "tokens/s", *map(level, noise)]
     body = []
-    for scale in _finest_first(rows):
+    for scale in finest_first(rows):
         cells = [heat_cell(rows[scale][key]) if key in rows[scale] else "–" for key in noise]
         body.append([scale, f"{Scale.parse(scale).tokens_per_second:g}", *cells])
     return table(head, body, css="number")
 
 
 def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
-    scales = _finest_first(rows)
+    scales = finest_first(rows)
     ticks = nice_ticks(max(100 * cell.high for row in rows.values() for cell in row.values()))
     plot = Plot(
         Axis(
             -0.4,
             max(len(noise) - 0.6, 0.4),
-            [(i, _level(key)) for i, key in enumerate(noise)],
+            [(i, level(key)) for i, key in enumerate(noise)],
             "signal-to-noise ratio",
         ),
         Axis(0, ticks[-1], [(tick, f"{tick:g} %") for tick in ticks], "word error rate"),
@@ -104,7 +111,7 @@ def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) 
         plot.intervals([(x, 100 * cell.low, 100 * cell.high) for x, cell, _ in cells], colour(index))
         plot.dots(
             [
-                (x, 100 * c.rate, f"{scale} at {_level(key)}: {c.rate:.1%} ({c.low:.1%} to {c.high:.1%})")
+                (x, 100 * c.rate, f"{scale} at {level(key)}: {c.rate:.1%} ({c.low:.1%} to {c.high:.1%})")
                 for x, c, key in cells
             ],
             colour(index),
@@ -119,7 +126,7 @@ def _lips(
     differences: Mapping[str, Mapping[str, Difference]] | None,
 ) -> str:
     body = []
-    for scale in _finest_first(av):
+    for scale in finest_first(av):
         cells = []
         for key in noise:
             measured = (differences or {}).get(scale, {}).get(key)
@@ -138,7 +145,7 @@ def _lips(
     return (
         "<h2>What the lips add</h2><p>Word error rate with lips minus without, at the same scale, in"
         f" percentage points: negative is better with lips. {said}</p>"
-        + table(["scale", *map(_level, noise)], body, css="number")
+        + table(["scale", *map(level, noise)], body, css="number")
     )
 
 
@@ -152,7 +159,7 @@ def _difference_cell(rate: float, low: float | None, high: float | None) -> str:
 
 def _conditions(evaluation: Evaluation) -> str:
     body = [
-        [_level(snr_key(c.snr_db)), f"{c.estimated_snr_db:.1f} dB", f"{c.low:.1f} to {c.high:.1f} dB"]
+        [level(snr_key(c.snr_db)), f"{c.estimated_snr_db:.1f} dB", f"{c.low:.1f} to {c.high:.1f} dB"]
         for c in evaluation.conditions
     ]
     return (

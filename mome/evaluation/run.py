@@ -12,6 +12,7 @@ import torch
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError
+from mome.evaluation.card import evaluation_card
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
 from mome.evaluation.report import write_report
 from mome.model.avsr import Features
@@ -43,8 +44,8 @@ def run(
         dataset: Folder written by ``data.prepare``.
         foundation: Folder with the frozen encoders and LLM.
         checkpoint: Folder that training wrote.
-        output: Folder to write ``evaluation.json``, ``hypotheses.jsonl``, ``baseline.parquet`` and
-            ``evaluation.html`` to.
+        output: Folder to write ``evaluation.json``, ``hypotheses.jsonl``, ``baseline.parquet``,
+            ``evaluation.html`` and ``evaluation.md`` to.
 
     Returns:
         The table.
@@ -87,6 +88,7 @@ def run(
         ids = [utterance.utterance_id for utterance in utterances]
         write_text(folder / evaluation.hypotheses, _lines(decoded, ids, references))
         write_report(evaluation, folder / "evaluation.html", _lips(decoded, references, params))
+        write_text(folder / "evaluation.md", evaluation_card(evaluation))
     return evaluation
 
 

@@ -1,10 +1,14 @@
 """Every component folder is complete, described, and thin."""
 
 import ast
+import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from components import catalogue
 from components.images import image
@@ -21,9 +25,36 @@ def test_the_catalogue_holds_every_folder() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_holds_what_the_kubeflow_catalogue_asks_for(name: str) -> None:
     metadata = yaml.safe_load((FOLDER / name / "metadata.yaml").read_text())
+    assert metadata.keys() == {"name", "tier", "stability", "dependencies", "tags", "lastVerified"}
     assert metadata["name"] == name
-    assert {"tier", "stability", "dependencies", "tags", "lastVerified"} <= metadata.keys()
+    assert metadata["tier"] in {"core", "third_party"}
+    assert metadata["stability"] in {"alpha", "beta", "stable"}
+    assert metadata["tags"][0] == "speech-recognition"
+    assert len(set(metadata["tags"])) == len(metadata["tags"]) >= 2
+    assert "Pipelines" in {each["name"] for each in metadata["dependencies"]["kubeflow"]}
     assert (FOLDER / name / "README.md").read_text() == readme(name), "run `make readme`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_asks_for_the_versions_that_the_project_asks_for(name: str) -> None:
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())["project"]
+    needed = [Requirement(line) for group in project["optional-dependencies"].values() for line in group]
+    asked = {each.name: each.specifier for each in needed}
+    metadata = yaml.safe_load((FOLDER / name / "metadata.yaml").read_text())
+    for service in metadata["dependencies"].get("external_services", []):
+        package = service["name"].lower().replace(" ", "-")
+        if package in asked:
+            assert SpecifierSet(service["version"]) == asked[package]
+    for part in metadata["dependencies"]["kubeflow"]:
+        assert SpecifierSet(part["version"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_component_is_looked_at_again_within_a_year(name: str) -> None:
+    verified = yaml.safe_load((FOLDER / name / "metadata.yaml").read_text())["lastVerified"]
+    # A machine's clock may run a day behind the one that wrote the file.
+    age = datetime.now(UTC) - verified
+    assert timedelta(days=-1) <= age <= timedelta(days=365), "run it on a current Kubeflow, set lastVerified"
 
 
 @pytest.mark.parametrize("name", NAMES)

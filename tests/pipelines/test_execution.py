@@ -149,6 +149,27 @@ def test_images_are_pinned_to_the_sources_and_foreign_ones_stay(compiled: str) -
     assert "python:3.11" in pin_images(foreign)
 
 
+def test_a_failure_is_one_at_once_on_this_machine(tmp_path: Path) -> None:
+    @dsl.pipeline(name="patient")
+    def patient(most: int = 5) -> None:
+        counted = count(upto=6)
+        judge(numbers=counted.outputs["numbers"], most=most).set_retry(3, backoff_duration="600s")
+
+    compiler.Compiler().compile(patient, str(tmp_path / "patient.yaml"))
+    pipeline = (tmp_path / "patient.yaml").read_text()
+    assert "retryPolicy" in pipeline
+    seen: list[str] = []
+    with pytest.raises(StageFailed, match=r"^6 numbers allowed: 5$"):
+        run(pipeline, tmp_path, seen)
+    assert seen == ["start count", "end count", "start judge"]
+
+
+def test_a_traceback_counts_however_deep_its_step_lies() -> None:
+    lines = ["Traceback (most recent call last):", "  File", "mome.errors.CorpusError: bad", ""]
+    output = "\n".join(" " * 8 + line for line in lines)
+    assert failure_message(output) == "bad"
+
+
 def test_the_environment_of_the_caller_reaches_the_steps_and_is_left_alone(
     compiled: str, tmp_path: Path
 ) -> None:

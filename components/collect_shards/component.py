@@ -1,0 +1,40 @@
+"""Step ``collect_shards``: the shards of a large corpus become one dataset."""
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["collect_shards"]
+
+
+@dsl.component(base_image=image("data"), install_kfp_package=False)
+def collect_shards(
+    parts: dsl.Input[list[dsl.Dataset]],
+    dataset: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    card: dsl.Output[dsl.Markdown],
+    repo: str,
+    revision: str,
+) -> None:
+    """Put the prepared shards together: the rows and clips that step `prepare` would have made.
+
+    Args:
+        parts: What every `prepare_shard` wrote.
+        repo: DVC repository that holds the recordings.
+        revision: Git commit in that repository.
+
+    Returns:
+        dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
+        metrics: Usable utterances and hours per split, unusable ones.
+        card: The splits, and the first recording that cannot be used.
+    """
+    from operator import attrgetter
+    from pathlib import Path
+
+    from data import fan_out, prepare
+    from mome.metrics import write_metrics
+
+    folder = Path(dataset.path)
+    fan_out.collect(repo, revision, list(map(Path, map(attrgetter("path"), parts))), folder)
+    figures = prepare.describe(folder, Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))

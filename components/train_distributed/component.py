@@ -1,0 +1,75 @@
+"""Step ``train_distributed``: fine-tune on several nodes, as step ``train`` does on one."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.images import image
+
+__all__ = ["train_distributed"]
+
+
+# Resources and place are those of the nodes: this step itself only waits. Variables and volumes are for both.
+@dsl.component(
+    base_image=image("train"),
+    install_kfp_package=False,
+    task_config_passthroughs=[
+        dsl.TaskConfigField.RESOURCES,
+        dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
+        dsl.TaskConfigField.KUBERNETES_NODE_SELECTOR,
+        dsl.TaskConfigField.KUBERNETES_AFFINITY,
+        dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.ENV, apply_to_task=True),
+        dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.KUBERNETES_VOLUMES, apply_to_task=True),
+    ],
+)
+def train_distributed(
+    dataset: dsl.Input[dsl.Dataset],
+    foundation: dsl.Input[dsl.Model],
+    checkpoint: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
+    params: dict[str, Any],
+    layout: dict[str, Any],
+    config: dsl.TaskConfig,
+) -> None:
+    """Fine-tune on several nodes with a TrainJob of Kubeflow Trainer, and wait for it.
+
+    Inputs, unfinished state and result pass through the folder that MOME_WORK_DIR names, which must lie
+    on a volume that the nodes can all mount (ReadWriteMany). A training that was killed goes on where it
+    stood.
+
+    Args:
+        dataset: Shards and manifest.
+        foundation: Frozen encoders and language model.
+        params: Section `train` of params.yaml.
+        layout: Number of nodes and processes, image, runtime; see `components/train_distributed/layout.py`.
+        config: Resources, variables and volumes of this step, which Kubeflow fills in.
+
+    Returns:
+        checkpoint: Folder with the trained weights (safetensors) and their configuration.
+        metrics: Losses, validation word error rate and throughput.
+        report: Losses and throughput by step, and the parameters.
+        card: Validation word error rate, the step that was kept, and throughput.
+    """
+    import os
+    from pathlib import Path
+
+    from components.train_distributed.job import train_on_nodes
+    from components.train_distributed.layout import Layout
+    from mome.config import TrainParams, parse_section
+    from mome.metrics import write_metrics
+    from mome.training.describe import describe
+
+    work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
+    train_on_nodes(
+        parse_section(TrainParams, params),
+        parse_section(Layout, layout),
+        config,
+        Path(dataset.path),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        work,
+    )
+    figures = describe(Path(checkpoint.path), work, Path(report.path), Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))

@@ -1,0 +1,79 @@
+"""Single values that differ from ``params.yaml``, and the check of all sections together.
+
+It is what a person fills into the form of a run, and what CI hands to a retraining.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mome.config import Params, parse_section
+from mome.errors import ConfigError
+
+__all__ = ["configured"]
+
+_ADVICE = "correct it in the run's parameters and start the run again"
+
+
+def configured(
+    changes: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the sections with the changes applied, checked one by one and against each other.
+
+    Args:
+        changes: Values by their path: ``{"train.steps": 200, "gate.max_wer.av.a4v2": 0.05}``.
+        sections: All sections of ``params.yaml``.
+
+    Raises:
+        ConfigError: If a path leads nowhere, a value has the wrong type, or two sections contradict
+            each other so that the run would fail hours later.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(sections))
+    for path, value in changes.items():
+        _put(changed, path, value)
+    try:
+        params = parse_section(Params, changed)
+    except ConfigError as error:
+        raise ConfigError(f"{str(error).removeprefix('Params: ')}; {_ADVICE}") from error
+    _agree(params)
+    return params.sections()
+
+
+def _put(sections: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    inside: Any = sections
+    for depth, parent in enumerate(parents):
+        where = ".".join(parents[:depth]) or "params.yaml"
+        if parent not in inside:
+            raise ConfigError(f"changes: {path}: {where} has {', '.join(inside)}, not {parent!r}; {_ADVICE}")
+        inside = inside[parent]
+        if not isinstance(inside, dict):
+            where = ".".join(parents[: depth + 1])
+            raise ConfigError(f"changes: {path}: {where} is one value and holds no others; {_ADVICE}")
+    if not parents:
+        raise ConfigError(f"changes: {path}: expected section.name, as in train.steps; {_ADVICE}")
+    if len(parents) == 1 and name not in inside:
+        raise ConfigError(
+            f"changes: {path}: section {parents[0]} has {', '.join(inside)}, not {name!r}; {_ADVICE}"
+        )
+    inside[name] = value
+
+
+def _agree(params: Params) -> None:
+    trained = set(params.train.scales)
+    if params.package.default_scale not in trained:
+        raise ConfigError(
+            f"package.default_scale is {params.package.default_scale}, but train.scales are "
+            f"{', '.join(params.train.scales)}; {_ADVICE}"
+        )
+    if not any(set(budget) == trained for budget in params.gate.max_wer.values()):
+        raise ConfigError(
+            "gate.max_wer: no modality has a budget for exactly the scales of train.scales, "
+            f"{', '.join(params.train.scales)}: the gate would reject any model; {_ADVICE}"
+        )
+    if None not in params.evaluate.snrs_db:
+        raise ConfigError(
+            f"evaluate.snrs_db: clean is missing, and the gate looks at clean speech; {_ADVICE}"
+        )

@@ -1,0 +1,65 @@
+"""The layers of the images together install what the project names, each package once, and torch in one."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from components.layers import LAYERS, prune, requirements
+from mome.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DATA = ("steps", "media", "data")
+MONITOR = ("steps", "monitor")
+SERVE = ("steps", "media", "model", "serve")
+
+
+def names(*layers: str) -> list[str]:
+    lines = [line for layer in layers for line in requirements(layer)]
+    return [line.partition(">")[0].partition("=")[0].strip() for line in lines]
+
+
+def test_a_model_is_installed_where_one_is_loaded_and_nowhere_else() -> None:
+    assert {"torch", "transformers", "peft"} <= set(names(*SERVE))
+    for image in (DATA, MONITOR):
+        assert not {"torch", "transformers", "peft"} & set(names(*image))
+    assert "av" in names(*DATA)
+    assert "av" not in names(*MONITOR)
+
+
+@pytest.mark.parametrize("image", [DATA, MONITOR, SERVE, ("steps", "media", "model", "train")])
+def test_every_image_can_be_a_step_and_no_package_is_installed_twice(image: tuple[str, ...]) -> None:
+    found = names(*image)
+    assert {"kfp", "numpy", "pydantic"} <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_the_layers_leave_no_dependency_of_the_library_out() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = {line for layer in LAYERS for line in requirements(layer)}
+    assert set(project["dependencies"]) <= installed
+
+
+def test_a_dependency_that_the_project_dropped_is_named(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text((ROOT / "pyproject.toml").read_text().replace('"soundfile', '"soundfail'))
+    with pytest.raises(ConfigError, match="a layer names soundfile, no dependency does"):
+        requirements("media", project)
+
+
+def test_an_extra_that_the_project_dropped_is_named(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text((ROOT / "pyproject.toml").read_text().replace("\nmonitoring = ", "\nwatching = "))
+    with pytest.raises(ConfigError, match=r"no extra 'monitoring'; found .*watching"):
+        requirements("monitor", project)
+
+
+def test_only_tests_of_packages_that_are_known_to_ship_some_are_deleted(tmp_path: Path) -> None:
+    kept = [tmp_path / "evidently" / "tests" / "a.py", tmp_path / "numpy" / "testing" / "b.py"]
+    gone = [tmp_path / "numpy" / "tests" / "c.py", tmp_path / "scipy" / "io" / "tests" / "tests" / "d.py"]
+    for file in kept + gone:
+        file.parent.mkdir(parents=True)
+        file.touch()
+    prune(tmp_path)
+    assert all(file.exists() for file in kept)
+    assert not any(file.exists() for file in gone)

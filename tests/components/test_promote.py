@@ -1,0 +1,120 @@
+"""The steps that read and write the registry, called as the executor calls them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kfp import dsl, local
+
+from components.catalogue import gate, promote
+from mome.errors import GateRejected
+from mome.records import GateDecision
+from serving.registry.address import open_registry
+from serving.registry.history import Lineage
+from tests.serving.registry.planted import ROOT, bundle, rewrite
+
+
+def artifact(path: Path) -> SimpleNamespace:
+    return SimpleNamespace(path=str(path), metadata={})
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MOME_REGISTRY", "MOME_MODEL_REGISTRY", "MOME_CODE_REVISION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_promoted_model_keeps_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOME_CODE_REVISION", "c0ffee")
+    bundle(tmp_path / "packaged", "1")
+    registry = str(tmp_path / "registry")
+
+    given = {"run": "run-7", "trained_in": "mome-train@sha256:abc"}
+    promote.python_func(artifact(tmp_path / "packaged"), "digits", registry, **given)
+
+    champion = open_registry(registry).champion("digits")
+    assert champion is not None
+    assert champion.lineage == Lineage(code="c0ffee", run="run-7", image="mome-train@sha256:abc")
+
+
+def test_a_model_that_fell_behind_meanwhile_fails_the_step_and_stays_a_candidate(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    for name, errors in (("best", 2), ("late", 20)):
+        bundle(tmp_path / name, name, errors=errors)
+    promote.python_func(artifact(tmp_path / "best"), "digits", registry)
+    with pytest.raises(GateRejected, match="cannot be promoted: asked against the champion"):
+        promote.python_func(artifact(tmp_path / "late"), "digits", registry)
+    history = open_registry(registry).history("digits")
+    assert [history.stage(version) for version in history.versions] == ["champion", "candidate"]
+
+
+def test_a_model_that_the_gate_rejected_fails_the_step(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "packaged", "1")
+    rejected = GateDecision(passed=False, reason="over budget", checks=[], max_wer={"a4v2": 0.5})
+    rewrite(path, "gate.json", rejected.model_dump_json())
+    with pytest.raises(GateRejected, match="its gate did not pass: over budget"):
+        promote.python_func(artifact(tmp_path / "packaged"), "digits", str(tmp_path / "registry"))
+
+
+def test_the_gate_compares_with_the_champion_of_the_registry(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    for name, errors in (("best", 2), ("worse", 20)):
+        bundle(tmp_path / name, name, errors=errors)
+    promote.python_func(artifact(tmp_path / "best"), "digits", registry)
+
+    decided = gate.python_func(
+        evaluation=artifact(tmp_path / "worse"),
+        decision=artifact(tmp_path / "decision"),
+        report=artifact(tmp_path / "report.html"),
+        card=artifact(tmp_path / "card.md"),
+        corpus="digits",
+        registry=registry,
+        params={"max_wer": {"audio": {"a4v2": 0.5}}},
+    )
+
+    assert decided[0] is False
+    assert "20.0% (19.0% to 21.0%) is worse than 2.0% (1.0% to 3.0%)" in decided[1]
+    compared = (tmp_path / "decision" / "champion" / "evaluation.json").read_bytes()
+    assert compared == (tmp_path / "best" / "evaluation.json").read_bytes()
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def hand_over(source: str, packaged: dsl.Output[dsl.Model], evaluation: dsl.Output[dsl.Artifact]):
+    import shutil
+
+    shutil.copytree(source, packaged.path)
+    shutil.copytree(source, evaluation.path)
+
+
+# Said of every image whose name does not hold "python"; no image is started here.
+@pytest.mark.filterwarnings("ignore:You may be attemping to run a task:RuntimeWarning")
+def test_both_steps_run_as_the_executor_runs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dsl.pipeline
+    def promote_then_judge(registry: str, source: str, budget: dict):
+        made = hand_over(source=source)
+        promoted = promote(
+            packaged=made.outputs["packaged"],
+            corpus="digits",
+            registry=registry,
+            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            trained_in="mome-train@sha256:abc",
+        )
+        gate(evaluation=made.outputs["evaluation"], corpus="digits", registry=registry, params=budget).after(
+            promoted
+        )
+
+    monkeypatch.chdir(ROOT)
+    bundle(tmp_path / "source", "1")
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "runs"))
+    registry = str(tmp_path / "registry")
+    promote_then_judge(
+        registry=registry, source=str(tmp_path / "source"), budget={"max_wer": {"audio": {"a4v2": 0.5}}}
+    )
+
+    champion = open_registry(registry).champion("digits")
+    assert champion is not None
+    assert champion.lineage.run
+    assert "{" not in champion.lineage.run  # the placeholder was filled in
+    (decision,) = tmp_path.glob("runs/*/gate/decision/gate.json")
+    assert GateDecision.read(decision).passed
+    assert (decision.parent / "champion" / "evaluation.json").is_file()

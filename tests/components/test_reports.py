@@ -1,0 +1,246 @@
+"""Every report opens as Kubeflow shows it: in a sandboxed frame, offline, and says first what matters."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.check_drift.report import describe as describe_look
+from components.rehearse.report import write_report as write_rehearsal
+from data import validate
+from data.version import CorpusRevision
+from mome.bundle import Bundle
+from mome.config import load_params
+from mome.evaluation import gate
+from mome.evaluation.report import write_report as write_evaluation
+from mome.page import page
+from mome.records import (
+    GateDecision,
+    Latency,
+    PlayedRequest,
+    Rehearsal,
+    RequestCounts,
+    ScaleDecision,
+    WordErrors,
+)
+from mome.scales import Scale
+from mome.training.pace import Pace, write_pace
+from monitoring.journal import append_decision
+from serving.card import write_cards
+from tests.planted import evaluation
+
+sandbox = pytest.importorskip("tests.components.sandbox", reason="selenium is not installed")
+
+FOUND = sandbox.found_browser()
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SCALES = ("a4v2", "a4v5", "a16v2", "a16v5")
+pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium or ChromeDriver is not installed")
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with sandbox.browser(*FOUND, tmp_path_factory.mktemp("chromium") / "profile") as chrome:
+        yield chrome
+
+
+def cell(errors: int) -> WordErrors:
+    return WordErrors(errors=errors, words=400, low=max(0, errors - 5) / 400, high=(errors + 5) / 400)
+
+
+def planted(worse: int = 0, corpus: str = "calls") -> Any:
+    table = {scale: {"clean": cell(4 + n + worse), "0": cell(20 + n)} for n, scale in enumerate(SCALES)}
+    return evaluation({"av": table, "audio": table}, corpus=corpus)
+
+
+def training_page(folder: Path) -> str:
+    from mome.training.describe import describe
+
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    history = [{"step": step, "loss": 4.0 / step, "balance": 1.0} for step in range(1, 41)]
+    for row in history[19::20]:
+        row |= {"validation_loss": row["loss"] + 0.1, "validation_wer": 0.1}
+    about = {
+        "train": load_params().train.model_dump(mode="json"),
+        "corpus": {"name": "calls", "revision": "0" * 40},
+    }
+    (checkpoint / "history.json").write_text(json.dumps(history))
+    (checkpoint / "config.json").write_text(json.dumps(about))
+    pace = Pace()
+    pace.rows = [{"step": step, "seconds": 0.5, "utterances": 8, "speech_s": 16.0} for step in range(1, 41)]
+    write_pace(pace, folder, checkpoint)
+    figures = describe(checkpoint, folder, folder / "page.html", folder / "card.md")
+    assert figures["utterances_per_s"] == 16
+    assert figures["times_real_time"] == 32
+    assert "16.00 utterances a second, 0.50 s a step" in (folder / "card.md").read_text()
+    return (folder / "page.html").read_text()
+
+
+def gate_page(folder: Path, worse: int, champion: bool) -> str:
+    planted(worse).write(folder / "evaluation" / "evaluation.json")
+    planted().write(folder / "champion" / "evaluation.json")
+    best = folder / "champion" if champion else None
+    gate.judge(load_params().gate, folder / "evaluation", best, folder / "gate")
+    return (folder / "gate" / "gate.html").read_text()
+
+
+def package_page(folder: Path) -> str:
+    (folder / "bundle" / "checkpoint").mkdir(parents=True)
+    (folder / "bundle" / "checkpoint" / "weights.safetensors").write_bytes(b"x" * 3_000_000)
+    bundle = Bundle(
+        path=folder / "bundle",
+        name="mome",
+        version="9ca8bff889de",
+        default_scale=Scale.parse("a16v5"),
+        scales=tuple(map(Scale.parse, SCALES)),
+        evaluation=planted(),
+        gate=GateDecision(passed=True, reason="all 5 checks hold", checks=[], max_wer={"a4v2": 0.05}),
+    )
+    write_cards(bundle, folder / "page.html", folder / "card.md")
+    assert "- version: 9ca8bff889de" in (folder / "card.md").read_text()
+    return (folder / "page.html").read_text()
+
+
+def look_page(folder: Path) -> str:
+    folder.mkdir(parents=True)
+    looks = [
+        ScaleDecision(
+            at=NOW + timedelta(minutes=number),
+            scale=scale,
+            previous="a16v5",
+            switched=scale != "a16v5",
+            snr_db=5.0,
+            requests=20,
+            reason=f"look {number}",
+        )
+        for number, scale in enumerate(["a16v5", "a16v5", "a4v2"])
+    ]
+    for look in looks:
+        append_decision(folder / "decisions.jsonl", look)
+    figures = describe_look(folder, looks[-1], folder / "page.html", folder / "card.md")
+    assert figures["switched"] == 1
+    assert "Monitor: switched to a4v2" in (folder / "card.md").read_text()
+    return (folder / "page.html").read_text()
+
+
+def rehearsal_page(folder: Path) -> str:
+    played = [
+        PlayedRequest(
+            number=number,
+            phase=phase,
+            utterance_id=f"u{number}",
+            answered=True,
+            scale="a16v5",
+            latency_ms=40.0 + number,
+            snr_db=20.0,
+            problem="",
+        )
+        for number, phase in enumerate(["clean", "babble", "clean again"], start=1)
+    ]
+    rehearsal = Rehearsal(
+        corpus="calls",
+        revision="0" * 40,
+        snr_db=-5.0,
+        requests=RequestCounts(sent=3, answered=3, lost=0),
+        switches=[],
+        latency_ms={"a16v5": Latency(p50=41.0, p95=43.0, requests=3)},
+        wer={"clean": cell(3)},
+        played=played,
+        decisions=[],
+    )
+    write_rehearsal(rehearsal, 1, folder / "page.html")
+    return (folder / "page.html").read_text()
+
+
+def evaluation_page(folder: Path) -> str:
+    write_evaluation(planted(), folder / "page.html")
+    return (folder / "page.html").read_text()
+
+
+PAGES = {
+    "evaluate": (evaluation_page, ("Word error rate of calls", "a4v2", "1.0%", "0 dB")),
+    "gate": (lambda folder: gate_page(folder, 0, False), ("passed", "no champion")),
+    "gate rejected": (lambda folder: gate_page(folder, 60, True), ("rejected", "champion 1.0%", "+15.0")),
+    "package": (package_page, ("Model mome 9ca8bff889de", "3.0 MB", "bentoml serve packaged/bento")),
+    "rehearse": (rehearsal_page, ("no request lost", "Served scale")),
+    "train": (training_page, ("Training on calls", "utterances a second", "16.00")),
+    "check_drift": (look_page, ("Monitor: switched to a4v2", "look 2")),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_in_a_frame_that_may_do_nothing(name: str, chrome: Any, tmp_path: Path) -> None:
+    make, texts = PAGES[name]
+    opened(name, make(tmp_path / "made"), texts, chrome, tmp_path)
+
+
+def test_the_page_of_a_failed_validation_opens_too(
+    chrome: Any, revision: CorpusRevision, tmp_path: Path, sections: dict[str, dict[str, Any]]
+) -> None:
+    from data import prepare
+    from mome.config import PrepareParams, ValidateParams, parse_section
+
+    prepare.run(
+        parse_section(PrepareParams, sections["prepare"]), revision.repo, revision.revision, tmp_path / "d"
+    )
+    params = parse_section(ValidateParams, sections["validate"] | {"min_duration_s": 1.05})
+    assert not validate.check(params, tmp_path / "d", tmp_path / "v").passed
+    texts = ("stopped: 1 critical expectation not met", "lasts 1 s, expected 1.05 to 10 s")
+    opened("validate failed", (tmp_path / "v" / "validation.html").read_text(), texts, chrome, tmp_path)
+
+
+def test_the_frame_would_notice_a_page_that_reaches_out(chrome: Any, tmp_path: Path) -> None:
+    content = page("Reaching out", '<script src="https://example.org/x.js"></script>')
+    sandbox.show(chrome, content, tmp_path)
+    deadline = time.monotonic() + 10
+    asked: list[str] = []
+    while not asked and time.monotonic() < deadline:  # the browser tells of it a little later
+        asked += requests_of(chrome)
+    assert asked == ["https://example.org/x.js"]
+    assert chrome.get_log("browser")
+    assert references(content) == ["https://example.org/x.js"]
+
+
+def opened(name: str, content: str, texts: tuple[str, ...], chrome: Any, folder: Path) -> None:
+    """Open a page and check that it is whole, quiet, offline, and fits."""
+    frame = sandbox.show(chrome, content, folder)
+    said = chrome.find_element("tag name", "body").text
+    for text in texts:
+        assert text in said
+    assert chrome.execute_script("return window.origin") == "null"  # the frame has no rights of a page
+    assert references(content) == []
+    assert requests_of(chrome) == []
+    assert chrome.get_log("browser") == []
+    fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    for width in (sandbox.WIDTH, 560):  # popped out, and in the side panel of a run
+        chrome.switch_to.default_content()
+        chrome.execute_script("arguments[0].width = arguments[1]", frame, width)
+        chrome.switch_to.frame(frame)
+        assert chrome.execute_script(fits), f"the page is wider than its frame of {width} pixels"
+    drawings = chrome.execute_script(
+        "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().height)"
+    )
+    assert all(height > 40 for height in drawings)
+    if where := os.environ.get("MOME_SCREENSHOTS"):
+        chrome.switch_to.default_content()
+        Path(where).mkdir(parents=True, exist_ok=True)
+        chrome.save_screenshot(str(Path(where) / f"{name.replace(' ', '_')}.png"))
+
+
+def references(content: str) -> list[str]:
+    """Return what a page refers to outside of itself."""
+    found = re.findall(r"""(?:src|href|action)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^)"']+)""", content)
+    return [either for pair in found for either in pair if either and not either.startswith(("data:", "#"))]
+
+
+def requests_of(chrome: Any) -> list[str]:
+    """Return what was asked for over a network since the last look."""
+    messages = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
+    sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in sent if url.partition(":")[0] in ("http", "https", "ws", "wss", "ftp")]

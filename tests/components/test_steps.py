@@ -1,0 +1,215 @@
+"""Each step as a function: what it leaves on good input, and what it says on bad input."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+from components import catalogue as steps
+from data.version import CorpusRevision
+from mome.errors import ConfigError, CorpusError, GateRejected, MomeError, RevisionError
+from mome.records import Evaluation, GateDecision
+from mome.speech.shards import read_manifest
+from mome.webhook import NOTIFY_URL
+from tests.planted import evaluation, table
+
+Maker = Callable[..., Any]
+Sections = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def dataset(artifact: Maker, revision: CorpusRevision, sections: Sections) -> Any:
+    """Return what step ``prepare`` made of the good corpus."""
+    made = artifact(dsl.Dataset, "dataset")
+    metrics, card = artifact(dsl.Metrics, "prepare_metrics"), artifact(dsl.Markdown, "prepare_card")
+    steps.prepare.python_func(made, metrics, card, revision.repo, revision.revision, sections["prepare"])
+    return made
+
+
+def judged(evaluated: Path, artifact: Maker, registry: Path, params: dict[str, Any]) -> tuple[Any, ...]:
+    """Run step ``gate``; returns its outputs, and what it says of the model."""
+    outputs = (
+        artifact(dsl.Artifact, "decision"),
+        artifact(dsl.HTML, "gate_report"),
+        artifact(dsl.Markdown, "gate_card"),
+    )
+    said = steps.gate.python_func(
+        artifact(dsl.Artifact, "evaluation", evaluated), *outputs, "planted", str(registry), params
+    )
+    return (*outputs, said)
+
+
+def evaluated(folder: Path, errors: int) -> Path:
+    """Write an evaluation with this many errors in a hundred words at every scale."""
+    scales = ("a4v2", "a4v5", "a16v2", "a16v5")
+    evaluation({"av": table({scale: {"clean": errors} for scale in scales})}).write(
+        folder / "evaluation.json"
+    )
+    return folder
+
+
+def test_configure_hands_on_every_section_in_its_place(sections: Sections) -> None:
+    found = steps.configure.python_func({"train.steps": 7}, **sections)
+    names = list(steps.configure.component_spec.outputs)
+    expected = {
+        name: section | ({"steps": 7} if name == "train" else {}) for name, section in sections.items()
+    }
+    assert dict(zip(names, found, strict=True)) == expected
+
+
+def test_configure_refuses_a_number_that_is_text(sections: Sections) -> None:
+    with pytest.raises(ConfigError, match=r"train\.steps: .* got '200'; correct it in the run's parameters"):
+        steps.configure.python_func({"train.steps": "200"}, **sections)
+
+
+def test_prepare_leaves_the_dataset_its_figures_and_a_card(dataset: Any, artifact: Maker) -> None:
+    assert len(read_manifest(Path(dataset.path))) == 6
+    figures = json.loads(Path(artifact(dsl.Metrics, "prepare_metrics").path).read_text())
+    assert figures["utterances_train"] == 4
+    assert figures["unusable"] == 0
+    assert "| train | 4 | 4 |" in Path(artifact(dsl.Markdown, "prepare_card").path).read_text()
+
+
+def test_prepare_refuses_an_unknown_revision(
+    artifact: Maker, revision: CorpusRevision, sections: Sections
+) -> None:
+    outputs = artifact(dsl.Dataset, "d"), artifact(dsl.Metrics, "m"), artifact(dsl.Markdown, "c")
+    with pytest.raises(RevisionError, match="unknown revision 'v9'; expected a git commit, tag or branch"):
+        steps.prepare.python_func(*outputs, revision.repo, "v9", sections["prepare"])
+
+
+def test_version_corpus_says_what_to_do_about_a_remote_that_is_away(
+    tmp_path: Path, sections: Sections
+) -> None:
+    with pytest.raises(RevisionError, match="Connection refused: check the address"):
+        steps.version_corpus.python_func(
+            "http://127.0.0.1:9/speech.git@v1", str(tmp_path), sections["prepare"]
+        )
+
+
+def test_version_corpus_wants_a_folder_for_a_corpus_that_it_has_to_store(sections: Sections) -> None:
+    with pytest.raises(RevisionError, match="needs a folder as registry"):
+        steps.version_corpus.python_func("embedded", "s3://bucket/registry", sections["prepare"])
+
+
+def test_shards_are_planned_prepared_and_collected(
+    artifact: Maker, revision: CorpusRevision, dataset: Any, tmp_path: Path
+) -> None:
+    pieces = steps.plan_shards.python_func(revision.repo, revision.revision)
+    parts = [artifact(dsl.Dataset, f"part{number}") for number in range(len(pieces))]
+    for part, piece in zip(parts, pieces, strict=True):
+        steps.prepare_shard.python_func(part, piece)
+    collected = artifact(dsl.Dataset, "collected")
+    steps.collect_shards.python_func(
+        parts,
+        collected,
+        artifact(dsl.Metrics, "m"),
+        artifact(dsl.Markdown, "c"),
+        revision.repo,
+        revision.revision,
+    )
+    names = [row.utterance_id for row in read_manifest(Path(dataset.path))]
+    assert [row.utterance_id for row in read_manifest(Path(collected.path))] == names
+    with pytest.raises(CorpusError, match="run the step prepare_shard again"):
+        steps.collect_shards.python_func(
+            parts[1:],
+            collected,
+            artifact(dsl.Metrics, "m"),
+            artifact(dsl.Markdown, "c"),
+            revision.repo,
+            revision.revision,
+        )
+
+
+def test_validate_leaves_its_report_whatever_the_verdict(
+    dataset: Any, artifact: Maker, sections: Sections
+) -> None:
+    def run(params: dict[str, Any]) -> tuple[bool, str]:
+        return steps.validate.python_func(dataset, *outputs, params)
+
+    outputs = (
+        artifact(dsl.Artifact, "validation"),
+        artifact(dsl.Metrics, "metrics"),
+        artifact(dsl.HTML, "report"),
+        artifact(dsl.Markdown, "card"),
+    )
+    _, metrics, report, card = outputs
+    assert run(sections["validate"]) == (True, "corpus calls: all 14 critical expectations hold")
+    assert metrics.metadata["utterances_train"] == 4
+    passed, reason = run(sections["validate"] | {"min_utterances": {"train": 5}})
+    assert not passed
+    assert "enough_train" in reason
+    assert "1 critical expectation not met" in Path(report.path).read_text()
+    assert "Validation of calls: FAILED" in Path(card.path).read_text()
+
+
+def test_a_section_of_the_wrong_type_is_named_by_the_step_that_reads_it(
+    dataset: Any, artifact: Maker, sections: Sections
+) -> None:
+    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Artifact, dsl.Metrics, dsl.HTML, dsl.Markdown)]
+    with pytest.raises(ConfigError, match=r"ValidateParams: min_fps: .* got '20'"):
+        steps.validate.python_func(dataset, *outputs, sections["validate"] | {"min_fps": "20"})
+
+
+def test_gate_passes_a_model_within_its_budget(
+    artifact: Maker, tmp_path: Path, sections: Sections, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision, report, card, (passed, reason) = judged(
+        evaluated(tmp_path / "e", 1), artifact, tmp_path / "registry", sections["gate"]
+    )
+    assert passed
+    assert reason == "all 5 checks hold"
+    assert GateDecision.read(Path(decision.path) / "gate.json").passed
+    assert "champion" in Path(report.path).read_text()
+    assert "Gate: passed" in Path(card.path).read_text()
+    # What CI reads in the log.
+    lines = capsys.readouterr().out.splitlines()
+    assert Evaluation.model_validate_json(lines[-2]).corpus == "planted"
+    assert GateDecision.model_validate_json(lines[-1]).passed
+
+
+def test_gate_ends_well_on_a_no_and_require_ends_the_run(
+    artifact: Maker, tmp_path: Path, sections: Sections
+) -> None:
+    _, report, card, (passed, reason) = judged(
+        evaluated(tmp_path / "e", 90), artifact, tmp_path / "registry", sections["gate"]
+    )
+    assert not passed
+    assert "rejected" in Path(report.path).read_text()
+    assert "REJECTED" in Path(card.path).read_text()
+    with pytest.raises(GateRejected, match=r"budget of a4v2: 90\.0% of words wrong .* \(and 3 more\); train"):
+        steps.require.python_func("gate", passed, reason)
+
+
+def test_gate_shows_a_table_that_is_damaged_as_a_no(
+    artifact: Maker, tmp_path: Path, sections: Sections
+) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "evaluation.json").write_text('{"corpus": NaN}')
+    _, report, _, (passed, reason) = judged(tmp_path / "e", artifact, tmp_path / "registry", sections["gate"])
+    assert not passed
+    assert reason.startswith("word error table")
+    assert "rejected" in Path(report.path).read_text()
+
+
+def test_check_drift_refuses_a_bundle_that_is_not_there(
+    artifact: Maker, tmp_path: Path, sections: Sections
+) -> None:
+    outputs = artifact(dsl.Metrics, "m"), artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    folders = [str(tmp_path / name) for name in ("bundle", "requests", "state")]
+    with pytest.raises(MomeError, match=r"the bundle cannot be monitored: .*evaluation\.json: no such file"):
+        steps.check_drift.python_func(*outputs, *folders, sections["monitor"])
+
+
+def test_notify_without_an_address_ends_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(NOTIFY_URL, raising=False)
+    status = dsl.PipelineTaskFinalStatus("FAILED", "", "run", None, "the gate said no")
+    steps.notify.python_func(status, "mome-training", "nightly", "1f2e", False)
+    said = capsys.readouterr().out
+    assert "run nightly FAILED\nthe gate said no" in said
+    assert "nobody was told" in said
