@@ -28,6 +28,7 @@ from mome.records import Modality, ScaleText
 
 __all__ = [
     "EMBEDDED",
+    "Augmentation",
     "Compression",
     "EvaluateParams",
     "FoundationParams",
@@ -38,6 +39,7 @@ __all__ = [
     "Precision",
     "PrepareParams",
     "RehearseParams",
+    "Sharding",
     "TrainParams",
     "ValidateParams",
     "load_params",
@@ -58,6 +60,7 @@ SnrDb = Annotated[
 ]
 
 
+Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -70,6 +73,7 @@ class Section(BaseModel):
 
 S = TypeVar("S", bound=Section)
 Precision = Literal["float32", "bfloat16"]  # of the products in training; weights stay in float32
+Sharding = Literal["none", "full"]
 
 
 class PrepareParams(Section):
@@ -139,6 +143,8 @@ class TrainParams(Section):
     projector_top_k: int = Field(gt=0)  # SMoP
     z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
+    video_lora_rank: int = Field(ge=0)  # likewise; more than 0 encodes the lips anew in every step
+    augmentation: Augmentation  # as published, which encodes the lips in every step; or what goes without
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
     batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none
@@ -148,6 +154,7 @@ class TrainParams(Section):
     max_grad_norm: FiniteFloat = Field(gt=0)
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
     gradient_checkpointing: bool  # less memory, a third more time
+    sharding: Sharding  # the frozen LLM's layers whole in each process, or a part of them in each
     checkpoint_every: int = Field(gt=0)  # steps; each time validation is read too
     average_last: int = Field(gt=0)  # checkpoints; 1 takes the best by validation instead
 

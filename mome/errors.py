@@ -12,7 +12,7 @@ MomeError
 ├── EvaluationError (ValueError)      a word error rate cannot be computed from what was given
 ├── GateRejected (RuntimeError)       the model is not good enough; the report is written
 ├── BundleError (ValueError)          a shipped folder is incomplete or was changed
-├── ServiceError (RuntimeError)       a service (the endpoint, a storage, a registry) did not start or did not answer
+├── ServiceError (RuntimeError)       an endpoint, a storage or a registry did not start or did not answer
 └── MonitorError (ValueError)         the request log or the scale file cannot be used
 """
 

@@ -110,17 +110,32 @@ def babble(
 
 
 def with_babble(
-    waveforms: Sequence[Samples], index: int, snr_db: float | None, rng: np.random.Generator
+    waveforms: Sequence[Samples],
+    index: int,
+    snr_db: float | None,
+    rng: np.random.Generator,
+    changed: Samples | None = None,
 ) -> Samples:
-    """Return waveform ``index`` with babble of the others at ``snr_db``; unchanged when that is None.
+    """Return waveform ``index`` with babble of the others at ``snr_db``; without any when that is None.
 
     A waveform without others is drowned in itself.
+
+    Args:
+        waveforms: All of a split.
+        index: Of the one to drown.
+        snr_db: As `mix_at_snr` takes it.
+        rng: Draws the others.
+        changed: What became of the waveform meanwhile, to drown that instead.
     """
+    speech = waveforms[index] if changed is None else changed
     if snr_db is None:
-        return waveforms[index]
-    others = [other for other in range(len(waveforms)) if other != index] or [index]
-    voices = [waveforms[other] for other in rng.choice(others, min(_TALKERS, len(others)), replace=False)]
-    return mix_at_snr(waveforms[index], babble(voices, len(waveforms[index]), rng), snr_db)
+        return speech
+    # Numbers past the own one stand for the next: a list of the others would be long in a large corpus.
+    count = max(1, len(waveforms) - 1)
+    drawn = rng.choice(count, min(_TALKERS, count), replace=False)
+    alone = len(waveforms) == 1
+    voices = [speech if alone else waveforms[other + (other >= index)] for other in drawn]
+    return mix_at_snr(speech, babble(voices, len(speech), rng), snr_db)
 
 
 def estimate_snr(samples: Samples) -> SnrEstimate:

@@ -11,10 +11,13 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
@@ -26,7 +29,7 @@ from mome.speech.media import Clip
 from mome.speech.video import encode_mouth, read_video
 from mome.storage import new_file
 
-__all__ = ["read_manifest", "read_split", "write_manifest", "write_shard"]
+__all__ = ["SplitReader", "read_manifest", "read_split", "write_manifest", "write_shard"]
 
 _DIGEST = "MOME.sha256"  # key in the tar header; upper case marks a vendor's own
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -96,14 +99,79 @@ def read_split(dataset: Path, split: Split) -> Iterator[tuple[Utterance, Clip]]:
     Raises:
         CorpusError: If the manifest or a shard is missing or damaged, or the two do not agree.
     """
-    with ExitStack() as open_files:
-        shards: dict[str, _Shard] = {}
-        for utterance in read_manifest(dataset):
-            if utterance.split != split or not utterance.decodable:
-                continue
-            if utterance.shard not in shards:
-                shards[utterance.shard] = _open_shard(dataset / "shards" / utterance.shard, open_files)
-            yield utterance, _read_clip(utterance, shards[utterance.shard])
+    with closing(SplitReader(dataset, split)) as reader:
+        for index, utterance in enumerate(reader.utterances):
+            yield utterance, reader.clip(index)
+
+
+class SplitReader:
+    """The usable utterances of a split, of which any clip is read when it is asked for.
+
+    Nothing is kept but open files, so that a split need not fit into memory. What a method raises is
+    what `read_split` raises.
+
+    Args:
+        dataset: Folder that holds the manifest and the shards.
+        split: To read.
+    """
+
+    def __init__(self, dataset: Path, split: Split) -> None:
+        self.dataset, self.split = dataset, split
+        self.utterances = [row for row in read_manifest(dataset) if row.split == split and row.decodable]
+        self._shards: dict[str, _Shard] = {}
+        self._open_files = ExitStack()
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def clip(self, index: int) -> Clip:
+        """Return the clip of an utterance."""
+        try:
+            return Clip(self.sound(index), self.mouth(index))
+        except MediaError as error:
+            utterance = self.utterances[index]
+            raise CorpusError(
+                f"{self.dataset / 'shards' / utterance.shard}: utterance {utterance.utterance_id}: {error}"
+            ) from error
+
+    def sound(self, index: int) -> npt.NDArray[np.float32] | None:
+        """Return the samples ``(N,)`` of an utterance at 16 kHz, or None without sound."""
+        utterance = self.utterances[index]
+        if not utterance.num_samples:
+            return None
+        samples: npt.NDArray[np.float32] = self._decoded(utterance, ".flac", utterance.num_samples, "samples")
+        return samples
+
+    def mouth(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """Return the mouth frames ``(T, 96, 96)`` of an utterance at 25 fps, or None without video."""
+        utterance = self.utterances[index]
+        if not utterance.has_video:
+            return None
+        frames: npt.NDArray[np.uint8] = self._decoded(utterance, ".mp4", utterance.num_frames, "mouth frames")
+        return frames
+
+    def close(self) -> None:
+        """Close the shards."""
+        self._open_files.close()
+        self._shards.clear()
+
+    def _decoded(self, utterance: Utterance, ending: str, promised: int, unit: str) -> npt.NDArray[Any]:
+        name = utterance.utterance_id
+        if utterance.shard not in self._shards:
+            self._shards[utterance.shard] = _open_shard(
+                self.dataset / "shards" / utterance.shard, self._open_files
+            )
+        shard = self._shards[utterance.shard]
+        content = _read_member(name + ending, shard)
+        try:
+            held = read_audio(content).samples if ending == ".flac" else read_video(content).frames
+        except MediaError as error:
+            raise CorpusError(f"{shard.path}: utterance {name}: {error}") from error
+        if len(held) != promised:
+            raise CorpusError(
+                f"{shard.path}: utterance {name} has {len(held)} {unit}, but the manifest says {promised}"
+            )
+        return held
 
 
 def _open_shard(path: Path, open_files: ExitStack) -> _Shard:
@@ -114,27 +182,6 @@ def _open_shard(path: Path, open_files: ExitStack) -> _Shard:
         raise CorpusError(f"{path}: no such file; the manifest names it as a shard") from None
     except (tarfile.TarError, OSError) as error:
         raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
-
-
-def _read_clip(utterance: Utterance, shard: _Shard) -> Clip:
-    name = utterance.utterance_id
-    sound = _read_member(f"{name}.flac", shard) if utterance.num_samples else None
-    picture = _read_member(f"{name}.mp4", shard) if utterance.has_video else None
-    try:
-        samples = read_audio(sound).samples if sound is not None else None
-        mouth = read_video(picture).frames if picture is not None else None
-        clip = Clip(samples, mouth)
-    except MediaError as error:
-        raise CorpusError(f"{shard.path}: utterance {name}: {error}") from error
-    for unit, promised, held in (
-        ("samples", utterance.num_samples, samples),
-        ("mouth frames", utterance.num_frames, mouth),
-    ):
-        if held is not None and len(held) != promised:
-            raise CorpusError(
-                f"{shard.path}: utterance {name} has {len(held)} {unit}, but the manifest says {promised}"
-            )
-    return clip
 
 
 def _read_member(name: str, shard: _Shard) -> bytes:

@@ -32,7 +32,7 @@ def _mask(frames_TC: Tensor | None, frames_per_second: int, rng: np.random.Gener
     if frames_TC is None:
         return None
     noise_TC = rng.standard_normal(tuple(frames_TC.shape), dtype=np.float32)
-    masked_TC = frames_TC + _NOISE * torch.from_numpy(noise_TC)
+    masked_TC = frames_TC + _NOISE * torch.from_numpy(noise_TC).to(frames_TC.device)
     for _ in range(len(frames_TC) // frames_per_second):
         length = int(rng.integers(round(_LONGEST_MASK_S * frames_per_second) + 1))
         start = int(rng.integers(len(frames_TC)))

@@ -4,6 +4,7 @@ checkpoint/
 ├── config.json               scales, sizes, parameters of the run, where the data came from
 ├── adapter/                  MoME, as peft saves it
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
+├── video_adapter/            likewise on the video encoder
 ├── projectors.safetensors
 └── history.json              losses by step
 """
@@ -32,6 +33,8 @@ from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.storage import new_folder, write_text
+from mome.training.processes import ALONE, Processes
+from mome.training.sharding import shard_layers
 from mome.training.state import History
 
 __all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recogniser", "write_checkpoint"]
@@ -39,7 +42,7 @@ __all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recognise
 CONFIG_FILE = "config.json"
 _PROJECTORS_FILE = "projectors.safetensors"
 _PROJECTORS = ("audio_projectors.", "video_projectors.")
-_ADAPTER, _AUDIO_ADAPTER = "adapter", "audio_adapter"
+_ADAPTER, _AUDIO_ADAPTER, _VIDEO_ADAPTER = "adapter", "audio_adapter", "video_adapter"
 
 
 def foundation_digest(foundation: Path) -> str:
@@ -51,16 +54,26 @@ def foundation_digest(foundation: Path) -> str:
     return digest.hexdigest()
 
 
-def new_recogniser(foundation: Path, params: TrainParams) -> Recogniser:
-    """Return an untrained one: what is added is drawn from ``params.seed``, all else is frozen."""
+def new_recogniser(foundation: Path, params: TrainParams, processes: Processes = ALONE) -> Recogniser:
+    """Return an untrained one: what is added is drawn from ``params.seed``, all else is frozen.
+
+    Args:
+        foundation: Folder with the frozen models.
+        params: Section ``train``.
+        processes: Among which the LLM is shared out, if ``params.sharding`` asks for it.
+    """
     torch.manual_seed(params.seed)
     encoders = Encoders.load(foundation, params.device)
     llm = adapt(_load_llm(foundation, params.device, params), params)
     model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
         encoders.audio.add_lora(params.audio_lora_rank)
+    if params.video_lora_rank:
+        encoders.video.add_lora(params.video_lora_rank)
     if params.gradient_checkpointing:
         llm.base_model.model.activation_checkpointing_enable({"use_reentrant": False})
+    if processes.share(params.sharding):
+        shard_layers(llm, params.device, processes)
     return Recogniser(encoders, model.to(params.device))
 
 
@@ -83,6 +96,8 @@ def write_checkpoint(
         _save_adapter(model.llm, "foundation/llm", temporary / _ADAPTER)
         if params.audio_lora_rank:
             _save_adapter(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
+        if params.video_lora_rank:
+            _save_adapter(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
@@ -116,6 +131,10 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     if params.audio_lora_rank:
         encoders.audio.encoder = _load_adapter(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER
+        ).merge_and_unload()
+    if params.video_lora_rank:
+        encoders.video.avhubert = _load_adapter(
+            encoders.video.avhubert, folder / _VIDEO_ADAPTER
         ).merge_and_unload()
     llm = _load_adapter(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
     model = _new_model(llm, encoders, foundation, params)

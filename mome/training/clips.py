@@ -1,10 +1,10 @@
-"""What training reads: sound as it was recorded, lips as features, and how a clip is heard anew each time."""
+"""What training reads, sound and lips, and how a clip is heard and seen anew each time."""
 
-# Shape letters: N samples, T frames, C encoder width.
+# Shape letters: N samples, T frames, C encoder width, H height, W width of a picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mome.config import Augmentation
 from mome.model.encoders import Encoders
 from mome.progress import progress
-from mome.records import Utterance
+from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.augmentation import change_speed, colour
-from mome.speech.media import Clip
 from mome.speech.noise import with_babble
+from mome.speech.shards import SplitReader
 from mome.storage import new_file
+from mome.training.recordings import cut_lips, mask_lips, mask_sound
 
 __all__ = ["TrainingClips", "draw_clips", "read_clips"]
 
@@ -38,21 +40,37 @@ class TrainingClips:
 
     Args:
         waveforms: Per utterance ``(N,)`` at 16 kHz; empty without sound.
-        lips: Per utterance features ``(T, C)`` in float16; empty without video. The video encoder is
-            frozen, so they are computed once.
+        lips: Per utterance features ``(T, C)`` in float16, computed once because the video encoder is
+            frozen; empty without video, and where the encoder runs in every step.
         transcripts: Per utterance.
+        mouths: Reads mouth video for an encoder that runs in every step; None without.
     """
 
     waveforms: list[np.ndarray]
     lips: list[Tensor]
     transcripts: list[str]
+    mouths: SplitReader | None = None
 
     def __len__(self) -> int:
         return len(self.transcripts)
 
+    @property
+    def has_lips(self) -> bool:
+        """Whether there is video, encoded or not."""
+        return bool(self.lips) or self.mouths is not None
+
+    @property
+    def modality(self) -> Modality:
+        """What there is."""
+        if not self.waveforms:
+            return "video"
+        return "av" if self.has_lips else "audio"
+
     @cached_property
     def num_frames(self) -> NDArray[np.int64]:
         """Length of every utterance ``(N,)`` in video frames of 40 ms, with or without video."""
+        if self.mouths is not None:
+            return np.array([utterance.num_frames for utterance in self.mouths.utterances])
         if self.lips:
             return np.array([len(features_TC) for features_TC in self.lips])
         return np.array(
@@ -60,7 +78,11 @@ class TrainingClips:
         )
 
     def hear(
-        self, index: int, snrs_db: Sequence[float | None], rng: np.random.Generator, *, vary: bool
+        self,
+        index: int,
+        snrs_db: Sequence[float | None],
+        rng: np.random.Generator,
+        augmentation: Augmentation | None = None,
     ) -> np.ndarray:
         """Return the sound of one utterance in babble of the others, at a level drawn from ``snrs_db``.
 
@@ -68,20 +90,38 @@ class TrainingClips:
             index: Of the utterance.
             snrs_db: None is clean.
             rng: Draws everything.
-            vary: Most of the time also through another microphone; and faster or slower, unless lips go
-                with the sound.
+            augmentation: ``llama-avsr`` masks stretches of the speech, not of the noise; ``cached-lips`` is
+                mostly heard through another microphone, and faster or slower unless lips go with it.
         """
         snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
-        samples = with_babble(self.waveforms, index, snr_db, rng)
-        if vary and rng.random() < _VARIED:
-            if not self.lips:
+        masked = mask_sound(self.waveforms[index], rng) if augmentation == "llama-avsr" else None
+        samples = with_babble(self.waveforms, index, snr_db, rng, masked)
+        if augmentation == "cached-lips" and rng.random() < _VARIED:
+            if not self.has_lips:
                 samples = change_speed(samples, rng.uniform(*_PACE))
             samples = colour(samples, rng)
         return samples
 
     def see(self, index: int) -> Tensor | None:
-        """Return the features of one utterance's lips in float32, or None without video."""
+        """Return the features of one utterance's lips in float32, or None if there are none."""
         return self.lips[index].float() if self.lips else None
+
+    def watch(
+        self, index: int, side: int, rng: np.random.Generator, augmentation: Augmentation | None = None
+    ) -> np.ndarray | None:
+        """Return one utterance's mouth frames ``(T, H, W)`` uint8 to encode, or None if there are none.
+
+        Args:
+            index: Of the utterance.
+            side: Of the picture that the encoder sees, in pixels.
+            rng: Draws everything.
+            augmentation: ``llama-avsr`` cuts the picture out anywhere, and masks stretches of it; otherwise
+                the frames are whole, and the encoder cuts out their centre.
+        """
+        frames_THW = None if self.mouths is None else self.mouths.mouth(index)
+        if frames_THW is None or augmentation != "llama-avsr":
+            return frames_THW
+        return mask_lips(cut_lips(frames_THW, side, rng), rng)
 
 
 def draw_clips(num_frames: NDArray[np.int64], count: int, frames: int, rng: np.random.Generator) -> list[int]:
@@ -103,22 +143,20 @@ def draw_clips(num_frames: NDArray[np.int64], count: int, frames: int, rng: np.r
     return drawn[: max(1, fitting)].tolist()
 
 
-def read_clips(
-    split: Iterable[tuple[Utterance, Clip]], total: int, encoders: Encoders, lips: Path, description: str
-) -> TrainingClips:
-    """Read a split, and encode its lips unless that was done before.
+def read_clips(reader: SplitReader, encoders: Encoders, lips: Path | None, description: str) -> TrainingClips:
+    """Read the sound of a split, and encode its lips unless that was done before.
 
     Args:
-        split: Utterances with their clips; read once, so that video need not fit into memory.
-        total: How many, for the progress bar.
+        reader: Of the split, with at least one utterance.
         encoders: Of the foundation.
-        lips: File to keep the lips' features in; an interrupted run finds them there.
+        lips: File to keep the lips' features in; an interrupted run finds them there. None encodes
+            nothing: mouth video is read whenever it is asked for.
         description: For the progress bar.
     """
-    transcripts: list[str] = []
+    transcripts = [utterance.transcript for utterance in reader.utterances]
     waveforms: list[np.ndarray] = []
-    encoded = _load(lips) if lips.exists() else []
-    known = len(encoded)
+    to_encode = lips is not None and not lips.exists()
+    encoded = _load(lips) if lips is not None and not to_encode else []
     waiting: list[np.ndarray] = []
 
     def encode_waiting() -> None:
@@ -126,19 +164,21 @@ def read_clips(
             encoded.extend(features_TC.half() for features_TC in encoders.see(waiting))
         waiting.clear()
 
-    for utterance, clip in progress(split, description, total=total):
-        transcripts.append(utterance.transcript)
-        if clip.samples is not None:
-            waveforms.append(clip.samples)
-        if clip.mouth is not None and not known:
-            waiting.append(clip.mouth)
+    for index in progress(range(len(reader)), description):
+        samples = reader.sound(index)
+        if samples is not None:
+            waveforms.append(samples)
+        mouth = reader.mouth(index) if to_encode else None
+        if mouth is not None:
+            waiting.append(mouth)
         if len(waiting) == _CLIPS_PER_PASS:
             encode_waiting()
     encode_waiting()
-    if encoded and not known:
+    if lips is not None and to_encode and encoded:
         with new_file(lips) as temporary:
             save_file({str(index): tensor for index, tensor in enumerate(encoded)}, temporary)
-    return TrainingClips(waveforms, encoded, transcripts)
+    has_video = reader.utterances[0].has_video
+    return TrainingClips(waveforms, encoded, transcripts, reader if lips is None and has_video else None)
 
 
 def _load(lips: Path) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """Several processes that train one model, as torchrun starts them: each reads a part of every step's clips.
 
 The LLM is frozen, so what they exchange is small: the gradients of adapters and projectors, once a step.
+Only where the LLM is too large for each to hold it all (`mome.training.sharding`) they exchange more.
 """
 
 from __future__ import annotations
@@ -9,12 +10,20 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["Processes", "join_processes"]
+from mome.config import Sharding
+
+__all__ = ["ALONE", "Processes", "join_processes"]
+
+
+# The others wait while the first encodes the lips of a corpus or reads its validation split: for hours,
+# where torch would give up after ten minutes. That a process has ended torchrun sees at once.
+_PATIENCE = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,10 @@ class Processes:
         """Return which of ``count`` things this process takes."""
         return range(self.rank, count, self.world)
 
+    def share(self, sharding: Sharding) -> bool:
+        """Tell whether the layers of the LLM are shared out, so that all must read it equally often."""
+        return self.world > 1 and sharding == "full"
+
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the sum of all gradients; what nobody has a gradient for keeps none."""
         if self.world == 1:
@@ -59,10 +72,21 @@ class Processes:
             dist.all_reduce(values)
         return values
 
+    def most(self, count: int) -> int:
+        """Return the largest count of any process."""
+        if self.world == 1:
+            return count
+        counts: list[int] = [0] * self.world
+        dist.all_gather_object(counts, count)
+        return max(counts)
+
     def wait(self) -> None:
         """Go on when all are here."""
         if self.world > 1:
             dist.barrier()
+
+
+ALONE = Processes(0, 1)
 
 
 @contextmanager
@@ -73,12 +97,12 @@ def join_processes(device: str) -> Iterator[Processes]:
         device: As torch names it; with ``cuda`` each process takes the GPU of its local rank.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Processes(0, 1)
+        yield ALONE
         return
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:

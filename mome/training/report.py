@@ -1,4 +1,4 @@
-"""The picture of a training run: losses by step and the run's parameters, in one page."""
+"""The picture of a training run: losses and speed by step and the run's parameters, in one page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mome.page import facts, page
 from mome.storage import write_text
 from mome.training.state import History
 
-__all__ = ["write_report"]
+__all__ = ["training_page", "write_report"]
 
 _SERIES = {"loss": "training loss per text token", "validation_loss": "validation loss"}
 
@@ -28,6 +28,25 @@ def write_report(
         steps: That the final weights are from.
         params: Of the run.
         corpus: ``corpus.json`` of the data set.
+    """
+    write_text(path, training_page(history, steps, params, corpus))
+
+
+def training_page(
+    history: History,
+    steps: Sequence[int],
+    params: TrainParams,
+    corpus: dict[str, Any],
+    pace: Sequence[dict[str, float]] = (),
+) -> str:
+    """Return the page; arguments as `write_report`.
+
+    Args:
+        history: One row per step.
+        steps: That the final weights are from.
+        params: Of the run.
+        corpus: ``corpus.json`` of the data set.
+        pace: As `mome.training.pace.read_pace` returns it.
     """
     lines = {name: [(row["step"], row[name]) for row in history if name in row] for name in _SERIES}
     losses = nice_ticks(max(loss for line in lines.values() for _, loss in line))
@@ -51,8 +70,33 @@ def write_report(
         ]
     )
     settings = facts((name, _text(value)) for name, value in params.model_dump(mode="json").items())
-    body = f"{head}{legend(list(_SERIES.values()))}{plot.svg()}<h2>Parameters</h2>{settings}"
-    write_text(path, page(f"Training on {corpus['name']}", body))
+    body = f"{head}{legend(list(_SERIES.values()))}{plot.svg()}{_speed(pace)}<h2>Parameters</h2>{settings}"
+    return page(f"Training on {corpus['name']}", body)
+
+
+def _speed(pace: Sequence[dict[str, float]]) -> str:
+    if not pace:
+        return ""
+    seconds, utterances = (sum(row[name] for row in pace) for name in ("seconds", "utterances"))
+    rates = [(row["step"], row["utterances"] / row["seconds"]) for row in pace]
+    ticks = nice_ticks(max(rate for _, rate in _smooth(rates)))
+    first, last = rates[0][0], max(rates[-1][0], rates[0][0] + 1)
+    marks = [(s, f"{s:g}") for s in nice_ticks(last) if first <= s <= last]
+    plot = Plot(
+        Axis(first, last, marks, "step"),
+        Axis(0, ticks[-1], [(rate, f"{rate:g}") for rate in ticks], "utterances a second"),
+        "throughput by step",
+        height=200,
+    )
+    plot.line(_smooth(rates), colour(2))
+    said = facts(
+        [
+            ("utterances a second", f"{utterances / seconds:.2f}"),
+            ("seconds a step", f"{seconds / len(pace):.2f}"),
+            ("measured over", f"{len(pace)} steps, {seconds / 60:.1f} minutes, validation left out"),
+        ]
+    )
+    return f"<h2>Throughput</h2>{said}{plot.svg()}"
 
 
 def _smooth(line: Sequence[tuple[float, float]], most: int = 200) -> list[tuple[float, float]]:

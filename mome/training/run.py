@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
-from mome.records import Split
-from mome.speech.shards import read_manifest, read_split
+from mome.speech.shards import SplitReader, read_manifest
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, draw_clips, read_clips
+from mome.training.pace import Pace, write_pace
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
@@ -33,7 +34,7 @@ _BETAS = (0.9, 0.98)  # of Llama-AVSR
 
 
 def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
-    """Fine-tune MoME and the projectors, and LoRA on the audio encoder if ``audio_lora_rank`` asks for it.
+    """Fine-tune MoME and the projectors, and LoRA on the encoders where ``params`` asks for it.
 
     Killed at any moment and started again with the same inputs, it ends with the same weights as an
     uninterrupted run: the state is kept under ``work``, and what a step sees follows from its number.
@@ -51,30 +52,44 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         TrainingError: If the loss is not finite.
     """
     torch.set_num_threads(params.threads)
-    with join_processes(params.device) as processes:
-        _train(params, dataset, foundation, output, work, processes)
+    with (
+        join_processes(params.device) as processes,
+        closing(SplitReader(dataset, "train")) as train,
+        closing(SplitReader(dataset, "validation")) as validation,
+    ):
+        _train(params, train, validation, foundation, output, work, processes)
 
 
 def _train(
-    params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path, processes: Processes
+    params: TrainParams,
+    train_split: SplitReader,
+    validation_split: SplitReader,
+    foundation: Path,
+    output: Path,
+    work: Path,
+    processes: Processes,
 ) -> None:
+    dataset = train_split.dataset
     corpus = json.loads((dataset / "corpus.json").read_text())
     source = source_digest(dataset, foundation)
     state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
-    recogniser = new_recogniser(foundation, params)
+    recogniser = new_recogniser(foundation, params, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
-    lips = work / f"lips-{_key(source)}"
-    if not processes.is_first:
+    encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank
+    lips = work / f"lips-{_key(source)}" if encoded_once else None
+    if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = _clips("train", dataset, recogniser.encoders, lips)
-    validation = _clips("validation", dataset, recogniser.encoders, lips)
-    if processes.is_first:
+    train = _clips(train_split, recogniser.encoders, lips)
+    validation = _clips(validation_split, recogniser.encoders, lips)
+    if encoded_once and processes.is_first:
         processes.wait()
-    history = _fit(recogniser, train, validation, params, state, processes)
+    pace = Pace()
+    history = _fit(recogniser, train, validation, params, state, processes, pace)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
         write_checkpoint(output, recogniser, foundation, params, corpus, history)
         write_report(output / "training.html", history, steps, params, corpus)
+        write_pace(pace, work, output)
     processes.wait()
 
 
@@ -94,6 +109,7 @@ def _fit(
     params: TrainParams,
     state: Path,
     processes: Processes,
+    pace: Pace,
 ) -> History:
     """Train; returns the losses by step."""
     parameters, model = recogniser.trained_parameters(), recogniser.model
@@ -110,6 +126,7 @@ def _fit(
     model.train()
     steps = range(done, params.steps)
     for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
+        pace.begin()
         # What a step sees follows from its number alone, so that a continued run sees the same.
         rng = np.random.default_rng([params.seed, step])
         indices = draw_clips(train.num_frames, utterances, params.batch_frames, rng)
@@ -128,10 +145,12 @@ def _fit(
             )
         torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
         optimizer.step()
+        pace.end(step + 1, len(indices), int(train.num_frames[indices].sum()))
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
         is_due = (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps
-        if is_due and processes.is_first:
+        if is_due and (processes.is_first or processes.share(params.sharding)):
             held_out = validate(recogniser, validation, params, utterances)
+        if is_due and processes.is_first:
             row |= {"validation_loss": held_out.loss, "validation_wer": held_out.wer}
             keep_weights(state.parent, parameters, [*history, row], params)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
@@ -141,23 +160,22 @@ def _fit(
 
 def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:
     """A batch counts sequences: a corpus without lips has fewer per utterance, and sees more utterances."""
-    features = Features(torch.empty(0) if train.waveforms else None, train.see(0))
+    either = Features(torch.empty(0), torch.empty(0)).only(train.modality)
     scales = scales_of_step(model.method, model.scales, np.random.default_rng(0))
-    tasks = tasks_of(features, scales, (), params.task_weights)
+    tasks = tasks_of(either, scales, (), params.task_weights)
     if not tasks:
         raise TrainingError(
-            f"the corpus has {features.modality} recordings, but train.task_weights trains only "
+            f"the corpus has {train.modality} recordings, but train.task_weights trains only "
             f"{', '.join(params.task_weights)}"
         )
     return max(1, params.batch_size // len(tasks))
 
 
-def _clips(split: Split, dataset: Path, encoders: Encoders, lips: Path) -> TrainingClips:
-    rows = [row for row in read_manifest(dataset) if row.split == split and row.decodable]
-    if not rows:
-        raise CorpusError(f"{dataset}: the {split} split is empty")
-    file = lips / f"{split}.safetensors"
-    return read_clips(read_split(dataset, split), len(rows), encoders, file, f"read {split} clips")
+def _clips(reader: SplitReader, encoders: Encoders, lips: Path | None) -> TrainingClips:
+    if not len(reader):
+        raise CorpusError(f"{reader.dataset}: the {reader.split} split is empty")
+    file = None if lips is None else lips / f"{reader.split}.safetensors"
+    return read_clips(reader, encoders, file, f"read {reader.split} clips")
 
 
 def source_digest(dataset: Path, foundation: Path) -> str:

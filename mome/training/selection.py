@@ -13,7 +13,7 @@ from mome.config import TrainParams
 from mome.storage import new_file
 from mome.training.state import History
 
-__all__ = ["keep_weights", "restore_weights"]
+__all__ = ["chosen_steps", "keep_weights", "restore_weights"]
 
 
 def keep_weights(
@@ -29,7 +29,7 @@ def keep_weights(
     """
     with new_file(_file(folder, int(history[-1]["step"]))) as temporary:
         save_file({name: parameter.detach() for name, parameter in parameters.items()}, temporary)
-    wanted = {_file(folder, step) for step in _chosen(history, params)}
+    wanted = {_file(folder, step) for step in chosen_steps(history, params)}
     for path in folder.glob("weights-*.safetensors"):
         if path not in wanted:
             path.unlink()
@@ -47,7 +47,7 @@ def restore_weights(
         params: ``average_last`` of 1 takes the step with the lowest word error rate, the last of equals;
             more takes the mean of that many last ones (Llama-AVSR, model facts 6).
     """
-    steps = _chosen(history, params)
+    steps = chosen_steps(history, params)
     weights = [load_file(_file(folder, step)) for step in steps]
     for name, parameter in parameters.items():
         mean = torch.stack([each[name] for each in weights]).mean(dim=0)
@@ -55,7 +55,8 @@ def restore_weights(
     return steps
 
 
-def _chosen(history: History, params: TrainParams) -> list[int]:
+def chosen_steps(history: History, params: TrainParams) -> list[int]:
+    """Return the steps whose weights a training with this history ends with."""
     validated = [row for row in history if "validation_wer" in row]
     if params.average_last > 1:
         return [int(row["step"]) for row in validated[-params.average_last :]]

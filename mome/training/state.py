@@ -45,14 +45,18 @@ def load_state(
         CheckpointError: If the file holds other weights than the model trains.
     """
     with safe_open(path, "pt") as file:
-        saved = {name.removeprefix("weight/") for name in set(file.keys()) if name.startswith("weight/")}
+        tensors = set(file.keys())
+        saved = {name.removeprefix("weight/") for name in tensors if name.startswith("weight/")}
         if saved != set(parameters):
             odd = min(saved ^ set(parameters))
             raise CheckpointError(f"{path}: holds other weights than the model trains, for instance {odd}")
         for name, parameter in parameters.items():
             parameter.data.copy_(file.get_tensor(f"weight/{name}"))
+            # What no step had a gradient for yet, such as the projector of a rate not drawn, has none.
             optimizer.state[parameter] = {
-                moment: file.get_tensor(f"{moment}/{name}") for moment in ("step", "exp_avg", "exp_avg_sq")
+                moment: file.get_tensor(f"{moment}/{name}").to(parameter.device)
+                for moment in ("step", "exp_avg", "exp_avg_sq")
+                if f"{moment}/{name}" in tensors
             }
         metadata = file.metadata()
     return int(metadata["step"]), json.loads(metadata["history"])

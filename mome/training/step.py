@@ -1,7 +1,5 @@
 """One training step: what its utterances are read as, and the gradients of all of it."""
 
-# Shape letters: T frames, C encoder width.
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +14,9 @@ from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.records import Modality
 from mome.scales import Scale
-from mome.training.augmentation import augment
 from mome.training.clips import TrainingClips
-from mome.training.processes import Processes
+from mome.training.encoding import cut, encode_augmented, join
+from mome.training.processes import ALONE, Processes
 
 __all__ = ["backward", "backward_tasks", "read_as", "scales_of_step", "tasks_of"]
 
@@ -75,45 +73,24 @@ def backward(
     """Add the gradients of every task of the utterances; returns the losses, averaged over text tokens.
 
     Each clip is encoded once for all its tasks: the gradient stops at its features, gathers there, and
-    then flows on into the audio encoder. With several processes each takes a part of the utterances, and
+    then flows on into the encoders. With several processes each takes a part of the utterances, and
     gradients and losses are summed to what one process would find.
     """
     model = recogniser.model
     scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
-    mine = list(processes.part(len(indices)))
+    places = processes.part(len(indices))
+    mine = [indices[place] for place in places]
     # What happens to a clip follows from its place in the step, not from who else is in this process.
-    rngs = [np.random.default_rng([params.seed, step, 1, place]) for place in mine]
-    waveforms = [
-        clips.hear(indices[place], params.noise_snrs_db, rng, vary=True)
-        for place, rng in zip(mine, rngs, strict=True)
-        if clips.waveforms
-    ]
-    with mixed_precision(params.device, params.precision):
-        sound = iter(recogniser.encoders.hear(waveforms))
-    features = [
-        augment(Features(next(sound).float() if clips.waveforms else None, clips.see(indices[place])), rng)
-        for place, rng in zip(mine, rngs, strict=True)
-    ]
-    cut = [_cut(each) for each in features]
-    tasks = read_as(model, clips, [indices[place] for place in mine], cut, scales, params)
+    rngs = [np.random.default_rng([params.seed, step, 1, place]) for place in places]
+    features = encode_augmented(recogniser, clips, mine, rngs, params)
+    leaves = cut(features)
+    tasks = read_as(model, clips, mine, leaves, scales, params)
     total = processes.sum(torch.tensor(_text_tokens(tasks), device=params.device))
-    losses = backward_tasks(model, tasks, params, int(total))
-    outputs, gradients = [], []
-    for above, below in zip(features, cut, strict=True):
-        if above.audio_TC is not None and below.audio_TC is not None and above.audio_TC.requires_grad:
-            outputs.append(above.audio_TC)
-            gradients.append(below.audio_TC.grad)
-    if outputs:
-        torch.autograd.backward(outputs, gradients)
+    losses = backward_tasks(model, tasks, params, int(total), processes)
+    join(features, leaves)
     processes.sum_gradients(list(recogniser.trained_parameters().values()))
     summed = processes.sum(torch.stack(losses).to(params.device)).cpu()
     return Losses(*summed)
-
-
-def _cut(features: Features) -> Features:
-    sound = features.audio_TC
-    leaf = None if sound is None else sound.detach().requires_grad_(sound.requires_grad)
-    return Features(leaf, features.video_TC)
 
 
 def read_as(
@@ -134,7 +111,11 @@ def read_as(
 
 
 def backward_tasks(
-    model: AVSRModel, tasks: Sequence[Task], params: TrainParams, text_tokens: int | None = None
+    model: AVSRModel,
+    tasks: Sequence[Task],
+    params: TrainParams,
+    text_tokens: int | None = None,
+    processes: Processes = ALONE,
 ) -> Losses:
     """Add the gradients of all tasks; returns the losses, averaged over text tokens.
 
@@ -143,11 +124,15 @@ def backward_tasks(
         tasks: With texts.
         params: Weights of the losses, and the precision.
         text_tokens: To average over, where these tasks are only a part; by default those of the tasks.
+        processes: That share the LLM, if they do.
     """
     total = text_tokens or _text_tokens(tasks)
     sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
-    for part in _passes(model, tasks):
-        share = _text_tokens(part) / total
+    passes = _passes(model, tasks)
+    # Who shares an LLM reads it as often as the others do; what is read once too often counts nothing.
+    idle = processes.most(len(passes)) - len(passes) if processes.share(params.sharding) else 0
+    for index, part in enumerate(passes + passes[-1:] * idle):
+        share = _text_tokens(part) / total if index < len(passes) else 0.0
         with mixed_precision(params.device, params.precision):
             losses = model(part)
         loss = (

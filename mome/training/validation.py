@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from mome.config import TrainParams
-from mome.model.avsr import Features, Task
+from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.training.clips import TrainingClips
+from mome.training.encoding import encode_plain
 from mome.training.step import read_as
 from mome.wer import word_errors
 
@@ -44,7 +45,7 @@ def validate(
     losses, errors, words = [], 0, 0
     for start in range(0, len(clips), batch_size):
         indices = range(start, min(start + batch_size, len(clips)))
-        features = _heard(recogniser, clips, indices, params)
+        features = encode_plain(recogniser, clips, indices, params)
         losses.append(model(read_as(model, clips, indices, features, model.scales, params)).language.item())
         tasks = [Task(each, scale) for scale in model.scales for each in features]
         references = [clips.transcripts[index] for index in indices] * len(model.scales)
@@ -53,15 +54,3 @@ def validate(
             errors, words = errors + wrong, words + said
     model.train()
     return Validation(float(np.mean(losses)), errors / words)
-
-
-def _heard(
-    recogniser: Recogniser, clips: TrainingClips, indices: range, params: TrainParams
-) -> list[Features]:
-    """Encode clips in noise that is the same at every validation."""
-    waveforms = []
-    for index in indices if clips.waveforms else ():
-        rng = np.random.default_rng([params.seed, index])
-        waveforms.append(clips.hear(index, params.noise_snrs_db, rng, vary=False))
-    sound = iter(recogniser.encoders.hear(waveforms))
-    return [Features(next(sound, None), clips.see(index)) for index in indices]

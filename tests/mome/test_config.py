@@ -43,6 +43,9 @@ def test_no_number_of_params_yaml_is_read_as_text() -> None:
         ("top_k: ", "top_k: 99 #", "top_k is 99"),
         ("scales: ", "scales: [a4v2, fine] #", "unknown scale 'fine'"),
         ("device: cpu", "device:", "train.device"),
+        ("augmentation: ", "augmentation: none #", "train.augmentation: input should be 'llama-avsr' or"),
+        ("video_lora_rank: ", "video_lora_rank: -1 #", "train.video_lora_rank"),
+        ("sharding: ", "sharding: half #", "train.sharding: input should be 'none' or 'full'"),
         ("window: ", "window: 0 #", "monitor.window"),
     ],
 )
@@ -71,6 +74,14 @@ def test_a_pipeline_step_refuses_a_fraction_where_a_count_is_due() -> None:
     values = load_params(PARAMS).sections()["monitor"] | {"window": 20.5}
     with pytest.raises(ConfigError, match="window"):
         parse_section(MonitorParams, values)
+
+
+@pytest.mark.parametrize("profile", ["lrs3-1b", "lrs2-3b", "lrs3-8b"])
+def test_profiles_train_as_the_papers_do_and_the_embedded_one_as_fast_as_it_can(profile: str) -> None:
+    papers, embedded = load_params(PARAMS, profile).train, load_params(PARAMS).train
+    assert (papers.augmentation, embedded.augmentation) == ("llama-avsr", "cached-lips")
+    assert papers.noise_snrs_db == [-5, 0, 5, 10, 15, 20, None]
+    assert papers.video_lora_rank == papers.audio_lora_rank == 0, "frozen, for sound and lips together"
 
 
 def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from mome.config import TrainParams, load_profile, parse_section
+from mome.config import FoundationParams, TrainParams, load_params, load_profile, parse_section
 from mome.methods import METHODS
 from mome.model.backbones import llm_config
-from mome.model.describe import adapter_size, prefix_tokens, tera_flops
+from mome.model.describe import adapter_size, describe, encoder_lora, prefix_tokens, tera_flops
 from mome.scales import Scale
 
 PROFILES = sorted(path.stem for path in Path("mome/profiles").glob("*.yaml"))
@@ -76,6 +76,28 @@ def test_tokens_and_work_of_ten_seconds_are_those_of_llama_mtsk(
     read = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
     read += adapter_size(model, train("lrs3-8b", "mtsk-ms")).active
     assert tera_flops(read, tokens) == pytest.approx(work, abs=0.006)
+
+
+def test_lora_on_avhubert_is_as_large_as_published() -> None:
+    foundation = parse_section(FoundationParams, load_profile("lrs3-8b")["foundation"])
+    params = train("lrs3-8b", "llama-avsr").model_copy(update={"video_lora_rank": 64})
+    found = encoder_lora(foundation, params)
+    assert found == {"video LoRA": 24 * 2 * 2 * 64 * 1024}
+    assert found["video LoRA"] / 1e6 == pytest.approx(6.29, abs=0.005)
+    # Llama-AVSR for lips alone: 27.26 beside the LLM and 14.69 of projector make 48.2 with it.
+    lora = adapter_size(llm("meta-llama/Llama-3.1-8B"), params).trained
+    projector = (3 * 1024 * 2048 + 2048) + (2048 * 4096 + 4096) + 2 * 4096
+    assert (lora + projector + found["video LoRA"]) / 1e6 == pytest.approx(48.2, abs=0.05)
+
+
+def test_the_table_names_what_is_trained_beside_an_encoder() -> None:
+    sections = load_params(Path("params.yaml"))
+    params = sections.train.model_copy(update={"audio_lora_rank": 4, "video_lora_rank": 0})
+    table = describe(sections.foundation, params, ["mome-ffn"])
+    # Of four layers 128 wide: four square matrices, and two to and from 512, per unit of rank.
+    assert encoder_lora(sections.foundation, params) == {"audio LoRA": 4 * 4 * (4 * 256 + 2 * 640)}
+    assert "audio LoRA           0.04 M  trained" in table
+    assert "video LoRA" not in table
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -1,5 +1,7 @@
 """The encoders against transformers' own Whisper, and batches against single clips."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,40 @@ def test_video_clips_of_mixed_length_encode_as_one_by_one(video: VideoEncoder) -
     assert lengths.tolist() == [5, 20, 11]
     for clip, row, length in zip(clips, features, lengths.tolist(), strict=True):
         torch.testing.assert_close(row[:length], video([clip])[0][0], atol=1e-5, rtol=1e-5)
+
+
+def test_lora_beside_queries_and_values_of_the_video_encoder_is_the_papers_sum(video: VideoEncoder) -> None:
+    clips = [torch.randint(0, 256, (n, 96, 96), dtype=torch.uint8) for n in (9, 20)]
+    adapted = copy.deepcopy(video).requires_grad_(False)
+    adapted.add_lora(4)
+    with torch.inference_mode():
+        torch.testing.assert_close(adapted(clips)[0], video(clips)[0], atol=0, rtol=0)
+    lora = {name: each for name, each in adapted.named_parameters() if each.requires_grad}
+    layers = {name.split(".lora_")[0].split("encoder.layers.")[1] for name in lora}
+    assert layers == {f"{layer}.self_attn.{part}" for layer in range(2) for part in ("q_proj", "v_proj")}
+    assert not any(each.any() for name, each in lora.items() if ".lora_A." in name)
+    assert all(each.all() for name, each in lora.items() if ".lora_B." in name)
+    for each in lora.values():
+        torch.nn.init.normal_(each, std=0.1)
+    by_hand = copy.deepcopy(video)
+    for layer in range(2):
+        for part in ("q_proj", "v_proj"):
+            place = f"avhubert.base_model.model.encoder.layers.{layer}.self_attn.{part}"
+            down, up = (lora[f"{place}.lora_{side}.default.weight"] for side in "AB")
+            weight = getattr(by_hand.avhubert.encoder.layers[layer].self_attn, part).weight
+            weight.data += 2 * (up @ down).data
+    with torch.inference_mode():
+        torch.testing.assert_close(adapted(clips)[0], by_hand(clips)[0], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(adapted(clips)[0], video(clips)[0], atol=1e-2)
+
+
+@torch.inference_mode()
+def test_the_centre_is_looked_at_of_a_frame_that_is_larger(video: VideoEncoder) -> None:
+    clip = torch.randint(0, 256, (6, 96, 96), dtype=torch.uint8)
+    assert video.picture_side == 88
+    centre, corner = clip[:, 4:92, 4:92], clip[:, :88, :88]
+    torch.testing.assert_close(video([clip])[0], video([centre])[0], atol=0, rtol=0)
+    assert not torch.allclose(video([clip])[0], video([corner])[0])
 
 
 def test_the_default_video_encoder_has_the_size_of_avhubert_large() -> None:

@@ -90,6 +90,61 @@ def test_two_processes_end_with_the_weights_of_one(
         torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=2e-5, rtol=1e-3)
 
 
+def kill_torchrun(process: subprocess.Popen[bytes]) -> None:
+    """End torchrun and its processes, each of which leads a session of its own."""
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number in (process.pid, *map(int, workers)):
+        os.kill(number, signal.SIGKILL)
+    process.wait()
+
+
+def test_two_processes_that_share_the_llm_are_killed_and_end_with_the_weights_of_one(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    # Three utterances a step at one scale: one process reads two passes where the other has only one.
+    changed = {
+        "load_balancing_weight": 0.0, "precision": "float32", "scales": ["a4v2"], "task_weights": {"av": 1.0},
+        "batch_size": 3, "augmentation": "llama-avsr", "video_lora_rank": 4, "gradient_checkpointing": True,
+        # Adam divides by a gradient's own size, and turns the rounding of the smallest into whole steps.
+        "sharding": "full", "learning_rate": 5e-4, "threads": 1,
+    }  # fmt: skip
+    params = train_params.model_copy(update=changed)
+    run(params, dataset, foundation, tmp_path / "one", tmp_path / "work-one")
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["train"] = params.model_dump(mode="json")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
+        "--work", tmp_path / "work-two", "--params", tmp_path / "params.yaml",
+    ]  # fmt: skip
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("work-two/train-*/state.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    kill_torchrun(killed)
+    assert not (tmp_path / "two").exists(), "it finished before it could be killed"
+    with (tmp_path / "log").open("w") as log:
+        continued = subprocess.Popen(command, stderr=log)
+    try:
+        code = continued.wait(timeout=120)
+    except subprocess.TimeoutExpired:
+        kill_torchrun(continued)
+        pytest.fail("no end: one process waits for another, which reads the LLM less often")
+    assert code == 0, (tmp_path / "log").read_text()[-2000:]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == {name.replace("two/", "one/") for name in two}
+    for name, expected in one.items():
+        torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=1e-5, rtol=1e-5)
+    # Weights do not tell gradients from twice the gradients; the optimiser's mean of them does.
+    states = [
+        load_file(*tmp_path.glob(f"{work}/train-*/state.safetensors")) for work in ("work-one", "work-two")
+    ]
+    for name in (name for name in states[0] if name.startswith("exp_avg/")):
+        largest = states[0][name].abs().max().item()
+        torch.testing.assert_close(states[1][name], states[0][name], atol=1e-4 * largest, rtol=1e-3)
+
+
 def test_gradient_checkpointing_changes_memory_and_nothing_else(
     dataset: Path,
     foundation: Path,
@@ -141,6 +196,50 @@ def test_the_loaded_audio_encoder_hears_as_the_trained_one_with_lora_beside_it(
     )
     untouched = Encoders.load(foundation, "cpu").hear([clip.samples])[0]
     assert not torch.allclose(loaded.hear([clip.samples])[0], untouched)
+
+
+@pytest.fixture(scope="module")
+def encoded_anew(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint of the papers' augmentation, with LoRA on the video encoder."""
+    folder = tmp_path_factory.mktemp("anew")
+    params = train_params.model_copy(update={"augmentation": "llama-avsr", "video_lora_rank": 4})
+    run(params, dataset, foundation, folder / "checkpoint", folder / "work")
+    return folder / "checkpoint"
+
+
+def test_the_loaded_video_encoder_sees_as_the_trained_one_with_lora_beside_it(
+    encoded_anew: Path, foundation: Path, dataset: Path
+) -> None:
+    _, clip = next(iter(read_split(dataset, "test")))
+    loaded = load_checkpoint(encoded_anew, foundation).encoders
+    frozen = Encoders.load(foundation, "cpu")
+    lora = load_file(encoded_anew / "video_adapter" / "adapter_model.safetensors")
+    weights = dict(frozen.video.avhubert.named_parameters())
+    downs = [name for name in lora if name.endswith("lora_A.weight")]
+    assert len(downs) == 2 * frozen.video.avhubert.config.num_hidden_layers
+    for name in downs:
+        layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        assert lora[name].any(), f"{layer} was not trained"
+        weights[f"{layer}.weight"].data += 2 * lora[name.replace("lora_A", "lora_B")] @ lora[name]
+    torch.testing.assert_close(loaded.see([clip.mouth])[0], frozen.see([clip.mouth])[0], atol=1e-5, rtol=1e-5)
+    untouched = Encoders.load(foundation, "cpu").see([clip.mouth])[0]
+    assert not torch.allclose(loaded.see([clip.mouth])[0], untouched)
+
+
+def test_a_video_adapter_that_is_gone_is_missed(encoded_anew: Path, foundation: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(encoded_anew, tmp_path / "checkpoint")
+    (folder / "video_adapter" / "adapter_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"video_adapter: expected adapter_model\.safetensors"):
+        load_checkpoint(folder, foundation)
+
+
+def test_lips_are_kept_on_disk_only_where_every_step_sees_the_same(
+    encoded_anew: Path, checkpoint: Path
+) -> None:
+    assert not list((encoded_anew.parent / "work").glob("lips-*"))
+    assert list((checkpoint.parent / "work").glob("lips-*"))
 
 
 def test_equal_training_in_another_folder_gives_equal_files(

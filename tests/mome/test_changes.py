@@ -1,0 +1,66 @@
+"""What is filled into a run's form is checked at once, all of it, before anything is computed."""
+
+from typing import Any
+
+import pytest
+
+from mome.changes import configured
+from mome.config import load_params
+from mome.errors import ConfigError
+
+
+@pytest.fixture
+def sections() -> dict[str, dict[str, Any]]:
+    return load_params().sections()
+
+
+def test_without_changes_the_sections_stay_and_are_left_alone(sections: dict[str, dict[str, Any]]) -> None:
+    before = load_params().sections()
+    found = configured({}, sections)
+    assert found == before
+    found["train"]["steps"] = 1
+    assert sections == before
+
+
+def test_changes_reach_their_place_and_nothing_else(sections: dict[str, dict[str, Any]]) -> None:
+    found = configured({"train.steps": 7, "gate.max_wer.av.a4v2": 0.5}, sections)
+    assert found["train"].pop("steps") == 7
+    assert found["gate"]["max_wer"]["av"].pop("a4v2") == 0.5
+    del sections["train"]["steps"], sections["gate"]["max_wer"]["av"]["a4v2"]
+    assert found == sections
+
+
+def test_a_struct_turns_whole_numbers_into_floats_and_they_come_back_whole(
+    sections: dict[str, dict[str, Any]],
+) -> None:
+    steps = configured({"train.steps": 7.0}, sections)["train"]["steps"]
+    assert (steps, type(steps)) == (7, int)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train.steps": "200"}, r"^train\.steps: input should be a valid integer, got '200'"),
+        ({"train.steps": 2.5}, r"^train\.steps: .* got 2\.5"),
+        ({"train.steps": True}, r"^train\.steps: .* got True"),
+        ({"train.stepps": 200}, r"train\.stepps: section train has seed, .* not 'stepps'"),
+        ({"trian.steps": 200}, r"params\.yaml has prepare, .* not 'trian'"),
+        ({"steps": 200}, r"expected section\.name, as in train\.steps"),
+        ({"train.steps.more": 1}, r"train\.steps is one value and holds no others"),
+        ({"train.learning_rate": float("nan")}, r"^train\.learning_rate: .* got nan"),
+        ({"package.default_scale": "a2v2"}, r"package\.default_scale is a2v2, but train\.scales are a4v2"),
+        ({"train.scales": ["a2v2"], "package.default_scale": "a2v2"}, "gate would reject any model"),
+        ({"evaluate.snrs_db": [0, 10]}, "clean is missing"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_do(
+    sections: dict[str, dict[str, Any]], changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        configured(changes, sections)
+    assert str(error.value).endswith("correct it in the run's parameters and start the run again")
+
+
+def test_all_mistakes_are_named_at_once(sections: dict[str, dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match=r"train\.steps.*; monitor\.window"):
+        configured({"train.steps": "200", "monitor.window": -1}, sections)
