@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON = .venv/bin/python
 CORPUS ?= embedded
 PROFILE ?=
+DOCKER ?= docker
 
 # No tool of this project may call home or fetch a model; this is the one place that says so.
 export HF_HUB_OFFLINE = 1
@@ -17,7 +18,7 @@ export BENTOML_DO_NOT_TRACK = True
 export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
-.PHONY: help run test lint format compile readme clean
+.PHONY: help run test lint format compile readme images clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +34,8 @@ lint: .venv/complete ## check style, types and the direction of imports
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/hadolint Containerfile
+	@.venv/bin/shellcheck .ci/*
 
 format: .venv/complete ## lay the code out as `make lint` expects it
 	@.venv/bin/ruff check --fix --quiet .
@@ -43,6 +46,15 @@ compile: .venv/complete ## write the pipelines as Kubeflow takes them, to pipeli
 
 readme: .venv/complete ## write the README of every component from its docstring
 	@$(PYTHON) -m components.readme
+
+images: .venv/complete ## build the four container images; BASE=, TORCH_BUILD= and TORCH_INDEX= as in the Containerfile
+	@$(PYTHON) -m components.images tags | while read -r name tag; do \
+	    DOCKER_BUILDKIT=1 $(DOCKER) build --file Containerfile --target "$$name" --tag "$$tag" \
+	        $(foreach argument,BASE TORCH_BUILD TORCH_INDEX,$(if $($(argument)),--build-arg "$(argument)=$($(argument))")) \
+	        --build-arg "REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)" \
+	        $(BUILD) . </dev/null; \
+	    $(DOCKER) image inspect --format "$$tag {{.Size}} bytes" "$$tag"; \
+	done
 
 clean: ## delete the environment, all results and all reports
 	@rm -rf .venv var reports build mome.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -41,10 +41,6 @@ FOLDERS = {
 }
 
 
-# TRANSITION, goes when no component asks for these any more.
-_FORMER = {"serving": "serve", "monitoring": "monitor", "rehearsal": "serve"}
-
-
 def image(name: str) -> str:
     """Return the address of an image: by its digest if one is locked, else by a tag that never moves.
 
@@ -55,7 +51,6 @@ def image(name: str) -> str:
         KeyError: If there is no image of that name in `FOLDERS`.
         ConfigError: If other images are locked and this one is not, or the lock cannot be read.
     """
-    name = _FORMER.get(name, name)
     if os.environ.get("MOME_IMAGE_TAG"):
         return tag(name)
     repository = _repository(name)
@@ -99,7 +94,6 @@ def fingerprint(name: str, root: Path = ROOT) -> str:
     It is the image's identity where no image is built: the local cache of steps reuses a result
     only while this stays the same (docs/adr/0003-local-cache.md).
     """
-    name = _FORMER.get(name, name)
     digest = hashlib.sha256()
     for path in [root / "constraints.txt", *_sources(name, root)]:
         content = path.read_bytes()

@@ -22,12 +22,13 @@ from typing import Any
 
 import docker
 import yaml
-from docker.errors import ImageNotFound
+from docker.errors import DockerException, ImageNotFound
 from kfp import components, local
 from kfp.local import docker_task_handler
 
 from mome.cli import main
 from mome.errors import ConfigError, MomeError
+from pipelines.conditions import named_outputs
 from pipelines.execution import failure_message
 
 __all__ = ["RIGHTS", "PipelineFailed", "honest_exit_codes", "run", "run_container"]
@@ -60,7 +61,7 @@ def run(pipeline: Path, arguments: dict[str, Any], root: Path, log: Path) -> Pat
 
     Raises:
         PipelineFailed: If a step fails.
-        ConfigError: If there is no such pipeline, or an image is not on this machine.
+        ConfigError: If there is no such pipeline, no engine, or an image is not on this machine.
     """
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ def run(pipeline: Path, arguments: dict[str, Any], root: Path, log: Path) -> Pat
     with (
         log.open("w", buffering=1) as stream,
         honest_exit_codes(),
+        named_outputs(),
         _writable_by_steps(),
         warnings.catch_warnings(),
         redirect_stdout(stream),
@@ -102,11 +104,17 @@ def _check_images(pipeline: str) -> None:
     """Look for every image of a pipeline on this machine before the first step runs.
 
     Raises:
-        ConfigError: If one is missing; the message names it.
+        ConfigError: If one is missing, and the message names it; or if no engine answers.
     """
     spec = next(yaml.safe_load_all(pipeline))
     wanted = {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
-    client = docker.from_env()
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as error:
+        raise ConfigError(
+            f"no container engine answers; expected one at DOCKER_HOST or its usual socket: {error}"
+        ) from None
     try:
         for image in sorted(wanted):
             _find(client, image)

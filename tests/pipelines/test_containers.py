@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from kfp import compiler, dsl
 from kfp.local import docker_task_handler
 
@@ -33,6 +33,9 @@ class Engine:
 
     def info(self) -> dict[str, Any]:
         return {}
+
+    def ping(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -160,3 +163,14 @@ def test_a_missing_image_is_named_before_any_step_runs(
 def test_a_missing_pipeline_is_named(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read; expected a compiled pipeline"):
         run(tmp_path / "absent.yaml", {}, tmp_path / "root", tmp_path / "run.log")
+
+
+def test_an_engine_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, compiled: Path, tmp_path: Path
+) -> None:
+    def refused() -> None:
+        raise DockerException("connection refused")
+
+    monkeypatch.setattr(containers.docker, "from_env", refused)
+    with pytest.raises(ConfigError, match=r"no container engine answers; .*: connection refused$"):
+        run(compiled, {}, tmp_path / "root", tmp_path / "run.log")

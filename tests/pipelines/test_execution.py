@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from kfp import compiler, dsl
@@ -22,7 +22,7 @@ def count(numbers: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics], up
     Path(metrics.path).write_text(json.dumps(metrics.metadata))
 
 
-@dsl.component(base_image="mome-serving:1", install_kfp_package=False)
+@dsl.component(base_image="mome-serve:1", install_kfp_package=False)
 def judge(numbers: dsl.Input[dsl.Dataset], report: dsl.Output[dsl.HTML], most: int) -> None:
     import json
     from pathlib import Path
@@ -89,7 +89,7 @@ def test_a_change_of_what_an_image_holds_repeats_its_steps_alone(
     compiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(compiled, tmp_path)
-    monkeypatch.setattr("pipelines.execution.fingerprint", _edited("serving"))
+    monkeypatch.setattr("pipelines.execution.fingerprint", _edited("serve"))
     assert [stage.reused for stage in run(compiled, tmp_path).values()] == [True, False]
 
 
@@ -141,11 +141,11 @@ def test_the_last_traceback_of_a_chain_counts() -> None:
 
 
 def test_images_are_pinned_to_the_sources_and_foreign_ones_stay(compiled: str) -> None:
-    pinned = pin_images(compiled.replace("mome-serving:1", "registry.example:5000/team/mome-serving:1"))
+    pinned = pin_images(compiled.replace("mome-serve:1", "registry.example:5000/team/mome-serve:1"))
     assert "mome-train:source-" in pinned
-    assert "mome-serving:source-" in pinned
+    assert "mome-serve:source-" in pinned
     assert "registry.example" not in pinned
-    foreign = compiled.replace("mome-serving:1", "python:3.11")
+    foreign = compiled.replace("mome-serve:1", "python:3.11")
     assert "python:3.11" in pin_images(foreign)
 
 
@@ -176,3 +176,35 @@ def test_the_environment_of_the_caller_reaches_the_steps_and_is_left_alone(
     before = dict(os.environ)
     run(compiled, tmp_path)
     assert dict(os.environ) == before
+
+
+@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
+def look(noisy: bool) -> NamedTuple("Look", [("retrain", bool), ("switched", bool)]):
+    return noisy, False
+
+
+@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
+def ask() -> str:
+    return "asked"
+
+
+@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
+def tell() -> str:
+    return "told"
+
+
+@dsl.pipeline(name="watch")
+def watch(noisy: bool) -> None:
+    with dsl.ExitHandler(tell()):
+        looked = look(noisy=noisy)
+        with dsl.If(looked.outputs["retrain"] == True):  # noqa: E712 - kfp compares
+            ask()
+
+
+@pytest.mark.parametrize(("noisy", "last"), [(True, ["ask", "tell"]), (False, ["tell"])])
+def test_a_branch_on_a_named_output_runs_when_its_condition_holds(
+    tmp_path: Path, noisy: bool, last: list[str]
+) -> None:
+    compiler.Compiler().compile(watch, str(tmp_path / "watch.yaml"))
+    stages = run((tmp_path / "watch.yaml").read_text(), tmp_path, noisy=noisy)
+    assert list(stages) == ["look", *last]
