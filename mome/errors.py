@@ -8,7 +8,7 @@ MomeError
 ├── ValidationFailed (RuntimeError)   a critical expectation does not hold; the report is written
 ├── RevisionError (RuntimeError)      a data revision is unknown or its content is damaged
 ├── CheckpointError (ValueError)      saved weights do not fit, or are not safetensors
-├── TrainingError (RuntimeError)      training diverged
+├── TrainingError (RuntimeError)      training cannot go on
 ├── EvaluationError (ValueError)      a word error rate cannot be computed from what was given
 ├── GateRejected (RuntimeError)       the model is not good enough; the report is written
 ├── BundleError (ValueError)          a shipped folder is incomplete or was changed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 import torch
 
 from mome.config import EvaluateParams
-from mome.errors import CorpusError
+from mome.devices import check_devices, is_out_of_memory
+from mome.errors import CorpusError, EvaluationError
 from mome.evaluation.card import evaluation_card
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
 from mome.evaluation.report import write_report
@@ -53,7 +55,10 @@ def run(
     Raises:
         CorpusError: If the test split is empty.
         CheckpointError: If checkpoint and foundation do not belong together.
+        ConfigError: If the device is not there.
+        EvaluationError: If the memory of the device runs out.
     """
+    check_devices(params.device)
     torch.set_num_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
@@ -64,14 +69,15 @@ def run(
         clip for _, clip in progress(read_split(dataset, "test"), "read test clips", total=len(utterances))
     ]
 
-    features, baseline = _listen(clips, encoders, params)
-    decoded = decode_all(
-        model,
-        features,
-        batch_size=params.batch_size,
-        max_new_tokens=params.max_new_tokens,
-        num_beams=params.num_beams,
-    )
+    with _memory_explained(params):
+        features, baseline = _listen(clips, encoders, params)
+        decoded = decode_all(
+            model,
+            features,
+            batch_size=params.batch_size,
+            max_new_tokens=params.max_new_tokens,
+            num_beams=params.num_beams,
+        )
     references = [utterance.transcript for utterance in utterances]
     evaluation = Evaluation(
         corpus=corpus["name"],
@@ -90,6 +96,19 @@ def run(
         write_report(evaluation, folder / "evaluation.html", _lips(decoded, references, params))
         write_text(folder / "evaluation.md", evaluation_card(evaluation))
     return evaluation
+
+
+@contextmanager
+def _memory_explained(params: EvaluateParams) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EvaluationError(
+            f"out of memory: lower evaluate.batch_size (now {params.batch_size}) or evaluate.num_beams "
+            f"(now {params.num_beams})"
+        ) from error
 
 
 def _listen(

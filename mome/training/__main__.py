@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mome.cli import main, paths
 from mome.config import load_params
+from mome.devices import check_devices
+from mome.training.failures import explained
 from mome.training.run import run
 
 
@@ -17,7 +19,9 @@ def _train() -> None:
         work="folder that survives an interruption",
     )
     params = load_params(given.params, given.profile).train
-    run(params, given.dataset, given.foundation, given.output, given.work)
+    check_devices(params.device)
+    with explained(params):
+        run(params, given.dataset, given.foundation, given.output, given.work)
 
 
 if __name__ == "__main__":

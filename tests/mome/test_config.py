@@ -88,6 +88,7 @@ def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:
     plain, papers = load_params(PARAMS), load_params(PARAMS, "lrs2-3b")
     assert papers.train.bottleneck_dim == 12
     assert papers.foundation.llm.startswith("meta-llama/Llama-3.2-3B@")
+    assert (papers.evaluate.device, papers.evaluate.num_beams) == ("cuda", 15)
     assert papers.gate == plain.gate
     with pytest.raises(ConfigError, match="profile 'lrs4': unknown; there are lrs2-3b, lrs3-1b, lrs3-8b"):
         load_params(PARAMS, "lrs4")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from mome.config import TrainParams, load_params
+from mome.errors import ConfigError, EvaluationError
 from mome.evaluation.run import run
 from mome.records import Evaluation
 from mome.training.run import run as train
@@ -65,3 +67,24 @@ def test_the_report_needs_no_network(output: Path) -> None:
     page = (output / "evaluation.html").read_text()
     assert "<svg" in page
     assert 'src="http' not in page and 'href="http' not in page
+
+
+def test_an_evaluation_that_lacks_memory_or_a_gpu_says_what_to_change(
+    output: Path, dataset: Path, foundation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, params = output.parent / "checkpoint", load_params().evaluate
+    with pytest.raises(ConfigError, match="device is cuda"):
+        run(
+            params.model_copy(update={"device": "cuda"}),
+            dataset,
+            foundation,
+            checkpoint,
+            tmp_path,
+        )
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr("mome.evaluation.run.decode_all", full)
+    with pytest.raises(EvaluationError, match=r"lower evaluate.batch_size \(now \d+\)"):
+        run(params, dataset, foundation, checkpoint, tmp_path / "output")

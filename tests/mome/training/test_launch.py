@@ -37,9 +37,7 @@ def test_memory_that_a_cpu_does_not_have_names_the_settings_to_change(params: Tr
         torch.empty(2**58)
     frames = params.model_copy(update={"batch_frames": 1500, "gradient_checkpointing": True})
     with (
-        pytest.raises(
-            TrainingError, match=r"train\.batch_frames \(now 1500\) or set train\.sharding: full"
-        ),
+        pytest.raises(TrainingError, match=r"train\.batch_frames \(now 1500\) or set train\.sharding: full"),
         explained(frames),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
