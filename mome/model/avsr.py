@@ -114,6 +114,7 @@ class AVSRModel(nn.Module):
         self.scales = tuple(scales)
         self.method = method
         self.compress = COMPRESSIONS[compression]
+        self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
         widths = Widths(audio_width, video_width, projector_dim, llm.config.hidden_size)
         self.audio_projectors, self.video_projectors = build_projectors(
             self.scales, widths, compression, method.projectors, *mixture
@@ -146,8 +147,8 @@ class AVSRModel(nn.Module):
             language = language + share * language_loss(self.llm, packed, weights_S)
             if self.method.experts is not None:
                 # A position that several sequences share counts once for each.
-                readers_RL = packed.readers_RL
-                balance = balance + share * self.llm.base_model.load_balancing_loss(readers_RL)
+                self.readers_RL = packed.readers_RL
+                balance = balance + share * self.llm.base_model.load_balancing_loss(self.readers_RL)
         # A mixture that nothing went through has nothing to balance.
         routed = [each.losses for each in mixtures if each.losses is not None]
         balance = sum((one for one, _ in routed), balance) / max(1, len(routed))

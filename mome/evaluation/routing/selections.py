@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from mome.errors import EvaluationError
 from mome.model.avsr import AVSRModel, Features, Task
@@ -48,7 +45,7 @@ def count_selections(
     """Read every clip with its text once per scale and count which experts its tokens chose.
 
     The text is given, not written by the model (teacher forcing), so that all scales route the same
-    words. Padding does not count.
+    words. Padding does not count, nor does the end of a text, which is written and never read.
 
     Args:
         model: The recogniser.
@@ -89,9 +86,9 @@ def count_selections(
 
 def _count(model: AVSRModel, tasks: Sequence[Task]) -> tuple[int, np.ndarray]:
     """Return the tokens of one batch, and how often they chose each expert of each layer ``(L, E)``."""
-    with _attention_masks(model.llm) as masks:
-        model(tasks)
-    is_token_N = masks[0].flatten().bool()
+    model(tasks)
+    assert model.readers_RL is not None  # the model has just read
+    readers_N = model.readers_RL.flatten()
     routings = model.llm.base_model.routings()
     num_experts = routings[0].scores_NE.shape[1]
     ids_LNK = torch.stack([routing.expert_ids_NK for routing in routings])
@@ -99,21 +96,7 @@ def _count(model: AVSRModel, tasks: Sequence[Task]) -> tuple[int, np.ndarray]:
     kept_LNK = torch.stack([routing.weights_NK for routing in routings]) > 0
     # Experts of all layers numbered through: one count serves all layers.
     first_L = num_experts * torch.arange(len(routings), device=ids_LNK.device)
-    chosen = (ids_LNK + first_L[:, None, None])[kept_LNK & is_token_N[:, None]]
-    count = chosen.bincount(minlength=num_experts * len(routings))
-    return int(is_token_N.sum()), count.view(len(routings), num_experts).cpu().numpy()
-
-
-@contextmanager
-def _attention_masks(llm: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the attention mask of every pass: the model pads inside, and its LLM is told where."""
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, __: tuple[Any, ...], given: dict[str, Any]) -> None:
-        seen.append(given["attention_mask"])
-
-    hook = llm.register_forward_pre_hook(keep, with_kwargs=True)
-    try:
-        yield seen
-    finally:
-        hook.remove()
+    chosen_LNK = ids_LNK + first_L[:, None, None]
+    times_LNK = (kept_LNK * readers_N[:, None]).double()
+    count = chosen_LNK.flatten().bincount(times_LNK.flatten(), minlength=num_experts * len(routings))
+    return int(readers_N.sum()), count.view(len(routings), num_experts).cpu().numpy()
