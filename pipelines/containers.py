@@ -28,7 +28,7 @@ from kfp.local import docker_task_handler
 
 from mome.cli import main
 from mome.errors import ConfigError, MomeError
-from pipelines.conditions import named_outputs
+from pipelines.cures import cured
 from pipelines.execution import failure_message
 
 __all__ = ["RIGHTS", "PipelineFailed", "honest_exit_codes", "run", "run_container"]
@@ -83,7 +83,7 @@ def run(pipeline: Path, arguments: dict[str, Any], root: Path, log: Path) -> Pat
     with (
         log.open("w", buffering=1) as stream,
         honest_exit_codes(),
-        named_outputs(),
+        cured(),
         _writable_by_steps(),
         warnings.catch_warnings(),
         redirect_stdout(stream),

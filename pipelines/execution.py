@@ -30,7 +30,7 @@ from kfp.local.status import Status
 from components.images import fingerprint
 from mome import errors
 from mome.errors import MomeError
-from pipelines.conditions import named_outputs
+from pipelines.cures import cured
 
 __all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]
 
@@ -97,7 +97,7 @@ def execute(
     failures: list[StageFailed] = []
     with (
         log.open("w", buffering=1) as stream,
-        named_outputs(),
+        cured(),
         _watched(stages, failures, _judged(pinned), log, on_start, on_end),
         warnings.catch_warnings(),
         redirect_stdout(stream),

@@ -12,6 +12,7 @@ from kfp import dsl, local
 from data import version
 from data.version import CorpusRevision
 from mome.config import load_params
+from pipelines.cures import cured
 
 SAMPLING_RATE = 16_000
 TRANSCRIPTS = ["bin blue", "set white", "lay red", "place green"]
@@ -78,5 +79,6 @@ def local_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     root = tmp_path / "runs"
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=False)
-    yield root
+    with cured():
+        yield root
     local.config.LocalExecutionConfig.instance = None

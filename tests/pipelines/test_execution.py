@@ -208,3 +208,26 @@ def test_a_branch_on_a_named_output_runs_when_its_condition_holds(
     compiler.Compiler().compile(watch, str(tmp_path / "watch.yaml"))
     stages = run((tmp_path / "watch.yaml").read_text(), tmp_path, noisy=noisy)
     assert list(stages) == ["look", *last]
+
+
+@dsl.component(base_image="mome-data:1", install_kfp_package=False)
+def speak(word: str) -> None:
+    import time
+
+    time.sleep(0.2 * len(word))
+    print(word)
+
+
+@dsl.pipeline(name="choir")
+def choir() -> None:
+    with dsl.ParallelFor(["a", "bb", "ccc"], parallelism=3) as word:
+        speak(word=word)
+
+
+def test_steps_at_the_same_time_leave_print_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiler.Compiler().compile(choir, str(tmp_path / "choir.yaml"))
+    run((tmp_path / "choir.yaml").read_text(), tmp_path)
+    print("afterwards")
+    assert capsys.readouterr().out == "afterwards\n"
