@@ -3,13 +3,14 @@
 - Its conditions know a step's only output and no named one: a condition on output ``retrain`` of step
   ``check-drift`` reads ``pipelinechannel--check-drift-retrain``, which it finds only where the output is
   called ``Output``. Else it skips the branch, and the run succeeds without it.
-- It indents what steps print by replacing ``print``; steps at the same time (``ParallelFor``) put back
-  each other's, and all that follows stays indented.
+- It indents what steps print by replacing ``print``, and sets up the root logger for itself; steps at the
+  same time (``ParallelFor``) put back each other's, and all that follows stays indented and logged.
 """
 
 from __future__ import annotations
 
 import builtins
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,9 @@ _PREFIX = "pipelinechannel--"
 
 @contextmanager
 def cured() -> Iterator[None]:
-    """Let pipelines that run inside read any output of a step in conditions, and leave ``print`` alone."""
+    """Let pipelines that run inside read any output in conditions; leave ``print`` and logging as they were."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
     resolve = ConditionEvaluator._resolve_pipeline_channel
 
     def resolved(channel_ref: str, io_store: Any) -> Any:
@@ -36,9 +39,13 @@ def cured() -> Iterator[None]:
                 continue
         return resolve(channel_ref, io_store)
 
-    # Both are put back at the end, whatever happened to them in between.
+    # All is put back at the end, whatever happened to them in between.
     with (
         patch.object(ConditionEvaluator, "_resolve_pipeline_channel", staticmethod(resolved)),
         patch.object(builtins, "print", builtins.print),
     ):
-        yield
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.handlers[:] = handlers

@@ -1,5 +1,6 @@
 """A pipeline run on one machine: what is reused, what is not, and what a failure says."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -224,10 +225,13 @@ def choir() -> None:
         speak(word=word)
 
 
-def test_steps_at_the_same_time_leave_print_as_it_was(
+def test_steps_at_the_same_time_leave_print_and_logging_as_they_were(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
     compiler.Compiler().compile(choir, str(tmp_path / "choir.yaml"))
     run((tmp_path / "choir.yaml").read_text(), tmp_path)
     print("afterwards")
     assert capsys.readouterr().out == "afterwards\n"
+    assert (root.level, root.handlers) == before
