@@ -25,7 +25,7 @@ _PREFIX = "pipelinechannel--"
 
 @contextmanager
 def cured() -> Iterator[None]:
-    """Let pipelines that run inside read any output in conditions; leave ``print`` and logging as they were."""
+    """Let pipelines inside read any output in conditions, and leave ``print`` and logging as they were."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     resolve = ConditionEvaluator._resolve_pipeline_channel
