@@ -174,20 +174,25 @@ class Registry:
     def pull(self, corpus: str, target: Path, version: str | None = None) -> Version:
         """Copy a version's bundle here, every file compared with its sum; None for the champion.
 
-        A target that holds the version already is left alone; another bundle is replaced as a whole.
-        Beside it, `lineage_file` says where the version comes from.
+        A target that holds the version already is left alone, also when the registry has removed its
+        files meanwhile; another bundle is replaced as a whole. Beside it, `lineage_file` says where the
+        version comes from.
 
         Raises:
             BundleError: If there is no such version, or a file differs from what was registered.
             ServiceError: If the target holds something else than a bundle.
         """
         history = self.history(corpus)
-        wanted = history.champion if version is None else history.get(version)
-        if wanted is None:
-            raise BundleError(
-                f"{corpus}: there is no champion yet; versions: {', '.join(history.versions) or 'none'}"
-            )
-        if not self._contents.is_in(target, wanted):
+        if version is None:
+            if history.champion is None:
+                known = ", ".join(history.versions) or "none"
+                raise BundleError(f"{corpus}: there is no champion yet; versions: {known}")
+            version = history.champion.version
+        wanted = history.versions.get(version)
+        # Only a download needs the registry's files: pods of a version whose copy is here start on
+        # after `prune` has removed those.
+        if wanted is None or not self._contents.is_in(target, wanted):
+            wanted = history.get(version)
             self._contents.download(wanted, target)
         wanted.write(lineage_file(target))
         return wanted

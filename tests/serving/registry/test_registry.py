@@ -249,6 +249,26 @@ def test_old_versions_give_their_room_back(address: str, tmp_path: Path) -> None
     registry.pull("digits", tmp_path / "again", versions[0])
 
 
+def test_a_version_that_is_served_starts_on_after_its_files_were_removed(
+    address: str, tmp_path: Path
+) -> None:
+    # Pods of the served version come and go while others are promoted and the registry is pruned.
+    registry, served = open_registry(address), tmp_path / "served"
+    first = promote(registry, bundle(tmp_path / "a", "a"))
+    registry.pull("digits", served, first)
+    promote(registry, bundle(tmp_path / "b", "b"))
+    assert registry.prune("digits", keep=0, by="test") == [first]
+
+    assert registry.pull("digits", served, first).version == first
+    assert read_bundle(served).version == first
+    with pytest.raises(BundleError, match=f"the files of {first} were removed; register it again"):
+        registry.pull("digits", tmp_path / "elsewhere", first)
+    # A copy that was changed is none, and there is nothing left to mend it from.
+    (served / "checkpoint" / "model.safetensors").write_text("checkpoint !")
+    with pytest.raises(BundleError, match="were removed"):
+        registry.pull("digits", served, first)
+
+
 def test_promotions_at_the_same_time_are_all_kept_one_after_the_other(address: str, tmp_path: Path) -> None:
     racers = 4
     for number in range(racers):
