@@ -37,6 +37,8 @@ from mome.errors import ConfigError
 __all__ = ["check", "job_options", "secret_variables", "trainer"]
 
 _SHM = "shm"
+# A profile's mesh proxy would run on when the training has ended, and stand between the nodes.
+_NO_MESH = {"labels": {"sidecar.istio.io/inject": "false"}}
 _COMMON = ("cpu", "memory", "ephemeral-storage", "hugepages-")  # every other resource is an accelerator
 
 
@@ -99,7 +101,8 @@ def job_options(
         affinity=config.affinity,
         tolerations=config.tolerations,
     )
-    jobs = [ReplicatedJobPatch(NODE, JobTemplatePatch(spec=JobSpecPatch(PodTemplatePatch(spec=pod))))]
+    template = PodTemplatePatch(metadata=_NO_MESH, spec=pod)
+    jobs = [ReplicatedJobPatch(NODE, JobTemplatePatch(spec=JobSpecPatch(template)))]
     return [
         Name(name),
         Labels(labels),

@@ -23,7 +23,7 @@ from mome.scales import Scale
 from monitoring.parameters import load_monitor_params
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage
-from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, pods
+from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, of_kind, pods
 from tests.monitoring.cluster import PATH, running
 from tests.serving.planted import write_parts
 
@@ -174,6 +174,13 @@ def test_the_monitors_parameters_are_a_section_of_params_yaml(tmp_path: Path) ->
     assert params.cooldown_s >= params.consecutive_windows * minutes
     assert params.max_age_s >= params.consecutive_windows * minutes
     assert params.min_requests <= params.window
+
+
+def test_a_job_ends_also_when_its_image_is_not_there(objects: tuple[Manifest, ...]) -> None:
+    # Its template cannot be changed: one that waits for ever would stop every later apply.
+    for found in of_kind(objects, "Job", "CronJob"):
+        spec = found["spec"]["jobTemplate"]["spec"] if found["kind"] == "CronJob" else found["spec"]
+        assert 0 < spec["activeDeadlineSeconds"] <= 600, found["metadata"]["name"]
 
 
 def test_two_looks_never_overlap(cpu: tuple[Manifest, ...]) -> None:

@@ -159,6 +159,13 @@ def test_the_other_pods_are_not_called_and_only_the_monitor_calls(everything: tu
     ]
 
 
+def test_no_pod_in_a_profile_gets_a_mesh_proxy_that_could_reach_nobody() -> None:
+    profile = rendered("kubeflow-profile")
+    assert {"mome-serving", "mome-tools", "mome-retention", "mome-volumes"} == pods(profile).keys()
+    for name, template in pods(profile).items():
+        assert template["metadata"]["labels"].get("sidecar.istio.io/inject") == "false", name
+
+
 def test_a_namespace_of_our_own_is_restricted_and_closed() -> None:
     for overlay in ("cpu", "gpu"):
         labels = named(rendered(overlay), "Namespace", "mome")["metadata"]["labels"]

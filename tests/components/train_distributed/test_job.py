@@ -123,7 +123,10 @@ def test_the_job_stands_as_the_step_was_set_up(cluster: Cluster, start: Start, t
 
     (replicated,) = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     assert replicated["name"] == "node"
-    nodes = replicated["template"]["spec"]["template"]["spec"]
+    template = replicated["template"]["spec"]["template"]
+    # A mesh proxy would outlive the training.
+    assert template["metadata"] == {"labels": {"sidecar.istio.io/inject": "false"}}
+    nodes = template["spec"]
     given = config(tmp_path / "work")
     assert nodes["volumes"] == [
         *(given.volumes or []),
