@@ -102,7 +102,9 @@ def test_roles_hold_exactly_these_verbs(everything: tuple[Manifest, ...]) -> Non
     }
 
 
-def test_roles_are_bound_to_whoever_does_the_work(cpu: tuple[Manifest, ...]) -> None:
+def test_roles_are_bound_to_whoever_does_the_work(
+    cpu: tuple[Manifest, ...], everything: tuple[Manifest, ...]
+) -> None:
     def bound(objects: tuple[Manifest, ...]) -> dict[str, list[str]]:
         return {
             binding["roleRef"]["name"]: [
@@ -112,11 +114,13 @@ def test_roles_are_bound_to_whoever_does_the_work(cpu: tuple[Manifest, ...]) -> 
         }
 
     assert bound(cpu) == {"mome-scale-writer": ["mome/mome-monitor"]}
-    assert bound(rendered("kubeflow-profile")) == {
-        "mome-scale-writer": ["mome/default-editor"],
-        "mome-trainjobs": ["mome/default-editor"],
-        "mome-training-runtimes": ["mome/default-editor"],
-    }
+    pipelines = {"mome-trainjobs": ["mome/default-editor"], "mome-training-runtimes": ["mome/default-editor"]}
+    assert bound(rendered("kubeflow-profile")) == pipelines | {"mome-scale-writer": ["mome/default-editor"]}
+    # Also outside a profile: without a namespace Kubernetes refuses the binding of the cluster.
+    assert pipelines.items() <= bound(everything).items()
+    # The account is Kubeflow's to make.
+    accounts = of_kind(everything, "ServiceAccount")
+    assert "default-editor" not in {found["metadata"]["name"] for found in accounts}
 
 
 def allowed(objects: tuple[Manifest, ...], workload: str, direction: str) -> list[Manifest]:
