@@ -5,7 +5,7 @@ import re
 
 from monitoring.publish import KEY
 from serving.settings import Settings
-from tests.manifests.rendered import Manifest, container, named, of_kind, pods, rendered
+from tests.manifests.rendered import ROOT, Manifest, container, named, of_kind, pods, rendered
 
 # Of the image and its tools, not of the service.
 OTHERS = {"VERSION", "CORPUS", "REGISTRY"}
@@ -94,7 +94,18 @@ def test_a_version_that_does_not_come_up_takes_no_pod_away(objects: tuple[Manife
     startup = container(objects, "mome-serving/serving")["startupProbe"]
     startup_s = startup["periodSeconds"] * startup["failureThreshold"]
     pull = container(objects, "mome-serving/pull")["command"]
-    assert spec["progressDeadlineSeconds"] >= startup_s + int(pull[pull.index("--timeout") + 1])
+    pull_s = int(pull[pull.index("--timeout") + 1])
+    left_s = spec["progressDeadlineSeconds"] - startup_s - pull_s - spec["minReadySeconds"]
+    # 2.3 GB of image onto a new node, at 10 MB/s.
+    assert left_s > 2300 / 10
+
+
+def test_whoever_waits_for_a_rollout_hears_its_end(cpu: tuple[Manifest, ...]) -> None:
+    deadline_s = named(cpu, "Deployment", "mome-serving")["spec"]["progressDeadlineSeconds"]
+    text = (ROOT / "docs" / "operations.md").read_text()
+    waits = re.findall(r"rollout status deployment/mome-serving --timeout=(\d+)m", text)
+    assert waits
+    assert all(60 * int(minutes) >= deadline_s for minutes in waits)
 
 
 def test_a_changed_version_changes_the_pods_and_can_be_undone(cpu: tuple[Manifest, ...]) -> None:
