@@ -42,13 +42,14 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read the variables above; an empty one counts as absent.
+        """Read the variables above, without white space around a value; an empty one counts as absent.
 
         Raises:
             ConfigError: If a number is not one, or is not above zero; the message names the variable.
         """
         given = os.environ if environment is None else environment
-        values = {name: value for name, value in given.items() if value.strip()}
+        # A key out of a file may end with that file's newline, which no client can send.
+        values = {name: value.strip() for name, value in given.items() if value.strip()}
         threads = _number(values, "MOME_THREADS", None)
         if threads is not None and not threads.is_integer():
             raise ConfigError(f"MOME_THREADS: expected a whole number, got {threads:g}")

@@ -45,6 +45,11 @@ def test_an_empty_variable_counts_as_absent() -> None:
     assert Settings.from_environment({"MOME_API_KEY": "", "MOME_THREADS": " "}) == Settings()
 
 
+def test_a_key_that_an_editor_wrote_is_the_key_that_a_client_sends() -> None:
+    given = {"MOME_API_KEY": "sesame\n", "MOME_BUNDLE": " /b\r\n"}
+    assert Settings.from_environment(given) == Settings(api_key="sesame", bundle=Path("/b"))
+
+
 @pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
 @pytest.mark.parametrize("name", ["MOME_MAX_UPLOAD_MB", "MOME_MAX_DURATION_S", "MOME_THREADS"])
 def test_what_is_no_number_above_zero_is_named(name: str, value: str) -> None:
