@@ -169,7 +169,7 @@ def _connect() -> tuple[CoreV1Api, str]:
 def _explain(status: int, reason: str) -> str:
     known = {
         401: "the service account's token was refused (401)",
-        403: "the service account may not patch it (403); expected the role of manifests/base/monitor.yaml",
+        403: "the service account may not patch it (403); expected the role of manifests/base/scale.yaml",
         404: "it does not exist (404); expected the one of manifests/base/scale.yaml",
     }
     return known.get(status, f"the Kubernetes API answered {status} {reason}") + "; the served scale stays"

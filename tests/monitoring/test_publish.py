@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_a_refusal_says_what_is_missing_and_is_not_repeated(api: Api, status: in
     assert "speech/mome-scale" in str(raised.value)
     assert TOKEN not in str(raised.value)
     assert len(api.seen) == 1
+    named = re.findall(r"manifests/[\w/.]+\.yaml", str(raised.value))
+    assert all((Path(__file__).parents[2] / path).is_file() for path in named)
+    assert bool(named) == (status in (403, 404))
 
 
 def test_an_api_that_hangs_up_or_is_not_there_is_an_error_of_one_line(
