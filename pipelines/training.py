@@ -136,6 +136,8 @@ def _pipeline(name: str, description: str, prepared: Preparation) -> BaseCompone
                     registry=registry,
                     run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                     trained_in=image("train"),
+                    serve_with=image("serve"),
+                    monitor_with=image("monitor"),
                 )
                 .after(rehearse_task)
                 .set_caching_options(False)

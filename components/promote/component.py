@@ -15,6 +15,8 @@ def promote(
     run: str = "",
     code: str = "",
     trained_in: str = "",
+    serve_with: str = "",
+    monitor_with: str = "",
     keep: int = 2,
 ) -> None:
     """Register the packaged model and make it the champion of its corpus, if it holds against today's.
@@ -28,6 +30,8 @@ def promote(
         run: Identifier of this run, kept as the version's lineage.
         code: Git commit of the code; empty for what the image or the working tree says.
         trained_in: Image that trained, kept as the version's lineage.
+        serve_with: Image of the code that packaged and rehearsed it, kept likewise: a rollout names it.
+        monitor_with: Image of the same code to watch it with, kept likewise.
         keep: Earlier champions whose files are kept, to roll back to.
     """
     from pathlib import Path
@@ -37,7 +41,13 @@ def promote(
     from serving.registry.lineage import code_revision, user
 
     models = open_registry(registry)
-    lineage = Lineage(code=code or code_revision(), run=run, image=trained_in)
+    lineage = Lineage(
+        code=code or code_revision(),
+        run=run,
+        image=trained_in,
+        serve_image=serve_with,
+        monitor_image=monitor_with,
+    )
     registered = models.register(Path(packaged.path) / "bundle", corpus, lineage, by=run or user())
     models.promote(corpus, registered.version, by=run or user())
     models.prune(corpus, keep=keep, by=run or user())

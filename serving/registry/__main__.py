@@ -70,7 +70,9 @@ def _show(registry: Registry, given: argparse.Namespace) -> None:
         "corpus": f"{version.corpus} @ {version.revision}",
         "code": version.lineage.code or "not known",
         "run": version.lineage.run or "not known",
-        "image": version.lineage.image or "not known",
+        "trained by": version.lineage.image or "not known",
+        "serve with": version.lineage.serve_image or "not known",
+        "monitor with": version.lineage.monitor_image or "not known",
         "gate": version.gate,
         "files": registry.uri(version),
         "bundle.json": f"SHA-256 {version.manifest_sha256}",
@@ -96,7 +98,13 @@ def _chosen(history: History, version: str | None) -> Version:
 
 
 def _register(registry: Registry, given: argparse.Namespace) -> None:
-    lineage = Lineage(code=given.code or code_revision(), run=given.run, image=given.image)
+    lineage = Lineage(
+        code=given.code or code_revision(),
+        run=given.run,
+        image=given.image,
+        serve_image=given.serve_image,
+        monitor_image=given.monitor_image,
+    )
     version = registry.register(given.bundle, given.corpus, lineage, by=given.by, again=given.again)
     print(f"{given.corpus}: {version.version} is {registry.history(given.corpus).stage(version.version)}")
 
@@ -157,8 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     added = command("register", _register, "keep a bundle as a candidate")
     added.add_argument("corpus")
     added.add_argument("bundle", type=Path)
-    for name in ("code", "run", "image"):
-        added.add_argument(f"--{name}", default="")
+    added.add_argument("--code", default="", help="git commit; default: that of the image or checkout")
+    added.add_argument("--run", default="", help="of the pipeline")
+    added.add_argument("--image", default="", help="that trained, by digest")
+    added.add_argument("--serve-image", default="", help="to serve it with, by digest")
+    added.add_argument("--monitor-image", default="", help="to watch it with, by digest")
     added.add_argument("--again", action="store_true", help="put the files of a known version there anew")
     added = command("promote", _promote, "make a version the champion, if the gate agrees")
     added.add_argument("corpus")

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
 
 from mome.bundle import Bundle
 from mome.errors import BundleError, MomeError
@@ -28,9 +28,16 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Lineage(Record):
     """Where a version comes from, beside its data; an empty text is what nobody said."""
 
+    # A log is also read by images that are older than its newest entry, and they have to serve on: a fact
+    # that they do not know of is none.
+    model_config = ConfigDict(extra="ignore")
+
     code: str = ""  # git commit, with "-dirty" when the working tree had changes
     run: str = ""  # run of the pipeline
-    image: str = ""  # container image that trained, by digest where there is one
+    # Container images, by digest where there is one.
+    image: str = ""  # that trained
+    serve_image: str = ""  # that packaged and rehearsed; the one to serve with
+    monitor_image: str = ""  # of the same code; the one to watch with
 
 
 class Version(Record):

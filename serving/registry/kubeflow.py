@@ -197,6 +197,8 @@ def _properties(version: Version, stage: str) -> dict[str, bool | int | float | 
         "code_revision": lineage.code,
         "run": lineage.run,
         "image": lineage.image,
+        "serve_image": lineage.serve_image,
+        "monitor_image": lineage.monitor_image,
         "default_scale": version.default_scale,
         "modality": version.modality,
     }

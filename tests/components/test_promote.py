@@ -29,12 +29,19 @@ def test_a_promoted_model_keeps_where_it_comes_from(tmp_path: Path, monkeypatch:
     bundle(tmp_path / "packaged", "1")
     registry = str(tmp_path / "registry")
 
-    given = {"run": "run-7", "trained_in": "mome-train@sha256:abc"}
+    images = {"trained_in": "mome-train@sha256:abc", "serve_with": "mome-serve@sha256:def"}
+    given = {"run": "run-7", "monitor_with": "mome-monitor@sha256:123"} | images
     promote.python_func(artifact(tmp_path / "packaged"), "digits", registry, **given)
 
     champion = open_registry(registry).champion("digits")
     assert champion is not None
-    assert champion.lineage == Lineage(code="c0ffee", run="run-7", image="mome-train@sha256:abc")
+    assert champion.lineage == Lineage(
+        code="c0ffee",
+        run="run-7",
+        image="mome-train@sha256:abc",
+        serve_image="mome-serve@sha256:def",
+        monitor_image="mome-monitor@sha256:123",
+    )
 
 
 def test_a_model_that_fell_behind_meanwhile_fails_the_step_and_stays_a_candidate(tmp_path: Path) -> None:

@@ -76,6 +76,18 @@ def test_people_are_told_whatever_happens(spec: dict[str, Any]) -> None:
     }
 
 
+def test_a_version_remembers_the_images_that_its_steps_ran_in(spec: dict[str, Any], params: Params) -> None:
+    def ran_in(name: str, spec: dict[str, Any]) -> str:
+        label = spec["components"][tasks(spec)[name]["componentRef"]["name"]]["executorLabel"]
+        return str(spec["deploymentSpec"]["executors"][label]["container"]["image"])
+
+    given = tasks(spec)["promote"]["inputs"]["parameters"]
+    said = {name: given[name]["runtimeValue"]["constant"] for name in ("trained_in", "serve_with")}
+    assert said == {"trained_in": ran_in("train", spec), "serve_with": ran_in("rehearse", spec)}
+    watching = given["monitor_with"]["runtimeValue"]["constant"]
+    assert watching == ran_in("check-drift", compiled("monitoring", params))
+
+
 def test_what_looks_at_a_changing_world_is_never_reused(spec: dict[str, Any], params: Params) -> None:
     def uncached(spec: dict[str, Any]) -> set[str]:
         return {name for name, task in tasks(spec).items() if not task["cachingOptions"].get("enableCache")}

@@ -39,7 +39,8 @@ def test_from_a_bundle_to_the_way_back(call: Call, tmp_path: Path) -> None:
         path = bundle(tmp_path / name, name, errors=7)
         versions.append(read_bundle(path).version)
         given = ("--code", "c0ffee", "--run", "run-7", "--image", "mome-train@sha256:abc")
-        assert call("register", "digits", path, *given) == f"digits: {versions[-1]} is candidate\n"
+        served = ("--serve-image", "mome-serve@sha256:def")
+        assert call("register", "digits", path, *given, *served) == f"digits: {versions[-1]} is candidate\n"
         assert call("promote", "digits", versions[-1]) == f"digits: the champion is {versions[-1]}\n"
 
     first, second = versions
@@ -57,8 +58,14 @@ def test_from_a_bundle_to_the_way_back(call: Call, tmp_path: Path) -> None:
     shown = call("show", "digits")
     assert f"version         {first}\nstage           champion\n" in shown
     assert "rolled back, by anna: too slow" in shown
-    for line in ("code            c0ffee", "run             run-7", "image           mome-train@sha256:abc"):
-        assert line in shown
+    for line in (
+        "code            c0ffee",
+        "run             run-7",
+        "trained by      mome-train@sha256:abc",
+        "serve with      mome-serve@sha256:def",
+        "monitor with    not known",
+    ):
+        assert f"{line}\n" in shown
 
     pulled = call("pull", "digits", tmp_path / "pulled", "--version", second)
     assert pulled.startswith(f"digits: {second} is in {tmp_path / 'pulled'}")

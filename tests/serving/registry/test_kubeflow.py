@@ -20,7 +20,9 @@ from serving.registry.registry import Registry
 from tests.serving.registry.model_registry_server import ModelRegistryServer, model_registry_server
 from tests.serving.registry.planted import bundle, free_port
 
-LINEAGE = Lineage(code="c0ffee", run="run-7", image="mome-train@sha256:abc")
+LINEAGE = Lineage(
+    code="c0ffee", run="run-7", image="mome-train@sha256:abc", serve_image="mome-serve@sha256:def"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,7 @@ def test_a_version_is_shown_with_its_lineage_and_its_files(
         "code_revision": "c0ffee",
         "run": "run-7",
         "image": "mome-train@sha256:abc",
+        "serve_image": "mome-serve@sha256:def",
         "default_scale": "a4v2",
         "modality": "audio",
         "wer_a4v2_clean": 0.07,

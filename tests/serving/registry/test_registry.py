@@ -362,6 +362,17 @@ def test_a_corpus_that_cannot_name_a_folder_is_refused(tmp_path: Path, corpus: s
         open_registry(str(tmp_path)).champion(corpus)
 
 
+def test_a_fact_about_a_version_that_later_code_adds_stops_no_earlier_image(tmp_path: Path) -> None:
+    registry = open_registry(str(tmp_path / "registry"))
+    version = promote(registry, bundle(tmp_path / "a", "a"))
+    entry = tmp_path / "registry" / "models" / "digits" / "log" / "00000001.json"
+    content = json.loads(entry.read_text())
+    content["registered"]["lineage"]["approved_by"] = "ethics board"
+    del content["registered"]["lineage"]["serve_image"]  # and as it was before this one was added
+    entry.write_text(json.dumps(content))
+    assert registry.pull("digits", tmp_path / "served", version).lineage == LINEAGE
+
+
 def test_a_log_that_lost_an_entry_or_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     registry = open_registry(str(tmp_path / "registry"))
     for content in "ab":
