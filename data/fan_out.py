@@ -17,7 +17,7 @@ from typing import get_args
 from data.archive import ArchiveRow, read_rows
 from data.corpora.manifest import CorpusCard
 from data.prepare import finish, write_measured
-from data.version import pull
+from data.version import public, pull
 from mome.errors import CorpusError
 from mome.records import Split, Utterance
 from mome.speech.shards import read_manifest, write_manifest
@@ -45,7 +45,9 @@ def plan(repo: str, revision: str, scratch: Path) -> list[dict[str, str]]:
     with _fetched(repo, revision, scratch) as raw:
         shards = sorted({row.shard for row in read_rows(raw)})
     if not shards:
-        raise CorpusError(f"{repo} at {revision[:12]}: the corpus is empty; expected at least one recording")
+        raise CorpusError(
+            f"{public(repo)} at {revision[:12]}: the corpus is empty; expected at least one recording"
+        )
     return [{"repo": repo, "revision": revision, "shard": shard} for shard in shards]
 
 

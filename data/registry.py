@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,12 +48,14 @@ class Registry:
     """A registry on this machine, made on first use.
 
     Raises:
-        RevisionError: If the folder holds something else.
+        RevisionError: If the folder holds something else, or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        if not (self.folder / ".git").exists() or not (self.folder / ".dvc").exists():
+        with _writing(self.folder):
+            if (self.folder / ".git").exists() and (self.folder / ".dvc").exists():
+                return
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise RevisionError(f"{folder}: holds other files; a data registry needs a folder of its own")
             with new_folder(self.folder) as empty:
@@ -65,7 +68,13 @@ class Registry:
 
     @contextmanager
     def new_content(self) -> Iterator[Path]:
-        """Yield an empty folder; what is in it afterwards is the content that `commit` takes."""
+        """Yield an empty folder; what is in it afterwards is the content that `commit` takes.
+
+        Raises:
+            RevisionError: If the registry cannot be written; one that is only read needs not be.
+        """
+        with _writing(self.folder), tempfile.TemporaryFile(dir=self.folder):
+            pass
         with new_folder(self.folder / CONTENT) as folder:
             yield folder
 
@@ -114,6 +123,17 @@ def read_sums(text: str) -> dict[str, str]:
     """Return the sums of ``corpus.sha256`` by path relative to the content."""
     pairs = (line.split("  ", 1) for line in text.splitlines())
     return {name.removeprefix(f"{CONTENT}/"): digest for digest, name in pairs}
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RevisionError(
+            f"{folder}: user {os.getuid()} of group {os.getgid()} cannot write here ({error.strerror}): name "
+            "a folder on a mounted volume as registry, or give the volume to that group"
+        ) from error
 
 
 def _initialise(folder: Path) -> None:

@@ -28,7 +28,7 @@ from mome.storage import new_folder, write_text
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
 
-__all__ = ["CorpusRevision", "pull", "run"]
+__all__ = ["CorpusRevision", "corpora", "public", "pull", "run"]
 
 
 class CorpusRevision(NamedTuple):
@@ -118,9 +118,29 @@ def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = N
             stored, fetched = (sums.get(name, "(no such file)") for sums in (expected, found))
             if fetched != stored:
                 raise RevisionError(
-                    f"{repo} at {revision[:12]}: {name} is damaged: sha256 {fetched}, expected {stored}; "
-                    "restore the DVC storage from a good copy, or delete the registry to have it made again"
+                    f"{public(repo)} at {revision[:12]}: {name} is damaged: sha256 {fetched}, expected "
+                    f"{stored}; restore the DVC storage from a good copy, or delete the registry to have it "
+                    "made again"
                 )
+
+
+def corpora(registry: str) -> Path:
+    """Return the folder of the corpora in a registry, as a pipeline names it.
+
+    Raises:
+        RevisionError: If no registry is named: the working folder would be taken for one.
+    """
+    if not registry.strip():
+        raise RevisionError(
+            "registry is empty: expected a folder on a shared volume, as in /models/registry, or an s3:// "
+            "address if the corpus is a DVC repository"
+        )
+    return Path(registry) / "corpora"
+
+
+def public(text: str) -> str:
+    """Return a text without the user and password that an address may hold: it goes to a log."""
+    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def _parse_address(corpus: str) -> tuple[str, str | None] | None:
@@ -138,7 +158,9 @@ def _resolve(repo: str, revision: str | None) -> CorpusRevision:
     """Turn a branch, a tag or nothing (the newest) into a commit: names move, commits do not."""
     with _opened(repo, revision) as files:
         if not files.exists(SUMS):
-            raise RevisionError(f"{repo}: no {SUMS}; expected a DVC repository filled by data.version")
+            raise RevisionError(
+                f"{public(repo)}: no {SUMS}; expected a DVC repository filled by data.version"
+            )
         commit = str(files.repo.get_rev())
         card = CorpusCard.model_validate_json(files.read_text(f"{CONTENT}/corpus.json"))
     return CorpusRevision(card.name, str(Path(repo).resolve()) if Path(repo).is_dir() else repo, commit)
@@ -162,37 +184,34 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
         finally:
             files.repo.close()
             clean_repos()  # clones of remote repositories, which DVC keeps in temporary folders
+    # Without what they came from: a step's log shows the whole chain, and DVC repeats addresses in full.
     except RevError:
         raise RevisionError(
-            f"{_public(repo)}: unknown revision {revision!r}; expected a git commit, tag or branch: "
+            f"{public(repo)}: unknown revision {revision!r}; expected a git commit, tag or branch: "
             "correct the part behind the @ of the corpus"
         ) from None
     except (DataIndexDirError, ObjectFormatError) as error:
         raise RevisionError(
-            f"{repo} at {revision}: the list of stored files is missing or damaged; expected a DVC remote "
-            f"that holds this revision: {error.__cause__ or error}"
-        ) from error
+            f"{public(repo)} at {revision}: the list of stored files is missing or damaged; expected a DVC "
+            f"remote that holds this revision: {public(str(error.__cause__ or error))}"
+        ) from None
     except FileNotFoundError as error:
         raise RevisionError(
-            f"{repo} at {revision}: {error.filename or error} is missing from the DVC storage"
-        ) from error
+            f"{public(repo)} at {revision}: {public(str(error.filename or error))} is missing from the DVC "
+            "storage"
+        ) from None
     except (DvcException, OSError) as error:
         raise RevisionError(
-            f"{_public(repo)} at {revision or 'its newest revision'}: {_innermost(error)}: check the "
+            f"{public(repo)} at {revision or 'its newest revision'}: {_innermost(error)}: check the "
             "address, that this machine may reach it, and the credentials of git and of the DVC storage"
-        ) from error
+        ) from None
 
 
 def _innermost(error: BaseException) -> str:
     """Return what the first error of a chain says: DVC's own is often no more than "SCM error"."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return _public(" ".join(str(error).split()) or type(error).__name__)
-
-
-def _public(text: str) -> str:
-    """Return a text without the user and password that an address may hold: it goes to a log."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    return public(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _command() -> None:

@@ -74,3 +74,12 @@ def test_a_piece_that_is_missing_or_too_much_is_named(tmp_path, revision):
 def test_an_unknown_revision_is_refused(tmp_path, revision):
     with pytest.raises(RevisionError, match="unknown revision"):
         fan_out.plan(revision.repo, "f" * 40, tmp_path)
+
+
+def test_a_password_in_the_address_of_an_empty_corpus_reaches_no_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(fan_out, "pull", lambda *_: None)
+    monkeypatch.setattr(fan_out, "read_rows", lambda _: [])
+    with pytest.raises(
+        CorpusError, match=r"^https://git\.example\.org/speech\.git at 0123: the corpus is empty"
+    ):
+        fan_out.plan("https://bob:s3cret@git.example.org/speech.git", "0123", tmp_path)

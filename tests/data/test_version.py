@@ -1,12 +1,18 @@
 """A corpus gets a revision, keeps it while it stays the same, and comes back byte for byte."""
 
+import errno
 import hashlib
 import json
 import os
 import subprocess
 import time
+import traceback
+from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
+from dvc.scm import RevError
+from dvc_objects.errors import ObjectFormatError
 
 from data import version
 from data.archive import file_sums, read_rows
@@ -164,6 +170,69 @@ def test_a_registry_needs_a_folder_of_its_own(corpus, tmp_path, prepare_params):
     with pytest.raises(RevisionError, match="holds other files"):
         version.run(str(corpus), prepare_params, tmp_path / "used")
     assert (tmp_path / "used" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_registry_that_cannot_be_written_or_is_not_named_says_what_to_name(corpus, prepare_params):
+    with pytest.raises(RevisionError, match=r"^/proc/\S+: user \d+ .* cannot write here .* mounted volume"):
+        version.run(str(corpus), prepare_params, Path("/proc/registry/corpora"))
+    assert version.corpora("/models/registry") == Path("/models/registry/corpora")
+    for nothing in ("", " "):
+        with pytest.raises(RevisionError, match="registry is empty: expected a folder on a shared volume"):
+            version.corpora(nothing)
+
+
+def test_a_registry_that_became_read_only_says_so_and_is_still_read(
+    corpus, registry, prepare_params, monkeypatch
+):
+    found = version.run(str(corpus), prepare_params, registry)
+
+    def read_only(**_where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("data.registry.tempfile.TemporaryFile", read_only)
+    assert version.run(str(corpus), prepare_params, registry) == found
+    with (corpus / "manifest.csv").open("a") as file:
+        file.write("wavs/ann9.wav,again,ann,train\n")
+    with pytest.raises(RevisionError, match="cannot write here \\(Read-only file system\\)"):
+        version.run(str(corpus), prepare_params, registry)
+
+
+SECRET = "https://bob:s3cret@git.example.org/speech.git"
+
+
+def _repeats_the_address(kind):
+    def planted(url, rev):
+        raise kind(f"no luck with {url} at {rev}")
+
+    return planted
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, ObjectFormatError, DvcException, RevError])
+def test_a_password_in_an_address_reaches_no_log(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("dvc.api.DVCFileSystem", _repeats_the_address(kind))
+    with pytest.raises(RevisionError, match=r"https://git\.example\.org/speech\.git") as error:
+        pull(SECRET, "0123456789", tmp_path / "pulled")
+    # The whole of what a step prints, with the errors that this one came from.
+    assert "s3cret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_password_is_left_out_of_what_was_found_in_a_repository_too(
+    corpus, registry, prepare_params, tmp_path, monkeypatch
+):
+    found = version.run(str(corpus), prepare_params, registry)
+    _damage(registry, found.revision, "manifest.csv")
+    from dvc.api import DVCFileSystem
+
+    monkeypatch.setattr("dvc.api.DVCFileSystem", lambda url, rev: DVCFileSystem(url=str(registry), rev=rev))
+    with pytest.raises(RevisionError, match=r"^https://git\.example\.org/speech\.git .* is damaged"):
+        pull(SECRET, found.revision, tmp_path / "pulled")
+    with pytest.raises(RevisionError, match=r"^https://git\.example\.org/speech\.git: no corpus\.sha256"):
+        version.run(f"{SECRET}@{_first_commit(registry)}", prepare_params, registry)
+
+
+def _first_commit(registry):
+    command = ["git", "rev-list", "--max-parents=0", "HEAD"]
+    return subprocess.run(command, cwd=registry, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_the_git_settings_of_the_machine_play_no_part(
