@@ -42,7 +42,11 @@ FOLDERS = {
 
 
 def image(name: str) -> str:
-    """Return the address of an image: by its digest if one is locked, else by a tag that never moves.
+    """Return the address of an image: by its digest if one is locked, else by its tag.
+
+    A tag is for one machine. It stays the same when the image is built anew: nodes that have the old one
+    keep it, and Kubeflow reuses what the old one computed. A cluster is given digests, and
+    `pipelines.submit --require-digests` refuses anything else.
 
     ``MOME_IMAGE_REGISTRY`` (host and path) says where a cluster finds it. ``MOME_IMAGE_TAG`` asks for
     images of one's own build, whatever is locked; without either, the tag is the project's version.
