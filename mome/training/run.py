@@ -49,7 +49,7 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
 
     Raises:
         CorpusError: If the training split is empty.
-        TrainingError: If the loss is not finite.
+        TrainingError: If the loss is not finite, in training or in validation.
     """
     torch.set_num_threads(params.threads)
     with (
@@ -150,6 +150,11 @@ def _fit(
         is_due = (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps
         if is_due and (processes.is_first or processes.share(params.sharding)):
             held_out = validate(recogniser, validation, params, utterances)
+            # Before anything is kept: a training that is started again would go on from these weights.
+            if not math.isfinite(held_out.loss):
+                raise TrainingError(
+                    f"the validation loss is {held_out.loss} after step {step + 1}; lower train.learning_rate"
+                )
         if is_due and processes.is_first:
             row |= {"validation_loss": held_out.loss, "validation_wer": held_out.wer}
             keep_weights(state.parent, parameters, [*history, row], params)

@@ -29,6 +29,18 @@ def test_a_training_that_diverges_says_what_to_lower(
         launch(diverging, dataset, foundation, tmp_path / "checkpoint", tmp_path / "work")
 
 
+@pytest.mark.parametrize(("processes", "sharding"), [(1, "none"), (2, "full")])
+def test_weights_that_hear_nothing_any_more_are_not_what_a_training_goes_on_from(
+    processes: int, sharding: str, params: TrainParams, dataset: Path, foundation: Path, tmp_path: Path
+) -> None:
+    changed = {"learning_rate": 1e30, "warm_up": 0.0, "max_grad_norm": 1e30, "checkpoint_every": 1}
+    diverging = params.model_copy(update=changed | {"sharding": sharding, "threads": 1})
+    said = r"the validation loss is (nan|inf) after step 1; lower train\.learning_rate"
+    with pytest.raises(TrainingError, match=said):
+        launch(diverging, dataset, foundation, tmp_path / "checkpoint", tmp_path / "work", processes)
+    assert not list((tmp_path / "work").glob("train-*/*"))
+
+
 def test_memory_that_a_cpu_does_not_have_names_the_settings_to_change(params: TrainParams) -> None:
     with (
         pytest.raises(TrainingError, match=r"lower train\.batch_size \(now 16\) or set .*gradient_checkp"),
