@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -193,9 +195,40 @@ def test_no_address_stands_in_a_file_that_anybody_may_copy() -> None:
     assert found == known
 
 
-def test_every_image_is_built() -> None:
-    matrix = CONTENT["images.yml"]["jobs"]["build"]["strategy"]["matrix"]["image"]
-    assert set(matrix) == set(FOLDERS)
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize("serving", ["", "cpu"])
+def test_one_builder_builds_every_image_and_their_digests_are_locked(tmp_path: Path, serving: str) -> None:
+    steps = CONTENT["images.yml"]["jobs"]["build"]["steps"]
+    (script,) = [step["run"] for step in steps if "buildx" in step.get("run", "")]
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    # Planted: an image's digest is the sum of its name.
+    docker.write_text(
+        '#!/usr/bin/env bash\nprintf "%s\\n" "$*" >>calls\n'
+        'while [ $# -gt 0 ]; do [ "$1" != --target ] || name=$2; shift; done\n'
+        '[ -z "$name" ] || printf \'{"containerimage.digest": "sha256:%s"}\' '
+        '"$(printf %s "$name" | sha256sum | cut -d " " -f 1)" >metadata.json\n'
+    )
+    docker.chmod(0o755)
+    environment = {
+        "PATH": f"{docker.parent}:{os.environ['PATH']}",
+        "GITHUB_SHA": "1f2e",
+        "IMAGE_REGISTRY": "registry.example.org/team",
+        "BASE": "",
+        "TORCH_BUILD": "cu130",
+        "SERVE_TORCH_BUILD": serving,
+        "TORCH_INDEX": "",
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
+
+    create, *builds = (tmp_path / "calls").read_text().splitlines()
+    assert create.startswith("buildx create")
+    torch = {
+        re.findall(r"--target (\w+)", line)[0]: re.findall(r"TORCH_BUILD=(\w+)", line) for line in builds
+    }
+    assert torch == {name: ["cu130"] for name in FOLDERS} | {"serve": [serving or "cu130"]}
+    locked = dict(path.read_text().strip().split("=") for path in (tmp_path / "digests").iterdir())
+    assert locked == {name: f"sha256:{hashlib.sha256(name.encode()).hexdigest()}" for name in FOLDERS}
 
 
 def test_the_scripts_are_sound_shell(tmp_path: Path) -> None:
