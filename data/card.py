@@ -1,42 +1,14 @@
-"""What a person wants to know first about a dataset and about its validation, in Markdown."""
+"""What a person wants to know first about a validation, in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
-from mome.card import bullets, card, columns
-from mome.records import ExpectationResult, Split, Utterance, ValidationReport
+from data.pictures import SPLITS_HEAD, split_rows
+from mome.card import bullets, card, columns, heading
+from mome.records import ExpectationResult, Utterance, ValidationReport
 
-__all__ = ["dataset_card", "dataset_figures", "validation_card"]
-
-
-def dataset_figures(utterances: Sequence[Utterance]) -> dict[str, float]:
-    """Return what a run comparison shows, flat: usable utterances and hours per split, unusable ones."""
-    figures: dict[str, float] = {}
-    for split in get_args(Split):
-        usable = [row for row in utterances if row.split == split and row.decodable]
-        figures[f"utterances_{split}"] = float(len(usable))
-        figures[f"hours_{split}"] = sum(row.duration_s for row in usable) / 3600
-    figures["unusable"] = float(sum(not row.decodable for row in utterances))
-    return figures
-
-
-def dataset_card(name: str, revision: str, modality: str, utterances: Sequence[Utterance]) -> str:
-    """Return the card of a prepared dataset.
-
-    Args:
-        name: Of the corpus.
-        revision: Git commit of the corpus.
-        modality: What its recordings have.
-        utterances: Rows of its manifest.
-    """
-    about = [("corpus", name), ("revision", revision), ("recordings have", modality)]
-    unusable = [row for row in utterances if not row.decodable]
-    if unusable:
-        first = f"{unusable[0].utterance_id}: {unusable[0].problem}"
-        about.append(("cannot be used", f"{len(unusable)}, the first is {first}"))
-    return card(f"Dataset {name}", bullets(about), _splits(utterances))
+__all__ = ["validation_card"]
 
 
 def validation_card(report: ValidationReport, utterances: Sequence[Utterance], reason: str) -> str:
@@ -51,21 +23,10 @@ def validation_card(report: ValidationReport, utterances: Sequence[Utterance], r
     return card(
         f"Validation of {report.corpus}: {'passed' if report.passed else 'FAILED'}",
         bullets([("verdict", reason), ("revision", report.revision)]),
-        _splits(utterances),
-        "\n".join(["## What does not hold", "", *map(_broken, broken)]) if broken else "",
+        columns(SPLITS_HEAD, split_rows(utterances)),
+        "\n".join([heading("What does not hold"), "", *map(_broken, broken)]) if broken else "",
     )
 
 
 def _broken(result: ExpectationResult) -> str:
     return bullets([(f"{result.severity}, {result.name}", f"{result.description}. Found: {result.observed}")])
-
-
-def _splits(utterances: Sequence[Utterance]) -> str:
-    rows = []
-    for split in get_args(Split):
-        members = [row for row in utterances if row.split == split]
-        usable = [row for row in members if row.decodable]
-        minutes = sum(row.duration_s for row in usable) / 60
-        speakers = len({row.speaker for row in members})
-        rows.append([split, len(members), len(usable), f"{minutes:.1f}", speakers])
-    return columns(["split", "recordings", "usable", "minutes", "speakers"], rows)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import get_args
 
 from data.archive import ArchiveRow, read_recordings, read_rows
-from data.card import dataset_card, dataset_figures
 from data.corpora.manifest import CorpusCard
 from data.measure import measure
 from data.version import CorpusRevision, pull
@@ -26,11 +25,11 @@ from mome.config import PrepareParams, load_params
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.media import Clip
-from mome.speech.shards import read_manifest, write_manifest, write_shard
+from mome.speech.shards import write_manifest, write_shard
 from mome.speech.text import ALPHABET
 from mome.storage import new_folder, write_text
 
-__all__ = ["describe", "finish", "run", "write_measured"]
+__all__ = ["finish", "run", "write_measured"]
 
 _PROCESSES = 2
 _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
@@ -76,19 +75,6 @@ def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[U
         "alphabet": ALPHABET,
     }
     write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
-
-
-def describe(dataset: Path, card: Path) -> dict[str, float]:
-    """Write what a person wants to know first about a dataset, and return its figures, flat.
-
-    Args:
-        dataset: Folder that `run` wrote.
-        card: Markdown file to write.
-    """
-    about = json.loads((dataset / "corpus.json").read_text())
-    utterances = read_manifest(dataset)
-    write_text(card, dataset_card(about["name"], about["revision"], about["modality"], utterances))
-    return dataset_figures(utterances)
 
 
 def _shards(rows: list[ArchiveRow], size: int) -> Iterator[tuple[str, list[ArchiveRow]]]:

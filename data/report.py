@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
-from mome.page import facts, page, table, verdict
-from mome.records import ExpectationResult, Split, Utterance, ValidationReport
+from data.pictures import SPLITS_HEAD, durations, noise, split_rows
+from mome.page import Cell, facts, page, table, verdict
+from mome.records import ExpectationResult, Utterance, ValidationReport
 from mome.storage import write_text
 
 __all__ = ["Failure", "write_report"]
 
 _SHOWN = 100  # failing utterances in the page; validation.json has them all
-_BINS = 24
 _RANK = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -52,7 +50,7 @@ def write_report(
                 ("usable recordings", f"{len(usable)} of {len(utterances)}"),
             ]
         ),
-        _splits(report, utterances),
+        table(SPLITS_HEAD, split_rows(utterances), css="number"),
         "<h2>Expectations</h2>",
         _expectations(report.results),
     ]
@@ -60,13 +58,9 @@ def write_report(
         parts += ["<h2>What fails, and why</h2>", _failing(utterances, failures)]
     parts += [
         "<h2>How long the recordings are</h2>",
-        _histogram(usable, lambda utterance: utterance.duration_s, "duration in seconds"),
+        durations(utterances),
         "<h2>How clean the recordings are</h2>",
-        _histogram(
-            [utterance for utterance in usable if utterance.snr_db],
-            lambda utterance: utterance.snr_db,
-            "estimated signal-to-noise ratio in dB",
-        ),
+        noise(utterances),
     ]
     write_text(path, page(f"Validation of {report.corpus}", "\n".join(parts)))
 
@@ -80,29 +74,13 @@ def _verdict(report: ValidationReport) -> str:
     return verdict(True, f"valid{remarks}")
 
 
-def _splits(report: ValidationReport, utterances: Sequence[Utterance]) -> str:
-    rows = []
-    for split in get_args(Split):
-        members = [utterance for utterance in utterances if utterance.split == split]
-        rows.append(
-            (
-                split,
-                str(len(members)),
-                str(sum(utterance.decodable for utterance in members)),
-                f"{60 * report.hours.get(split, 0.0):.1f}",
-                str(len({utterance.speaker for utterance in members})),
-            )
-        )
-    return table(("split", "recordings", "usable", "minutes", "speakers"), rows, css="number")
-
-
 def _expectations(results: Sequence[ExpectationResult]) -> str:
     # What stops the run comes first, then what does not hold, then the rest in the order of the suite.
     ordered = sorted(results, key=lambda result: (result.passed, _RANK[result.severity]))
     rows = (
         (
             result.name,
-            f"<td>{verdict(result.passed, 'holds' if result.passed else 'fails')}</td>",
+            Cell(f"<td>{verdict(result.passed, 'holds' if result.passed else 'fails')}</td>"),
             result.severity,
             result.description,
             result.observed,
@@ -129,31 +107,3 @@ def _failing(utterances: Sequence[Utterance], failures: Sequence[Failure]) -> st
     more = len(grouped) - len(rows)
     rest = f'<p class="muted">and {more} more, all named in validation.json</p>' if more > 0 else ""
     return table(head, rows, css="wide") + rest
-
-
-def _histogram(utterances: Sequence[Utterance], value: Callable[[Utterance], float], title: str) -> str:
-    """Return one outline per split: the share of its recordings in every bin."""
-    if not utterances:
-        return '<p class="muted">nothing could be measured</p>'
-    low, high = min(0.0, *map(value, utterances)), max(map(value, utterances))
-    ticks = nice_ticks(high - low)
-    width = ticks[-1] / _BINS
-    splits = [split for split in get_args(Split) if any(utterance.split == split for utterance in utterances)]
-    outlines: list[list[float]] = []
-    for split in splits:
-        members = [utterance for utterance in utterances if utterance.split == split]
-        counts = [0] * _BINS
-        for utterance in members:
-            counts[min(_BINS - 1, int((value(utterance) - low) / width))] += 1
-        outlines.append([100 * count / len(members) for count in counts])
-    shares = nice_ticks(max(map(max, outlines)))
-    plot = Plot(
-        Axis(low, low + ticks[-1], [(low + tick, f"{low + tick:g}") for tick in ticks], title),
-        Axis(0, shares[-1], [(share, f"{share:g} %") for share in shares], "recordings"),
-        f"{title}: share of recordings per split",
-        height=220,
-    )
-    for index, outline in enumerate(outlines):
-        points = [(low + number * width, share) for number, share in enumerate(outline)]
-        plot.line([(low, 0.0), *points, (low + ticks[-1], 0.0)], colour(index), step=True)
-    return legend(splits) + plot.svg()

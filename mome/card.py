@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["bullets", "card", "columns"]
+__all__ = ["bullets", "card", "columns", "command", "heading", "sentence"]
 
 _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|~#"} | {"\n": " "})
 
@@ -19,10 +20,27 @@ def bullets(pairs: Iterable[tuple[str, object]]) -> str:
     return "\n".join(f"- {_text(name)}: {_text(value)}" for name, value in pairs)
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; the first column names the rows, the others are numbers and stand to the right."""
-    lines = [_line(head), "|---|" + "--:|" * (len(head) - 1)]
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: bool = True) -> str:
+    """Return a table; the first column names the rows, the others stand to the right if they are numbers."""
+    lines = [_line(head), "|---|" + ("--:|" if numbers else "---|") * (len(head) - 1)]
     return "\n".join([*lines, *map(_line, rows)])
+
+
+def heading(text: str) -> str:
+    """Return the name of a part."""
+    return f"## {_text(text)}"
+
+
+def sentence(text: str) -> str:
+    """Return a paragraph."""
+    return _text(text)
+
+
+def command(text: str) -> str:
+    """Return lines to copy, as they are."""
+    # A fence is closed by as many marks as opened it: more than the lines themselves hold.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _line(cells: Sequence[object]) -> str:

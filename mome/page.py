@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["facts", "page", "table", "verdict"]
+__all__ = ["Cell", "command", "facts", "page", "table", "verdict"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --muted: #5d6670; --line: #d9dee3; --paper: #ffffff;
@@ -35,6 +35,8 @@ td small { display: block; color: inherit; opacity: .72; font-size: .78em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .6rem 0; }
 dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
+pre { background: var(--panel); border-radius: 3px; padding: .6rem .9rem; margin: .6rem 0;
+  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .87rem; }
 .verdict { display: inline-block; font-weight: 600; padding: .15rem .7rem; border-radius: 1rem; border:
   1.5px solid; }
 .good { color: var(--good); }
@@ -47,6 +49,10 @@ svg .band { fill: var(--panel); }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 50%; margin-right: .4rem;
   vertical-align: -1px; }
 """
+
+
+class Cell(str):
+    """A cell of a table that is HTML already, ``<td>`` included; any other text is escaped."""
 
 
 def page(title: str, body: str) -> str:
@@ -74,18 +80,23 @@ def verdict(good: bool, text: str) -> str:
     return f'<span class="verdict {"good" if good else "bad"}">{escape(text)}</span>'
 
 
+def command(text: str) -> str:
+    """Return lines to copy, as they are."""
+    return f"<pre><code>{escape(text)}</code></pre>"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, css: str = "") -> str:
-    """Return a table; a cell that begins with ``<td`` is taken as it is, any other is escaped text.
+    """Return a table.
 
     Args:
         head: Column names.
-        rows: Cells, as many per row as there are column names; the first names the row.
+        rows: Cells, text or `Cell`, as many per row as there are column names; the first names the row.
         css: Class of the table: ``number`` centres all but the first column, ``wide`` fills the page.
     """
     names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     lines = []
     for first, *rest in rows:
-        cells = "".join(cell if cell.startswith("<td") else f"<td>{escape(cell)}</td>" for cell in rest)
+        cells = "".join(cell if isinstance(cell, Cell) else f"<td>{escape(cell)}</td>" for cell in rest)
         lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     return (
         f'<div class="scroll"><table class="{css}"><thead><tr>{names}</tr></thead>'

@@ -25,6 +25,7 @@ from mome.scales import Scale
 from mome.storage import write_text
 
 __all__ = [
+    "MODALITY_NAMES",
     "Condition",
     "Evaluation",
     "ExpectationResult",
@@ -49,6 +50,11 @@ __all__ = [
 
 Split = Literal["train", "validation", "test"]
 Modality = Literal["audio", "video", "av"]
+MODALITY_NAMES: dict[Modality, str] = {  # as people read them, the richest first
+    "av": "sound and lips",
+    "audio": "sound alone",
+    "video": "lips alone",
+}
 ScaleText = Annotated[str, AfterValidator(lambda text: str(Scale.parse(text)))]
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="milliseconds"))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from mome.bundle import Bundle
-from mome.card import bullets, card, columns
-from mome.page import facts, page, table
-from mome.records import WordErrors, snr_key
-from mome.storage import write_text
+from mome.evaluation.report import level
+from mome.records import MODALITY_NAMES, WordErrors, snr_key
+from mome.report import Report
+from mome.sizes import file_bytes, size
 
 __all__ = ["write_cards"]
-
-_SERVE = "bentoml serve packaged/bento"
-_NAMES = {"av": "sound and lips", "audio": "sound alone", "video": "lips alone"}
 
 
 def write_cards(bundle: Bundle, html: Path, markdown: Path) -> None:
@@ -25,59 +21,54 @@ def write_cards(bundle: Bundle, html: Path, markdown: Path) -> None:
         html: Page to write.
         markdown: Card to write.
     """
-    title = f"Model {bundle.name} {bundle.version}"
     evaluation = bundle.evaluation
-    about: list[tuple[str, object]] = [
-        ("name", bundle.name),
-        ("version", bundle.version),
-        ("trained and tested on", evaluation.corpus),
-        ("data revision", evaluation.revision),
-        ("test utterances", evaluation.utterances),
-        ("understands", _NAMES[evaluation.modality]),
-        ("scales", ", ".join(map(str, bundle.scales))),
-        ("default scale", str(bundle.default_scale)),
-        ("gate", bundle.gate.reason),
-        ("size", _size(_bytes(bundle.path.rglob("*")))),
-    ]
-    table_ = evaluation.wer[evaluation.modality]
-    levels = [snr_key(condition.snr_db) for condition in evaluation.conditions]
-    named = [key if key == snr_key(None) else f"{key} dB" for key in levels]
-    head = ["scale", "tokens/s", "allowed, clean", *named]
+    report = Report(f"Model {bundle.name} {bundle.version}")
+    report.facts(
+        [
+            ("name", bundle.name),
+            ("version", bundle.version),
+            ("trained and tested on", evaluation.corpus),
+            ("data revision", evaluation.revision),
+            ("test utterances", evaluation.utterances),
+            ("understands", MODALITY_NAMES[evaluation.modality]),
+            ("scales", ", ".join(map(str, bundle.scales))),
+            ("default scale", str(bundle.default_scale)),
+            ("gate", bundle.gate.reason),
+            ("size", size(file_bytes(bundle.path.rglob("*")))),
+        ]
+    )
+    table = evaluation.wer[evaluation.modality]
+    noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
     rows = [
         [
             str(scale),
             f"{scale.tokens_per_second:g}",
             _share(bundle.gate.max_wer.get(str(scale))),
-            *(_rate(table_[str(scale)].get(key)) for key in levels),
+            *(_rate(table[str(scale)].get(key)) for key in noise),
         ]
         for scale in bundle.scales
-        if str(scale) in table_
+        if str(scale) in table
     ]
-    parts = {
-        path.name: _bytes(path.rglob("*") if path.is_dir() else [path])
-        for path in sorted(bundle.path.iterdir())
-    }
-    body = [
-        facts(about),
-        "<h2>Word error rate</h2><p>Of the test split, by babble at an SNR in dB. The monitor"
-        " chooses the cheapest scale within what is allowed.</p>",
-        table(head, rows, css="number"),
-        "<h2>What is inside</h2>",
-        table(["part", "size"], [[name, _size(size)] for name, size in parts.items()]),
-        "<p>bundle.json names the SHA-256 of every file, and whoever loads the bundle compares them.</p>",
-        "<h2>Serve it</h2>",
-        f"<p>Download the artifact <b>packaged</b> of this step and run <code>{_SERVE}</code>.</p>",
-    ]
-    write_text(html, page(title, "".join(body)))
-    write_text(
-        markdown,
-        card(
-            title,
-            bullets(about),
-            columns(head, rows),
-            f"Serve it: download the artifact `packaged` of this step and run `{_SERVE}`.",
-        ),
+    report.heading("Word error rate")
+    report.say(
+        "Of the test split, by babble at an SNR in dB. The monitor chooses the cheapest scale within what is "
+        "allowed."
     )
+    report.table(["scale", "tokens/s", "allowed, clean", *map(level, noise)], rows)
+    report.heading("What is inside", on_card=False)
+    parts = [
+        [path.name, size(file_bytes(path.rglob("*") if path.is_dir() else [path]))]
+        for path in sorted(bundle.path.iterdir())
+    ]
+    report.table(["part", "size"], parts, on_card=0)
+    report.say(
+        "bundle.json names the SHA-256 of every file, and whoever loads the bundle compares them.",
+        on_card=False,
+    )
+    report.heading("Serve it")
+    report.say("Download the artifact packaged of this step and run:")
+    report.command("bentoml serve packaged/bento")
+    report.write(html, markdown)
 
 
 def _rate(cell: WordErrors | None) -> str:
@@ -86,11 +77,3 @@ def _rate(cell: WordErrors | None) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
-def _bytes(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths if path.is_file())

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from html import escape
 from pathlib import Path
 
-from mome.card import bullets, card, columns
 from mome.charts import Axis, Plot, colour
-from mome.page import facts, page, table, verdict
 from mome.records import ScaleDecision
+from mome.report import Report
 from mome.scales import Scale
-from mome.storage import write_text
 from monitoring.journal import read_decisions
 
 __all__ = ["describe"]
 
 _SHOWN = timedelta(days=1)
-_ROWS = 50
+_ROWS = 50  # looks in the page's table
+_NEWEST = 10  # of them on the card
 
 
 def describe(state: Path, decision: ScaleDecision, html: Path, markdown: Path) -> dict[str, float]:
@@ -30,31 +28,27 @@ def describe(state: Path, decision: ScaleDecision, html: Path, markdown: Path) -
         markdown: Card to write.
     """
     looks = read_decisions(state / "decisions.jsonl", decision.at - _SHOWN) or [decision]
-    about = [
-        ("served", decision.scale),
-        ("before", decision.previous or "–"),
-        ("measured noise", _decibel(decision.snr_db)),
-        ("requests looked at", decision.requests),
-        ("features that drifted", ", ".join(decision.drifted) or "none"),
-        ("why", decision.reason),
-    ]
     said = "switched" if decision.switched else "stays"
-    title = f"Monitor: {said} {'to' if decision.switched else 'at'} {decision.scale}"
+    report = Report(f"Monitor: {said} {'to' if decision.switched else 'at'} {decision.scale}")
+    report.verdict(not decision.drifted, said, decision.reason)
+    report.facts(
+        [
+            ("served", decision.scale),
+            ("before", decision.previous or "–"),
+            ("measured noise", _decibel(decision.snr_db)),
+            ("requests looked at", decision.requests),
+            ("features that drifted", ", ".join(decision.drifted) or "none"),
+        ]
+    )
+    report.heading("Served scale over the last day", on_card=False)
+    report.picture(_scales(looks))
     shown = [
         [f"{look.at:%Y-%m-%d %H:%M:%S}", look.scale, _decibel(look.snr_db), str(look.requests), look.reason]
         for look in reversed(looks[-_ROWS:])
     ]
-    head = ["at", "scale", "noise", "requests", "why"]
-    body = [
-        f"<p>{verdict(not decision.drifted, said)} {escape(decision.reason)}</p>",
-        facts(about),
-        "<h2>Served scale over the last day</h2>",
-        _scales(looks),
-        "<h2>Newest looks</h2>",
-        table(head, shown, css="wide"),
-    ]
-    write_text(html, page(title, "".join(body)))
-    write_text(markdown, card(title, bullets(about), columns(head[:-1], [row[:-1] for row in shown[:10]])))
+    report.heading("Newest looks")
+    report.table(["at", "scale", "noise", "requests", "why"], shown, numbers=False, on_card=_NEWEST)
+    report.write(html, markdown)
     figures = {
         "requests": float(decision.requests),
         "switched": float(decision.switched),

@@ -12,6 +12,7 @@ def collect_shards(
     parts: dsl.Input[list[dsl.Dataset]],
     dataset: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
     card: dsl.Output[dsl.Markdown],
     repo: str,
     revision: str,
@@ -26,15 +27,17 @@ def collect_shards(
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
         metrics: Usable utterances and hours per split, unusable ones.
-        card: The splits, and the first recording that cannot be used.
+        report: Splits, what cannot be used and why, how long and how clean the recordings are.
+        card: The splits, and the first recordings that cannot be used.
     """
     from operator import attrgetter
     from pathlib import Path
 
-    from data import fan_out, prepare
+    from data import fan_out
+    from data.dataset_report import describe
     from mome.metrics import write_metrics
 
     folder = Path(dataset.path)
     fan_out.collect(repo, revision, list(map(Path, map(attrgetter("path"), parts))), folder)
-    figures = prepare.describe(folder, Path(card.path))
+    figures = describe(folder, Path(report.path), Path(card.path))
     metrics.metadata.update(write_metrics(Path(metrics.path), figures))

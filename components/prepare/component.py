@@ -13,6 +13,7 @@ __all__ = ["prepare"]
 def prepare(
     dataset: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
     card: dsl.Output[dsl.Markdown],
     repo: str,
     revision: str,
@@ -28,14 +29,16 @@ def prepare(
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
         metrics: Usable utterances and hours per split, unusable ones.
-        card: The splits, and the first recording that cannot be used.
+        report: Splits, what cannot be used and why, how long and how clean the recordings are.
+        card: The splits, and the first recordings that cannot be used.
     """
     from pathlib import Path
 
     from data import prepare
+    from data.dataset_report import describe
     from mome.config import PrepareParams, parse_section
     from mome.metrics import write_metrics
 
     prepare.run(parse_section(PrepareParams, params), repo, revision, Path(dataset.path))
-    figures = prepare.describe(Path(dataset.path), Path(card.path))
+    figures = describe(Path(dataset.path), Path(report.path), Path(card.path))
     metrics.metadata.update(write_metrics(Path(metrics.path), figures))

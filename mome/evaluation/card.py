@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from mome.card import bullets, card, columns
 from mome.evaluation.report import finest_first, level
-from mome.records import Evaluation, snr_key
+from mome.records import MODALITY_NAMES, Evaluation, snr_key
 
 __all__ = ["evaluation_card"]
-
-_NAMES = {"av": "sound and lips", "audio": "sound alone", "video": "lips alone"}
 
 
 def evaluation_card(evaluation: Evaluation) -> str:
@@ -25,7 +23,7 @@ def evaluation_card(evaluation: Evaluation) -> str:
         )
         if best is not None:
             rate, scale, key = best
-            about.append((f"best of {_NAMES[modality]}", f"{rate:.1%} at {scale}, {level(key)}"))
+            about.append((f"best of {MODALITY_NAMES[modality]}", f"{rate:.1%} at {scale}, {level(key)}"))
     noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
     table = evaluation.wer.get(evaluation.modality, {})
     rows_ = [
@@ -35,6 +33,6 @@ def evaluation_card(evaluation: Evaluation) -> str:
     return card(
         f"Word error rate of {evaluation.corpus}",
         bullets(about),
-        f"## {_NAMES[evaluation.modality].capitalize()}, by babble at an SNR",
+        f"## {MODALITY_NAMES[evaluation.modality].capitalize()}, by babble at an SNR",
         columns(["scale", *map(level, noise)], rows_),
     )

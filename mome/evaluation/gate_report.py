@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mome.card import bullets, card, columns
 from mome.evaluation.report import finest_first, heat_cell, level
-from mome.page import facts, page, table, verdict
+from mome.page import Cell, facts, page, table, verdict
 from mome.records import Evaluation, GateDecision, WordErrors, snr_key
 
 __all__ = ["Check", "gate_card", "gate_page"]
@@ -41,7 +41,9 @@ def gate_page(
     rows = [
         [
             check.name,
-            f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}</td>',
+            Cell(
+                f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}</td>'
+            ),
             check.found,
         ]
         for check in sorted(checks, key=lambda check: check.passed)

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.charts import Axis, Plot, colour, legend, nice_ticks
-from mome.page import facts, page, table
-from mome.records import Evaluation, Modality, WordErrors, snr_key
+from mome.page import Cell, facts, page, table
+from mome.records import MODALITY_NAMES, Evaluation, WordErrors, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference
 
 __all__ = ["finest_first", "heat_cell", "level", "write_report"]
 
-_NAMES: dict[Modality, str] = {"av": "Sound and lips", "audio": "Sound alone", "video": "Lips alone"}
-_ORDER: tuple[Modality, ...] = ("av", "audio", "video")
 _GUIDE = """
 <p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
 token. Finer scales (top) cost more tokens per second. A column is a noise level: babble of other voices
@@ -42,21 +40,21 @@ def write_report(
             ("corpus", evaluation.corpus),
             ("revision", evaluation.revision),
             ("test utterances", evaluation.utterances),
-            ("gate and monitor look at", _NAMES[evaluation.modality].lower()),
+            ("gate and monitor look at", MODALITY_NAMES[evaluation.modality]),
         ]
     )
     parts = [head]
-    for modality in _ORDER:
+    for modality, name in MODALITY_NAMES.items():
         rows = evaluation.wer.get(modality)
         if rows:
-            parts += [f"<h2>{_NAMES[modality]}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
+            parts += [f"<h2>{name.capitalize()}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
         if modality == "av" and rows and "audio" in evaluation.wer:
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
     parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation), "<h2>How to read this</h2>", _GUIDE]
     write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
 
 
-def heat_cell(errors: WordErrors, small: str | None = None) -> str:
+def heat_cell(errors: WordErrors, small: str | None = None) -> Cell:
     """Return a table cell that is the darker the more words are wrong.
 
     Args:
@@ -65,7 +63,7 @@ def heat_cell(errors: WordErrors, small: str | None = None) -> str:
     """
     strength = 0.75 * min(1.0, errors.rate) ** 0.5
     title = f"95 %: {errors.low:.1%} to {errors.high:.1%}"
-    return (
+    return Cell(
         f'<td title="{title}" style="background:rgb(214 84 30 / {strength:.2f})">{errors.rate:.1%}'
         f"<small>{f'{errors.errors} / {errors.words}' if small is None else small}</small></td>"
     )
@@ -127,7 +125,7 @@ def _lips(
 ) -> str:
     body = []
     for scale in finest_first(av):
-        cells = []
+        cells: list[str] = []
         for key in noise:
             measured = (differences or {}).get(scale, {}).get(key)
             if measured is not None:
@@ -149,12 +147,12 @@ def _lips(
     )
 
 
-def _difference_cell(rate: float, low: float | None, high: float | None) -> str:
+def _difference_cell(rate: float, low: float | None, high: float | None) -> Cell:
     if low is None or high is None:
-        return f"<td>{100 * rate:+.1f}</td>"
+        return Cell(f"<td>{100 * rate:+.1f}</td>")
     tint = "rgb(27 138 90 / .32)" if high < 0 else "rgb(214 84 30 / .4)" if low > 0 else "var(--panel)"
     interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
-    return f'<td style="background:{tint}">{100 * rate:+.1f}<small>{interval}</small></td>'
+    return Cell(f'<td style="background:{tint}">{100 * rate:+.1f}<small>{interval}</small></td>')
 
 
 def _conditions(evaluation: Evaluation) -> str:

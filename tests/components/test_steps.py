@@ -18,14 +18,15 @@ from tests.planted import evaluation, table
 
 Maker = Callable[..., Any]
 Sections = dict[str, dict[str, Any]]
+SHOWN = (dsl.Metrics, dsl.HTML, dsl.Markdown)  # what a step shows of itself
 
 
 @pytest.fixture
 def dataset(artifact: Maker, revision: CorpusRevision, sections: Sections) -> Any:
     """Return what step ``prepare`` made of the good corpus."""
     made = artifact(dsl.Dataset, "dataset")
-    metrics, card = artifact(dsl.Metrics, "prepare_metrics"), artifact(dsl.Markdown, "prepare_card")
-    steps.prepare.python_func(made, metrics, card, revision.repo, revision.revision, sections["prepare"])
+    outputs = [artifact(kind, f"prepare_{kind.__name__}") for kind in SHOWN]
+    steps.prepare.python_func(made, *outputs, revision.repo, revision.revision, sections["prepare"])
     return made
 
 
@@ -65,18 +66,20 @@ def test_configure_refuses_a_number_that_is_text(sections: Sections) -> None:
         steps.configure.python_func({"train.steps": "200"}, **sections)
 
 
-def test_prepare_leaves_the_dataset_its_figures_and_a_card(dataset: Any, artifact: Maker) -> None:
+def test_prepare_leaves_the_dataset_its_figures_a_page_and_a_card(dataset: Any, artifact: Maker) -> None:
     assert len(read_manifest(Path(dataset.path))) == 6
-    figures = json.loads(Path(artifact(dsl.Metrics, "prepare_metrics").path).read_text())
+    metrics, page, card = (Path(artifact(kind, f"prepare_{kind.__name__}").path) for kind in SHOWN)
+    figures = json.loads(metrics.read_text())
     assert figures["utterances_train"] == 4
     assert figures["unusable"] == 0
-    assert "| train | 4 | 4 |" in Path(artifact(dsl.Markdown, "prepare_card").path).read_text()
+    assert "| train | 4 | 4 |" in card.read_text()
+    assert "all 6 recordings" in page.read_text()
 
 
 def test_prepare_refuses_an_unknown_revision(
     artifact: Maker, revision: CorpusRevision, sections: Sections
 ) -> None:
-    outputs = artifact(dsl.Dataset, "d"), artifact(dsl.Metrics, "m"), artifact(dsl.Markdown, "c")
+    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Dataset, *SHOWN)]
     with pytest.raises(RevisionError, match="unknown revision 'v9'; expected a git commit, tag or branch"):
         steps.prepare.python_func(*outputs, revision.repo, "v9", sections["prepare"])
 
@@ -103,25 +106,16 @@ def test_shards_are_planned_prepared_and_collected(
     for part, piece in zip(parts, pieces, strict=True):
         steps.prepare_shard.python_func(part, piece)
     collected = artifact(dsl.Dataset, "collected")
-    steps.collect_shards.python_func(
-        parts,
-        collected,
-        artifact(dsl.Metrics, "m"),
-        artifact(dsl.Markdown, "c"),
-        revision.repo,
-        revision.revision,
-    )
+    outputs = [collected, *(artifact(kind, f"collected_{kind.__name__}") for kind in SHOWN)]
+    steps.collect_shards.python_func(parts, *outputs, revision.repo, revision.revision)
     names = [row.utterance_id for row in read_manifest(Path(dataset.path))]
     assert [row.utterance_id for row in read_manifest(Path(collected.path))] == names
+    # What is shown does not depend on the way that the recordings were prepared.
+    for kind in SHOWN:
+        whole = Path(artifact(kind, f"prepare_{kind.__name__}").path).read_text()
+        assert Path(artifact(kind, f"collected_{kind.__name__}").path).read_text() == whole
     with pytest.raises(CorpusError, match="run the step prepare_shard again"):
-        steps.collect_shards.python_func(
-            parts[1:],
-            collected,
-            artifact(dsl.Metrics, "m"),
-            artifact(dsl.Markdown, "c"),
-            revision.repo,
-            revision.revision,
-        )
+        steps.collect_shards.python_func(parts[1:], *outputs, revision.repo, revision.revision)
 
 
 def test_validate_leaves_its_report_whatever_the_verdict(

@@ -7,13 +7,13 @@ from html import escape
 from pathlib import Path
 
 from mome.evaluation.routing.statistics import Distance, RoutingStatistics, ScaleRouting
-from mome.page import facts, page, table
+from mome.page import Cell, facts, page, table
+from mome.records import MODALITY_NAMES
 from mome.storage import write_text
 
 __all__ = ["write_report"]
 
 _WIDTH, _LEFT, _TOP, _BOTTOM, _ROW = 460, 58, 4, 36, 22  # pixels of the drawing, not of the screen
-_MODALITY = {"av": "sound and lips", "audio": "sound alone", "video": "lips alone"}
 _STRONGEST = 0.9  # opacity of the largest share
 _GUIDE = """
 <p>A row is a layer of the language model, a column one of its routed experts, and a cell the share of the
@@ -33,7 +33,7 @@ def write_report(statistics: RoutingStatistics, path: Path) -> None:
         [
             ("corpus", statistics.corpus),
             ("revision", statistics.revision),
-            ("test utterances", f"{statistics.utterances}, clean, {_MODALITY[statistics.modality]}"),
+            ("test utterances", f"{statistics.utterances}, clean, {MODALITY_NAMES[statistics.modality]}"),
             ("routed experts", f"{len(shares[0])} in each of {len(shares)} layers"),
         ]
     )
@@ -122,9 +122,9 @@ def _matrix(statistics: RoutingStatistics) -> str:
     return table(["scale", *names], rows, css="number")
 
 
-def _cell(distance: float, full: float) -> str:
+def _cell(distance: float, full: float) -> Cell:
     strength = 0.75 * (min(1.0, distance / full) if full else 1.0)
-    return f'<td style="background:rgb(214 84 30 / {strength:.2f})">{distance:.3f}</td>'
+    return Cell(f'<td style="background:rgb(214 84 30 / {strength:.2f})">{distance:.3f}</td>')
 
 
 def _summary(statistics: RoutingStatistics) -> str:

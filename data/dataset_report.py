@@ -1,0 +1,96 @@
+"""What a prepared dataset holds, for people and for comparing runs: page, card and figures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from data.pictures import SPLITS_HEAD, durations, noise, split_rows
+from mome.records import MODALITY_NAMES, Split, Utterance
+from mome.report import Report
+from mome.speech.shards import read_manifest
+
+__all__ = ["describe"]
+
+_SHOWN = 100  # unusable recordings on the page; the manifest has them all
+_FIRST = 5  # of them on the card
+
+
+def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
+    """Write the page and the card of a dataset and return its figures, flat.
+
+    Args:
+        dataset: Folder that `data.prepare` wrote.
+        html: Page to write.
+        markdown: Card to write.
+    """
+    about = json.loads((dataset / "corpus.json").read_text())
+    utterances = read_manifest(dataset)
+    unusable = [row for row in utterances if not row.decodable]
+    usable = len(utterances) - len(unusable)
+    report = Report(f"Dataset {about['name']}")
+    if unusable:
+        said = f"{len(unusable)} of {len(utterances)} recordings, the first is {unusable[0].utterance_id}"
+        report.verdict(False, "cannot be used", said)
+    else:
+        report.verdict(True, "can be used", f"all {len(utterances)} recordings")
+    report.facts(
+        [
+            ("corpus", about["name"]),
+            ("revision", about["revision"]),
+            ("recordings have", MODALITY_NAMES[about["modality"]]),
+            ("usable recordings", f"{usable} of {len(utterances)}"),
+            ("hours of speech", f"{sum(_hours(utterances).values()):.2f}"),
+            ("speakers", _speakers(utterances, disjoint=about["speaker_disjoint"])),
+            ("recorded at", _rates(utterances)),
+        ]
+    )
+    report.heading("Splits")
+    report.table(SPLITS_HEAD, split_rows(utterances))
+    if unusable:
+        report.heading("Cannot be used, and why")
+        rows = [[row.utterance_id, row.split, row.speaker, row.problem] for row in unusable[:_SHOWN]]
+        report.table(["utterance", "split", "speaker", "reason"], rows, numbers=False, on_card=_FIRST)
+        if len(unusable) > _SHOWN:
+            report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.", on_card=False)
+        report.say("Step validate decides whether the run goes on without them.", on_card=False)
+    report.heading("How long the recordings are", on_card=False)
+    report.picture(durations(utterances))
+    report.heading("How clean the recordings are", on_card=False)
+    report.picture(noise(utterances))
+    report.write(html, markdown)
+    return _figures(utterances)
+
+
+def _figures(utterances: Sequence[Utterance]) -> dict[str, float]:
+    """Return what a run comparison shows: usable utterances and hours per split, unusable ones."""
+    figures: dict[str, float] = {}
+    for split, hours in _hours(utterances).items():
+        figures[f"utterances_{split}"] = float(sum(r.decodable for r in utterances if r.split == split))
+        figures[f"hours_{split}"] = hours
+    figures["unusable"] = float(sum(not row.decodable for row in utterances))
+    return figures
+
+
+def _hours(utterances: Sequence[Utterance]) -> dict[str, float]:
+    return {
+        split: sum(row.duration_s for row in utterances if row.split == split and row.decodable) / 3600
+        for split in get_args(Split)
+    }
+
+
+def _speakers(utterances: Sequence[Utterance], *, disjoint: bool) -> str:
+    splits = Counter(speaker for _, speaker in {(row.split, row.speaker) for row in utterances})
+    several = sum(count > 1 for count in splits.values())
+    promise = ", as the corpus promises" if disjoint and not several else ""
+    return f"{len(splits)}, {several or 'none'} of them in more than one split{promise}"
+
+
+def _rates(utterances: Sequence[Utterance]) -> str:
+    """Return the most frequent native rates."""
+    sound = Counter(f"{row.native_sampling_rate} Hz" for row in utterances if row.native_sampling_rate)
+    video = Counter(f"{row.native_fps:g} fps" for row in utterances if row.native_fps)
+    return ", ".join(rate for rates in (sound, video) for rate, _ in rates.most_common(3)) or "–"

@@ -1,0 +1,84 @@
+"""A page and a card of the same parts say the same, and what comes from outside stays text in both."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mome.page import command as page_command
+from mome.report import Report
+from mome.sizes import file_bytes, size
+
+NASTY = "<script>alert(1)</script> *b* | `c`"
+
+
+def test_page_and_card_say_the_same_in_the_same_order(tmp_path: Path) -> None:
+    report = Report("Model")
+    report.verdict(False, "rejected", "too many errors")
+    report.facts([("corpus", "calls"), ("clips", 3)])
+    report.heading("Errors")
+    report.say("Of the test split.")
+    report.table(["scale", "rate"], [["a4v2", "1.0%"], ["a4v5", "2.0%"]])
+    report.command("run --it")
+    report.write(tmp_path / "page", tmp_path / "card")
+    assert (tmp_path / "card").read_text() == (
+        "# Model\n\n- rejected: too many errors\n\n- corpus: calls\n- clips: 3\n\n## Errors\n\n"
+        "Of the test split.\n\n| scale | rate |\n|---|--:|\n| a4v2 | 1.0% |\n| a4v5 | 2.0% |\n\n"
+        "```\nrun --it\n```\n"
+    )
+    body = (tmp_path / "page").read_text().partition("<body>")[2]
+    said = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", body)).strip()
+    assert said == (
+        "Model rejected too many errors corpus calls clips 3 Errors Of the test split. "
+        "scale rate a4v2 1.0% a4v5 2.0% run --it"
+    )
+
+
+def test_a_card_may_be_shorter_than_its_page(tmp_path: Path) -> None:
+    report = Report("Model")
+    report.heading("Aside", on_card=False)
+    report.say("More.", on_card=False)
+    report.table(["name"], [["a"], ["b"], ["c"]], on_card=2)
+    report.table(["hidden"], [["d"]], on_card=0)
+    report.picture("<svg></svg>")
+    report.write(tmp_path / "page", tmp_path / "card")
+    assert (tmp_path / "card").read_text() == "# Model\n\n| name |\n|---|\n| a |\n| b |\n"
+    for text in ("Aside", "More.", ">c</th>", ">d</th>", "<svg></svg>"):
+        assert text in (tmp_path / "page").read_text()
+
+
+def test_what_comes_from_outside_stays_text(tmp_path: Path) -> None:
+    report = Report(NASTY)
+    report.verdict(True, NASTY, NASTY)
+    report.facts([(NASTY, NASTY)])
+    report.heading(NASTY)
+    report.say(NASTY)
+    report.table([NASTY, NASTY], [[NASTY, f"<td>{NASTY}"]], numbers=False)
+    report.command(NASTY)
+    report.write(tmp_path / "page", tmp_path / "card")
+    assert "<script" not in (tmp_path / "page").read_text()
+    card, fenced = (tmp_path / "card").read_text().split("```\n", 1)
+    assert "<script" not in card.replace(r"\<script", "")
+    assert fenced == f"{NASTY}\n```\n"
+
+
+def test_lines_to_copy_cannot_end_their_own_frame(tmp_path: Path) -> None:
+    report = Report("Lines")
+    report.command("echo ```\n# not a title")
+    report.write(tmp_path / "page", tmp_path / "card")
+    assert (tmp_path / "card").read_text().endswith("\n````\necho ```\n# not a title\n````\n")
+    assert page_command("a < b\nc") == "<pre><code>a &lt; b\nc</code></pre>"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (3_000_000, "3.0 MB")]
+)
+def test_sizes_are_read_in_the_unit_that_fits(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_only_files_have_bytes(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"12345")
+    (tmp_path / "b").write_bytes(b"678")
+    assert file_bytes(tmp_path.rglob("*")) == 8
