@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.manifests.rendered import (
     containers,
     named,
     of_kind,
+    pods,
     rendered,
 )
 
@@ -39,14 +42,18 @@ def added(whole: Any, part: Any) -> Any:
     return whole | {key: added(whole[key], value) if key in whole else value for key, value in part.items()}
 
 
+def yaml_blocks() -> list[dict[str, Any]]:
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_made_as_the_readme_says_has_the_images_the_version_and_the_class(
     tmp_path: Path, overlay: str
 ) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     path = tmp_path / "manifests" / "overlays" / overlay / "kustomization.yaml"
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    own = added(yaml.safe_load(path.read_text()), yaml.safe_load(block)) | {"namespace": "team-a"}
+    block = yaml_blocks()[0]
+    own = added(yaml.safe_load(path.read_text()), block) | {"namespace": "team-a"}
     path.write_text(yaml.safe_dump(own))
     objects: tuple[Manifest, ...] = tuple(yaml.safe_load_all(build(path.parent)))
 
@@ -63,6 +70,11 @@ def test_an_overlay_made_as_the_readme_says_has_the_images_the_version_and_the_c
         for claim in of_kind(objects, "PersistentVolumeClaim")
     }
     assert (classes["mome-models"], classes["mome-requests"]) == ("shared", "shared")
+    accounts = of_kind(objects, "ServiceAccount")
+    assert {template["spec"]["serviceAccountName"] for template in pods(objects).values()} == {
+        found["metadata"]["name"] for found in accounts
+    }
+    assert all(found["imagePullSecrets"] == [{"name": "registry-login"}] for found in accounts)
     assert not [found for found in objects if found["metadata"].get("namespace", "team-a") != "team-a"]
     subjects = [
         subject["namespace"]
@@ -70,6 +82,22 @@ def test_an_overlay_made_as_the_readme_says_has_the_images_the_version_and_the_c
         for subject in binding["subjects"]
     ]
     assert set(subjects) == {"team-a"}
+
+
+def test_a_store_in_the_cluster_is_reached_by_the_rule_of_the_readme(
+    everything: tuple[Manifest, ...], tmp_path: Path
+) -> None:
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = tmp_path / "manifests" / "overlays" / "cpu" / "kustomization.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["components"].append("../../components/registry-s3")
+    path.write_text(yaml.safe_dump(content | yaml_blocks()[1]))
+    objects: tuple[Manifest, ...] = tuple(yaml.safe_load_all(build(path.parent)))
+
+    before = named(everything, "NetworkPolicy", "mome-serving-registry")["spec"]
+    after = named(objects, "NetworkPolicy", "mome-serving-registry")["spec"]
+    assert after["egress"][:-1] == before["egress"]
+    assert after["egress"][-1]["ports"] == [{"protocol": "TCP", "port": 8333}]
 
 
 def test_every_overlay_and_component_is_in_the_readme() -> None:
@@ -141,6 +169,65 @@ def test_every_object_that_is_named_exists(everything: tuple[Manifest, ...]) -> 
 def test_every_secret_that_is_named_is_in_the_readme() -> None:
     for name in re.findall(r"secret (?:generic )?(mome-[\w-]+)", "\n".join(commands())):
         assert f"| `{name}` |" in README
+
+
+def shell_blocks() -> list[str]:
+    return [block for block in BLOCKS if re.search(r"\b(kubectl|docker|python) ", block)]
+
+
+def test_the_pod_for_tools_runs_before_something_is_done_in_it() -> None:
+    ready = (
+        "kubectl -n $NS scale deployment/mome-tools --replicas=1\n"
+        "kubectl -n $NS rollout status deployment/mome-tools\n"
+    )
+    using = [block for block in shell_blocks() if "exec deployment/mome-tools" in block]
+    assert len(using) == 5
+    for block in using:
+        assert ready in block.partition("exec deployment/mome-tools")[0], block
+
+
+def test_a_port_is_forwarded_in_the_background_and_the_key_is_known() -> None:
+    known = ""
+    calls = 0
+    for block in shell_blocks():
+        for line in block.splitlines():
+            known += line + "\n"
+            if "localhost:3000" in line:
+                calls += 1
+                assert "--retry-connrefused" in line  # the forwarding begins a moment later
+                assert re.search(r"^KEY=", known, re.MULTILINE)
+                assert (
+                    block.partition(line)[0].rstrip().endswith("port-forward service/mome-serving 3000:80 &")
+                )
+                assert block.partition(line)[2].startswith("\nkill $!\n")
+    assert calls == 2
+
+
+def test_every_secret_is_made_where_the_overlay_is() -> None:
+    for line in commands():
+        if "create secret" in line:
+            assert "kubectl -n $NS create secret" in line
+
+
+def test_images_that_are_pushed_by_hand_are_locked_by_the_digest_of_that_registry(tmp_path: Path) -> None:
+    (block,) = (block for block in shell_blocks() if "docker push" in block)
+    loop = block[block.index("python -m") :]
+    planted = {
+        # Beside the right one, the digest that the same image has in another registry.
+        "docker": '[ "$1 $2" = "image inspect" ] && tag="${@: -1}" '
+        '&& printf "other.example/%s@sha256:bad\\n%s@sha256:%s\\n" "${tag##*/}" "${tag%:*}" "${tag##*/}"',
+        "python": 'case "$*" in *tags) cat tags ;; *) echo "$*" >>calls ;; esac',
+    }
+    for name, script in planted.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{script}\n:\n")
+        (tmp_path / name).chmod(0o755)
+    tags = "data host:5000/t/mome-data:1\nserve host:5000/t/mome-serve:1\n"
+    (tmp_path / "tags").write_text(tags)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-eu", "-c", loop], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"-m components.images lock {name}=sha256:mome-{name}:1" for name in ("data", "serve")
+    ]
 
 
 def test_every_pipeline_that_is_submitted_exists() -> None:
