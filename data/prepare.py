@@ -1,6 +1,6 @@
 """Prepare a corpus revision: decode, resample to 16 kHz mono, cut the mouth at 25 fps, measure, write shards.
 
-corpus.json         name, revision, modality, speaker_disjoint, alphabet
+corpus.json         name, revision, modality, speaker_disjoint
 manifest.parquet    one `Utterance` per recording, unusable ones included
 shards/*.tar        the usable ones, decoded
 """
@@ -26,7 +26,6 @@ from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.media import Clip
 from mome.speech.shards import write_manifest, write_shard
-from mome.speech.text import ALPHABET
 from mome.storage import new_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]
@@ -72,7 +71,6 @@ def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[U
         "revision": revision,
         "modality": _modality(utterances),
         "speaker_disjoint": card.speaker_disjoint,
-        "alphabet": ALPHABET,
     }
     write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
 

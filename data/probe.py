@@ -54,7 +54,7 @@ def corpus_facts(utterances: list[Utterance], speaker_disjoint: bool) -> CorpusF
     )
 
 
-def probe_utterances(utterances: list[Utterance]) -> pd.DataFrame:
+def probe_utterances(utterances: list[Utterance], params: ValidateParams) -> pd.DataFrame:
     """Return one row per utterance, in order."""
     import pandas as pd
 
@@ -70,7 +70,7 @@ def probe_utterances(utterances: list[Utterance]) -> pd.DataFrame:
         row: dict[str, object] = {
             "utterance_id": u.utterance_id,
             "transcript": u.transcript,
-            "outside_alphabet": outside_alphabet(u.transcript),
+            "outside_alphabet": outside_alphabet(u.transcript, params.alphabet),
             "not_decodable": "" if u.decodable else u.problem,
             "not_complete": u.problem if u.truncated else "",
             "not_finite": "" if u.finite else u.problem,

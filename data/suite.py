@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from data.probe import CorpusFacts
 from mome.config import ValidateParams
 from mome.speech.audio import SAMPLING_RATE
-from mome.speech.text import ALPHABET
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -23,7 +22,7 @@ Severity = Literal["critical", "warning", "info"]
 
 def utterance_expectations(params: ValidateParams, facts: CorpusFacts) -> list[Expectation]:
     """Return the expectations on the columns of `probe_utterances`."""
-    checks = [*_text(), *_splits(facts), *_sound(params)]
+    checks = [*_text(params), *_splits(facts), *_sound(params)]
     if facts.has_video:
         checks += _picture(params)
     if not params.allow_mixed_rates:
@@ -46,7 +45,7 @@ def split_expectations(params: ValidateParams) -> list[Expectation]:
     ]
 
 
-def _text() -> list[Expectation]:
+def _text(params: ValidateParams) -> list[Expectation]:
     from great_expectations.expectations.core.expect_column_value_lengths_to_be_between import (
         ExpectColumnValueLengthsToBeBetween,
     )
@@ -55,7 +54,7 @@ def _text() -> list[Expectation]:
     )
     from great_expectations.expectations.metadata_types import FailureSeverity
 
-    letters = ALPHABET.replace(" ", "")
+    letters = params.alphabet.replace(" ", "")
     return [
         ExpectColumnValuesToBeUnique(
             column="utterance_id",

@@ -7,7 +7,6 @@ validation.md       what to know first
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections import Counter, defaultdict
@@ -20,7 +19,7 @@ from data.card import validation_card
 from data.probe import corpus_facts, probe_splits, probe_utterances
 from data.report import Failure, write_report
 from data.suite import split_expectations, utterance_expectations
-from mome.cli import main
+from mome.cli import main, paths
 from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
 from mome.records import ExpectationResult, Utterance, ValidationReport
@@ -83,7 +82,7 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     corpus = str(about["name"])
     facts = corpus_facts(utterances, bool(about["speaker_disjoint"]))
     outcomes = [
-        *_check("utterance_id", probe_utterances(utterances), utterance_expectations(params, facts)),
+        *_check("utterance_id", probe_utterances(utterances, params), utterance_expectations(params, facts)),
         *_check("corpus", probe_splits(utterances, params, corpus), split_expectations(params)),
     ]
     report = ValidationReport(
@@ -194,14 +193,13 @@ def _hours(utterances: list[Utterance]) -> dict[str, float]:
 
 
 def _command() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    given = paths(
+        "data.validate",
+        (__doc__ or "").partition("\n")[0],
+        dataset="folder that data.prepare wrote",
+        output="folder for the report",
     )
-    parser.add_argument("--dataset", type=Path, required=True, help="folder that data.prepare wrote")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    options = parser.parse_args()
-    report = run(load_params(options.params).validate_, options.dataset, options.output)
+    report = run(load_params(given.params, given.profile).validate_, given.dataset, given.output)
     failed = [result.name for result in report.results if not result.passed]
     print(f"{report.corpus}: valid" + (f"; warnings: {', '.join(failed)}" if failed else ""))
 

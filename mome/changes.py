@@ -9,8 +9,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from mome.config import Params, parse_section
+from mome.config import EMBEDDED, Params, parse_section
 from mome.errors import ConfigError
+from mome.speech.text import EMBEDDED_ALPHABET, outside_alphabet
 
 __all__ = ["configured"]
 
@@ -76,4 +77,10 @@ def _agree(params: Params) -> None:
     if None not in params.evaluate.snrs_db:
         raise ConfigError(
             f"evaluate.snrs_db: clean is missing, and the gate looks at clean speech; {_ADVICE}"
+        )
+    unwritable = outside_alphabet(params.validate_.alphabet, EMBEDDED_ALPHABET)
+    if params.foundation.llm == EMBEDDED and unwritable:
+        raise ConfigError(
+            f"validate.alphabet has {unwritable}, but the embedded foundation.llm writes only "
+            f"{EMBEDDED_ALPHABET.strip()} and spaces: what it was taught on would be lost; {_ADVICE}"
         )

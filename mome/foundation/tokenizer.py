@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mome.foundation.words import draw_sentence
 from mome.model.tokens import PROMPTS, SPECIAL_TOKENS
-from mome.speech.text import ALPHABET
+from mome.speech.text import EMBEDDED_ALPHABET
 
 __all__ = ["new_tokenizer"]
 
@@ -26,7 +26,7 @@ def new_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY_SIZE,
         special_tokens=["<s>", "</s>", *SPECIAL_TOKENS],
-        initial_alphabet=sorted({*ALPHABET.strip(), "."}),
+        initial_alphabet=sorted({*EMBEDDED_ALPHABET.strip(), "."}),
         show_progress=False,
     )
     sentences = [draw_sentence(rng) for _ in range(5000)]

@@ -1,9 +1,9 @@
-"""Transcripts as the whole system writes them: lower case, single spaces, one small alphabet."""
+"""Transcripts as the whole system writes them: lower case, single spaces, a small alphabet."""
 
-__all__ = ["ALPHABET", "normalise", "outside_alphabet"]
+__all__ = ["EMBEDDED_ALPHABET", "normalise", "outside_alphabet"]
 
-# Digits are absent on purpose: how "10" is read aloud is for the corpus to say, not for us to guess.
-ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
+# What the LLM that is taught here can write. Of published ones a corpus may ask for more: validate.alphabet.
+EMBEDDED_ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
 
 
 def normalise(text: str) -> str:
@@ -11,6 +11,6 @@ def normalise(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def outside_alphabet(text: str) -> str:
-    """Return the characters of ``text`` that are not in `ALPHABET`, each once, in order of appearance."""
-    return "".join(dict.fromkeys(character for character in text if character not in ALPHABET))
+def outside_alphabet(text: str, alphabet: str) -> str:
+    """Return the characters of ``text`` that are not in ``alphabet``, each once, in order of appearance."""
+    return "".join(dict.fromkeys(character for character in text if character not in alphabet))

@@ -35,6 +35,7 @@ def validate_params() -> ValidateParams:
         max_audio_video_gap_s=0.12,
         min_mouth_found_share=0.5,
         min_snr_db=10.0,
+        alphabet="abcdefghijklmnopqrstuvwxyz' ",
         min_utterances={"train": 2, "validation": 1, "test": 1},
     )
 

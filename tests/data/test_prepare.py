@@ -28,7 +28,6 @@ def test_every_recording_is_in_the_dataset_with_its_sound(tmp_path, revision, pr
         "revision": revision.revision,
         "modality": "audio",
         "speaker_disjoint": False,
-        "alphabet": "abcdefghijklmnopqrstuvwxyz' ",
     }
     found = dict(read_split(tmp_path / "dataset", "train"))
     assert [utterance.utterance_id for utterance in found] == ["wavs-ann0", "wavs-ann1", "wavs-ann2"]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -67,6 +69,32 @@ def test_what_people_wrote_cannot_break_the_page(altered, tmp_path, validate_par
     with pytest.raises(ValidationFailed, match="transcript_in_alphabet"):
         validate.run(validate_params, folder, tmp_path / "report")
     assert "<script" not in (tmp_path / "report" / "validation.html").read_text()
+
+
+def test_digits_are_for_the_alphabet_to_allow(altered, tmp_path, validate_params):
+    folder = altered("wavs-ann0", transcript="in 2015")
+    with pytest.raises(ValidationFailed, match=r"transcript_in_alphabet \(1 of 5: wavs-ann0: .* has 2015"):
+        validate.run(validate_params, folder, tmp_path / "report")
+    allowed = validate_params.model_copy(update={"alphabet": validate_params.alphabet + "0125"})
+    assert validate.run(allowed, folder, tmp_path / "report").passed
+
+
+def test_the_command_takes_a_profile(altered, tmp_path):
+    folder = altered("wavs-ann0", transcript="in 2015", duration_s=16.0)
+    # Five recordings are fewer than a training needs: nothing else is to be said against them.
+    for profile, said in (
+        ([], ["enough_train", "transcript_in_alphabet", "duration"]),
+        (["--profile", "lrs3-1b"], ["enough_train"]),
+    ):
+        command = [sys.executable, "-m", "data.validate", "--dataset", folder, "--output", tmp_path / "out"]
+        ended = subprocess.run([*command, *profile], capture_output=True, text=True, check=False)
+        assert ended.returncode == 1, ended.stderr
+        failed = [
+            r.name
+            for r in ValidationReport.read(tmp_path / "out" / "validation.json").results
+            if not r.passed and r.severity == "critical"
+        ]
+        assert sorted(failed) == sorted(said)
 
 
 def test_mixed_rates_are_allowed_when_asked_for(altered, tmp_path, validate_params):

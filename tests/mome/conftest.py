@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         members = [pair for pair in pairs if pair[0].split == split]
         write_shard(folder / "shards" / f"{split}-00000.tar", members)
     write_manifest(folder, [utterance for utterance, _ in pairs])
-    about = {"name": "tiny", "revision": "0" * 40, "modality": "av", "speaker_disjoint": True, "alphabet": ""}
+    about = {"name": "tiny", "revision": "0" * 40, "modality": "av", "speaker_disjoint": True}
     (folder / "corpus.json").write_text(json.dumps(about))
     return folder
 
