@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-import posixpath
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data.corpora.paths import id_of_path, inside, require_file_name
 from data.corpora.raw import (
     Corpus,
     RawMedia,
@@ -159,27 +158,8 @@ def _row(manifest: Path, number: int, values: dict[str, Any]) -> _Row:
         raise CorpusError(
             f"{where}: no speaker; without one nobody can tell whether test speakers were trained on"
         )
-    audio = _inside(manifest.parent, path, where)
-    # Ids become file names in the shards, hence no separators.
-    utterance_id = utterance_id or str(PurePosixPath(posixpath.normpath(path)).with_suffix("")).replace(
-        "/", "-"
-    )
-    if not re.fullmatch(r"[^\W_][^/\\\x00-\x1f]{0,199}", utterance_id):
-        raise CorpusError(
-            f"{where}: id {utterance_id!r} cannot be a file name; it must start with a letter or digit, have "
-            "at most 200 characters and no slash"
-        )
+    audio = inside(manifest.parent, path, where)
+    utterance_id = utterance_id or id_of_path(path)
+    require_file_name(utterance_id, where)
     utterance = RawUtterance(utterance_id, cast(Split, split), speaker, transcript)
-    return _Row(utterance, audio, _inside(manifest.parent, video, where) if video else None)
-
-
-def _inside(folder: Path, path: str, where: str) -> Path:
-    """Return the file's place, which a manifest from somewhere else must not choose outside its folder."""
-    if not path:
-        raise CorpusError(f"{where}: no path")
-    normal = posixpath.normpath(path.replace("\\", "/"))
-    if posixpath.isabs(normal) or normal.split("/")[0] == ".." or re.match(r"[A-Za-z]:", normal):
-        raise CorpusError(
-            f"{where}: path {path!r} leaves the corpus folder {folder}; media lie beside the manifest"
-        )
-    return folder / normal
+    return _Row(utterance, audio, inside(manifest.parent, video, where) if video else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.corpora.auto_avsr import find_auto_avsr, read_auto_avsr
 from data.corpora.embedded import EMBEDDED, read_embedded
 from data.corpora.fsdd import find_fsdd, read_fsdd
 from data.corpora.grid import find_grid, read_grid
@@ -35,11 +36,15 @@ def open_corpus(corpus: str, params: PrepareParams) -> Corpus:
         )
     if manifest := find_manifest(folder):
         return read_manifest_corpus(manifest)
+    # Before those that look at every file: LRS3 has some 300,000.
+    if labels := find_auto_avsr(folder):
+        return read_auto_avsr(folder, labels)
     if grid := find_grid(folder):
         return read_grid(folder, grid)
     if digits := find_fsdd(folder):
         return read_fsdd(folder, digits, params)
     raise CorpusError(
         f"{folder}: no corpus found; looked for manifest.csv or manifest.jsonl (columns path, transcript, "
-        "speaker, split), for GRID recordings (s1/bbaf2n.mpg) and for single spoken digits (7_george_12.wav)"
+        "speaker, split), for the label files of auto_avsr (labels/*.csv), for GRID recordings "
+        "(s1/bbaf2n.mpg) and for single spoken digits (7_george_12.wav)"
     )

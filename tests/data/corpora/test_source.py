@@ -23,7 +23,8 @@ def test_a_manifest_goes_before_a_known_layout(tmp_path, make_corpus, prepare_pa
 def test_a_folder_with_nothing_known_says_what_was_looked_for(tmp_path, prepare_params):
     (tmp_path / "speech.wav").write_bytes(b"")
     with pytest.raises(
-        CorpusError, match=r"manifest\.csv or manifest\.jsonl .* GRID .* single spoken digits"
+        CorpusError,
+        match=r"manifest\.csv or manifest\.jsonl .*labels/\*\.csv.* GRID .* single spoken digits",
     ):
         open_corpus(str(tmp_path), prepare_params)
 
