@@ -16,10 +16,10 @@ import io
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import cast
+from typing import IO, NamedTuple, cast
 
 from data.corpora.manifest import CorpusCard
 from data.corpora.raw import Corpus, RawMedia, RawUtterance
@@ -28,7 +28,16 @@ from mome.errors import CorpusError
 from mome.progress import progress
 from mome.records import Split
 
-__all__ = ["ARCHIVE_VERSION", "ArchiveRow", "file_sums", "pack", "read_recordings", "read_rows"]
+__all__ = [
+    "ARCHIVE_VERSION",
+    "ArchiveRow",
+    "Located",
+    "file_sums",
+    "locate",
+    "pack",
+    "read_recordings",
+    "read_rows",
+]
 
 ARCHIVE_VERSION = 1  # to be raised whenever a reader or this file packs the same corpus to other bytes
 
@@ -51,25 +60,37 @@ class ArchiveRow:
     problem: str
 
 
+class _Extent(NamedTuple):
+    """Where a member's content lies in its tar file, in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Located:
+    """One utterance of a packed corpus, and where in its shard the recordings are."""
+
+    row: ArchiveRow
+    audio: _Extent | None
+    video: _Extent | None
+
+
 def pack(corpus: Corpus, folder: Path, utterances_per_shard: int) -> None:
     """Write a corpus into an empty folder."""
     (folder / "shards").mkdir()
     sizes = Counter(utterance.split for utterance in corpus.utterances)
     shards_of = {split: -(-size // utterances_per_shard) for split, size in sizes.items()}
     rows: list[ArchiveRow] = []
-    with ExitStack() as stack:
-        tars: dict[str, tarfile.TarFile] = {}
-        packed = zip(corpus.utterances, corpus.media(), strict=True)
-        for utterance, media in progress(packed, f"packing {corpus.name}", total=len(corpus.utterances)):
-            number = (
-                int.from_bytes(stable_rank(utterance.utterance_id)[:8], "big") % shards_of[utterance.split]
-            )
-            shard = f"{utterance.split}-{number:05d}.tar"
-            if shard not in tars:
-                tars[shard] = stack.enter_context(
-                    tarfile.open(folder / "shards" / shard, "w", format=tarfile.PAX_FORMAT, encoding="utf-8")
-                )
-            rows.append(_add(tars[shard], shard, utterance, media))
+    packed = zip(corpus.utterances, corpus.media(), strict=True)
+    for utterance, media in progress(packed, f"packing {corpus.name}", total=len(corpus.utterances)):
+        number = int.from_bytes(stable_rank(utterance.utterance_id)[:8], "big") % shards_of[utterance.split]
+        shard = f"{utterance.split}-{number:05d}.tar"
+        with _continued(folder / "shards" / shard) as tar:
+            rows.append(_add(tar, shard, utterance, media))
+    for shard in {row.shard for row in rows}:
+        with _continued(folder / "shards" / shard) as tar:
+            tar.close()  # writes the end of the archive
     with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, _columns(), lineterminator="\n")
         writer.writeheader()
@@ -96,28 +117,47 @@ def read_rows(folder: Path) -> list[ArchiveRow]:
         raise CorpusError(f"{folder}: no manifest.csv; expected a packed corpus") from None
 
 
+def locate(folder: Path, rows: Iterable[ArchiveRow]) -> list[Located]:
+    """Find the recordings of ``rows`` in their shards, each of which is scanned once.
+
+    Neighbours of a corpus lie in different shards, and a tar file has no table of contents: to look
+    into every shard again for every few rows takes the square of the time.
+
+    Raises:
+        CorpusError: If a shard cannot be read, or does not hold what its rows name.
+    """
+    found: list[Located] = []
+    contents: dict[str, dict[str, _Extent]] = {}
+    for row in rows:
+        try:
+            if row.shard not in contents:
+                contents[row.shard] = _contents(folder / "shards" / row.shard)
+        except (OSError, tarfile.TarError) as error:
+            raise _unreadable(row, error) from error
+        held = contents[row.shard]
+        if missing := sorted({row.audio, row.video} - {""} - held.keys()):
+            raise _unreadable(row, f"{missing[0]} is missing")
+        found.append(Located(row, held.get(row.audio), held.get(row.video)))
+    return found
+
+
 def read_recordings(
-    folder: Path, rows: Iterable[ArchiveRow]
+    folder: Path, located: Iterable[Located]
 ) -> Iterator[tuple[ArchiveRow, bytes | None, bytes | None]]:
     """Yield rows with the content of their audio and video file.
 
     Raises:
-        CorpusError: If a shard does not hold what its rows name.
+        CorpusError: If a shard has become shorter than it was.
     """
-    with ExitStack() as stack:
-        tars: dict[str, tarfile.TarFile] = {}
-        for row in rows:
-            try:
-                if row.shard not in tars:
-                    path = folder / "shards" / row.shard
-                    tars[row.shard] = stack.enter_context(tarfile.open(path, "r:", encoding="utf-8"))
-                audio = _content(tars[row.shard], row.audio)
-                video = audio if row.video == row.audio else _content(tars[row.shard], row.video)
-            except (KeyError, OSError, tarfile.TarError) as error:
-                raise CorpusError(
-                    f"{row.shard}: cannot read the recording of {row.utterance_id}: {error}"
-                ) from error
-            yield row, audio, video
+    for each in located:
+        try:
+            # Opened anew for each, as in `pack`.
+            with (folder / "shards" / each.row.shard).open("rb") as file:
+                audio = _content(file, each.audio)
+                video = audio if each.video == each.audio else _content(file, each.video)
+        except OSError as error:
+            raise _unreadable(each.row, error) from error
+        yield each.row, audio, video
 
 
 def file_sums(folder: Path) -> dict[str, str]:
@@ -128,6 +168,16 @@ def file_sums(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums
+
+
+@contextmanager
+def _continued(shard: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar file that has no end yet, to add to it.
+
+    Opened anew for each utterance: a large corpus has more shards than a process may have open files.
+    """
+    with shard.open("ab") as file:
+        yield tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8")
 
 
 def _columns() -> list[str]:
@@ -163,8 +213,20 @@ def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def _content(tar: tarfile.TarFile, name: str) -> bytes | None:
-    if not name:
+def _contents(shard: Path) -> dict[str, _Extent]:
+    with tarfile.open(shard, "r:", encoding="utf-8") as tar:
+        return {member.name: _Extent(member.offset_data, member.size) for member in tar if member.isreg()}
+
+
+def _content(shard: IO[bytes], extent: _Extent | None) -> bytes | None:
+    if extent is None:
         return None
-    file = tar.extractfile(name)
-    return file.read() if file else None
+    shard.seek(extent.offset)
+    content = shard.read(extent.size)
+    if len(content) < extent.size:
+        raise OSError(f"{len(content)} bytes are left of {extent.size}")
+    return content
+
+
+def _unreadable(row: ArchiveRow, error: object) -> CorpusError:
+    return CorpusError(f"{row.shard}: cannot read the recording of {row.utterance_id}: {error}")

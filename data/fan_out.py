@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from data.archive import ArchiveRow, read_rows
+from data.archive import ArchiveRow, locate, read_rows
 from data.corpora.manifest import CorpusCard
 from data.prepare import finish, write_measured
 from data.version import public, pull
@@ -67,7 +67,7 @@ def prepare_shard(repo: str, revision: str, shard: str, output: Path) -> None:
     with _fetched(repo, revision, output.parent, shard) as raw, new_folder(output) as folder:
         rows = [row for row in read_rows(raw) if row.shard == shard]
         (folder / "shards").mkdir()
-        write_manifest(folder, write_measured(raw, folder / "shards", (shard, rows)))
+        write_manifest(folder, write_measured(raw, folder / "shards", (shard, locate(raw, rows))))
 
 
 def collect(repo: str, revision: str, parts: Sequence[Path], output: Path) -> None:

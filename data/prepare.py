@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from data.archive import ArchiveRow, read_recordings, read_rows
+from data.archive import Located, locate, read_recordings, read_rows
 from data.corpora.manifest import CorpusCard
 from data.measure import measure
+from data.processors import available_processors
 from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
@@ -30,11 +31,10 @@ from mome.storage import new_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]
 
-_PROCESSES = 2
 _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
 
 
-def run(params: PrepareParams, repo: str, revision: str, output: Path) -> None:
+def run(params: PrepareParams, repo: str, revision: str, output: Path, processes: int | None = None) -> None:
     """Turn a revision of a corpus into a dataset folder, whole or not at all.
 
     A recording that cannot be used is no error here: it keeps its row, and validation names it.
@@ -44,6 +44,7 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path) -> None:
         repo: Path or address of the DVC repository.
         revision: Git commit id in it.
         output: Dataset folder, replaced.
+        processes: At work at a time; None takes one for each processor. They do not change the result.
 
     Raises:
         RevisionError: If the revision is unknown or its content damaged.
@@ -54,12 +55,16 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path) -> None:
         raw = Path(temporary) / "corpus"
         pull(repo, revision, raw)
         card = CorpusCard.read(raw / "corpus.json")
-        rows = read_rows(raw)
+        located = locate(raw, read_rows(raw))
         with new_folder(output) as folder:
             (folder / "shards").mkdir()
-            shards = list(_shards(rows, params.utterances_per_shard))
+            shards = list(_shards(located, params.utterances_per_shard))
             write = partial(write_measured, raw, folder / "shards")
-            utterances = [utterance for part in _each(write, shards) for utterance in part]
+            utterances = [
+                utterance
+                for part in _each(write, shards, processes or available_processors())
+                for utterance in part
+            ]
             finish(folder, card, revision, utterances)
 
 
@@ -75,39 +80,39 @@ def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[U
     write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
 
 
-def _shards(rows: list[ArchiveRow], size: int) -> Iterator[tuple[str, list[ArchiveRow]]]:
-    """Yield the name and the rows of every shard: split by split, in the order of the corpus."""
+def _shards(located: list[Located], size: int) -> Iterator[tuple[str, list[Located]]]:
+    """Yield the name and the recordings of every shard: split by split, in the order of the corpus."""
     for split in get_args(Split):
-        members = [row for row in rows if row.split == split]
+        members = [each for each in located if each.row.split == split]
         for start in range(0, len(members), size):
             yield f"{split}-{start // size:05d}.tar", members[start : start + size]
 
 
 def _each(
-    write: partial[list[Utterance]], shards: list[tuple[str, list[ArchiveRow]]]
+    write: partial[list[Utterance]], shards: list[tuple[str, list[Located]]], processes: int
 ) -> Iterator[list[Utterance]]:
-    """Write the shards, two at a time if that is worth it, and yield their utterances in order."""
-    if sum(len(rows) for _, rows in shards) < _WORTH_A_PROCESS:
+    """Write the shards, several at a time if that is worth it, and yield their utterances in order."""
+    if processes == 1 or sum(len(members) for _, members in shards) < _WORTH_A_PROCESS:
         yield from map(write, shards)
         return
     # Spawned, not forked: DVC has just used threads, and a lock that one of them held would stay locked.
-    with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(shards))) as pool:
         yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
 
 
-def write_measured(raw: Path, output: Path, shard: tuple[str, list[ArchiveRow]]) -> list[Utterance]:
+def write_measured(raw: Path, output: Path, shard: tuple[str, list[Located]]) -> list[Utterance]:
     """Decode and measure the recordings of one shard, write it, and return its rows of the manifest.
 
     Args:
         raw: Packed corpus.
         output: Folder for the shard.
-        shard: Its file name and its recordings.
+        shard: Its file name and its recordings, as `locate` finds them.
     """
-    name, rows = shard
+    name, located = shard
     utterances: list[Utterance] = []
 
     def usable() -> Iterator[tuple[Utterance, Clip]]:
-        for row, audio, video in read_recordings(raw, rows):
+        for row, audio, video in read_recordings(raw, located):
             utterance, clip = measure(row, audio, video)
             if clip is not None:
                 utterance = utterance.model_copy(update={"shard": name})
@@ -129,10 +134,11 @@ def _command() -> None:
     )
     parser.add_argument("--revision", type=Path, required=True, help="JSON file that data.version wrote")
     parser.add_argument("--output", type=Path, required=True, help="dataset folder, replaced")
+    parser.add_argument("--processes", type=int, help="at work at a time; default: one for each processor")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     options = parser.parse_args()
     corpus = CorpusRevision.read(options.revision)
-    run(load_params(options.params).prepare, corpus.repo, corpus.revision, options.output)
+    run(load_params(options.params).prepare, corpus.repo, corpus.revision, options.output, options.processes)
 
 
 if __name__ == "__main__":

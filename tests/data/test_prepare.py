@@ -48,7 +48,7 @@ def test_shards_have_the_size_that_was_asked_for(tmp_path, revision, prepare_par
 def test_two_processes_give_what_one_gives(tmp_path, revision, prepare_params, monkeypatch):
     prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "one")
     monkeypatch.setattr(prepare, "_WORTH_A_PROCESS", 1)
-    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "two")
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "two", processes=2)
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) == 5
     assert all(
