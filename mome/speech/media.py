@@ -16,7 +16,10 @@ from mome.speech.container import name_of, open_container
 from mome.speech.mouth import find_mouth
 from mome.speech.video import read_video, to_25_fps
 
-__all__ = ["Clip", "Recording", "read_clip", "read_recording"]
+__all__ = ["Clip", "Recording", "as_long_as_video", "read_clip", "read_recording"]
+
+_SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
+_MOST_FITTED = SAMPLING_RATE // 2  # samples
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ class Clip:
         if self.samples is None:
             return "video"
         return "audio" if self.mouth is None else "av"
+
+    def only(self, modality: Modality) -> Clip:
+        """Return the clip without what ``modality`` does not use.
+
+        Raises:
+            MediaError: If nothing would be left.
+        """
+        return Clip(
+            None if modality == "video" else self.samples, None if modality == "audio" else self.mouth
+        )
 
     @property
     def duration_s(self) -> float:
@@ -102,16 +115,40 @@ def read_recording(audio: Path | bytes | None, video: Path | bytes | None) -> Re
     )
 
 
+def as_long_as_video(samples: npt.NDArray[np.float32], num_frames: int) -> npt.NDArray[np.float32]:
+    """Return sound at 16 kHz cut, or followed by silence, to 640 samples for each mouth frame.
+
+    A recorder rarely ends both at once. With one length, sound has two encoder frames for each of the
+    lips, in training, evaluation and service alike. Further than half a second apart, something is missing
+    of one of them, and no speech is cut off for that.
+
+    Args:
+        samples: Sound that goes with video.
+        num_frames: Of the video, at 25 fps.
+
+    Source: Llama-AVSR's data set (model facts 2).
+    """
+    missing = num_frames * _SAMPLES_PER_FRAME - len(samples)
+    if abs(missing) > _MOST_FITTED:
+        return samples
+    return np.pad(samples, (0, missing)) if missing > 0 else samples[: len(samples) + missing]
+
+
 def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
-    """Decode an utterance for transcription; a video in which no face is found counts as no video.
+    """Decode an utterance for transcription; sound is as long as the video that goes with it.
+
+    A video in which no face is found counts as no video.
 
     Raises:
         MediaError: As `read_recording`, and if there is neither sound nor a face.
     """
     recording = read_recording(audio, video)
     clip = recording.clip
-    if clip.mouth is None or recording.mouth_found_share > 0:
+    if clip.mouth is None:
         return clip
+    if recording.mouth_found_share > 0:
+        sound = None if clip.samples is None else as_long_as_video(clip.samples, len(clip.mouth))
+        return Clip(sound, clip.mouth)
     if clip.samples is None:
         assert video is not None  # a clip without sound has video
         raise MediaError(f"{name_of(video)}: no face found; expected a talking face, or 96 x 96 mouth video")

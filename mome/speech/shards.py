@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from mome.errors import CorpusError, MediaError
-from mome.records import Split, Utterance
+from mome.records import Modality, Split, Utterance
 from mome.speech.audio import encode_flac, read_audio
-from mome.speech.media import Clip
+from mome.speech.media import Clip, as_long_as_video
 from mome.speech.video import encode_mouth, read_video
 from mome.storage import new_file
 
@@ -124,10 +124,20 @@ class SplitReader:
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def clip(self, index: int) -> Clip:
-        """Return the clip of an utterance."""
+    @property
+    def modality(self) -> Modality:
+        """What the clips hold, by the first of them."""
+        first = self.utterances[0]
+        if not first.num_samples:
+            return "video"
+        return "av" if first.has_video else "audio"
+
+    def clip(self, index: int, only: Modality = "av") -> Clip:
+        """Return the clip of an utterance, or ``only`` its sound or its lips."""
         try:
-            return Clip(self.sound(index), self.mouth(index))
+            return Clip(
+                None if only == "video" else self.sound(index), None if only == "audio" else self.mouth(index)
+            )
         except MediaError as error:
             utterance = self.utterances[index]
             raise CorpusError(
@@ -135,12 +145,15 @@ class SplitReader:
             ) from error
 
     def sound(self, index: int) -> npt.NDArray[np.float32] | None:
-        """Return the samples ``(N,)`` of an utterance at 16 kHz, or None without sound."""
+        """Return the samples ``(N,)`` of an utterance at 16 kHz, or None without sound.
+
+        Sound that goes with video is as long as the video.
+        """
         utterance = self.utterances[index]
         if not utterance.num_samples:
             return None
         samples: npt.NDArray[np.float32] = self._decoded(utterance, ".flac", utterance.num_samples, "samples")
-        return samples
+        return as_long_as_video(samples, utterance.num_frames) if utterance.has_video else samples
 
     def mouth(self, index: int) -> npt.NDArray[np.uint8] | None:
         """Return the mouth frames ``(T, 96, 96)`` of an utterance at 25 fps, or None without video."""

@@ -55,6 +55,20 @@ def test_two_files_make_one_clip_at_16_khz() -> None:
     assert clip.mouth is not None and clip.mouth.shape == (25, 96, 96)
 
 
+def test_sound_gets_two_encoder_frames_for_each_frame_of_the_lips() -> None:
+    for extra in (960, -700, 0):  # 60 ms too long, 44 ms too short
+        sound = np.resize(SOUND, 16000 + extra)
+        clip = read_clip(encode_flac(sound, 16000), encode_mouth(MOUTH))
+        assert clip.samples is not None and len(clip.samples) == 25 * 640
+        np.testing.assert_allclose(clip.samples[: len(sound)], sound[:16000], atol=1e-4)
+        assert not clip.samples[len(sound) :].any()
+
+
+def test_no_speech_is_cut_off_to_fit_a_video_of_another_length() -> None:
+    clip = read_clip(encode_flac(np.resize(SOUND, 40000), 16000), encode_mouth(MOUTH))
+    assert clip.samples is not None and len(clip.samples) == 40000
+
+
 def test_a_video_with_sound_gives_both() -> None:
     recording = read_recording(None, faceless_movie(with_sound=True))
     assert recording.clip.modality == "av"

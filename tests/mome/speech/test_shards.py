@@ -47,9 +47,11 @@ def test_a_split_comes_back_in_manifest_order(dataset: Path) -> None:
     assert [row.utterance_id for row, _ in read] == ["c", "d", "a"]
     assert [loaded.modality for _, loaded in read] == ["av", "av", "audio"]
     for (_, loaded), original in zip(read, (clip(0), clip(3), clip(1, mouth=False)), strict=True):
-        np.testing.assert_allclose(loaded.samples, original.samples, atol=0.5 / 32768)
+        expected = original.samples
         if original.mouth is not None:
+            expected = expected[: 12 * 640]  # as long as the lips
             assert np.abs(loaded.mouth.astype(int) - original.mouth).max() <= 2
+        np.testing.assert_allclose(loaded.samples, expected, atol=0.5 / 32768)
     assert [loaded.modality for _, loaded in read_split(dataset, "test")] == ["video"]
     assert list(read_split(dataset, "validation")) == []
 
