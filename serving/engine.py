@@ -19,6 +19,7 @@ import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
+from mome.modalities import readings
 from mome.records import RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
@@ -248,12 +249,11 @@ class Engine:
             ) from None
 
     def _usable(self, clip: Clip) -> Clip:
-        """Drop the picture if the model never saw any; refuse a clip of which nothing is left."""
+        """Drop what the model was not trained to read; refuse a clip of which nothing is left."""
         known = self.bundle.evaluation.wer
-        if clip.modality in known:
-            return clip
-        if clip.modality == "av" and "audio" in known:
-            return Clip(clip.samples, None)
+        reads = readings(known, clip.modality)
+        if reads:
+            return clip.only(reads[0])
         raise ApiError(
             f"this model was not made for {clip.modality} recordings; it takes {', '.join(known)}",
             param="file",

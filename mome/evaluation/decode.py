@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 
+from mome.errors import EvaluationError
+from mome.modalities import distinct_scales, readings
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.progress import progress
-from mome.records import Modality, snr_key
+from mome.records import MODALITY_NAMES, Modality, snr_key
 from mome.scales import Scale
 
-__all__ = ["Decoded", "NoisyFeatures", "decode_all"]
+__all__ = ["Decoded", "NoisyFeatures", "decode_all", "readings_of"]
 
 NoisyFeatures = dict[float | None, list[Features]]  # per noise level, per clip
 
@@ -37,10 +38,25 @@ class _Condition:
     snrs_db: tuple[float | None, ...]
 
 
+def readings_of(model: AVSRModel, there: Modality) -> tuple[Modality, ...]:
+    """Return what clips that hold ``there`` can be read as by this model, the richest first.
+
+    Raises:
+        EvaluationError: If there is nothing.
+    """
+    reads = readings(model.modalities, there)
+    if not reads:
+        raise EvaluationError(
+            f"the corpus has {MODALITY_NAMES[there]}, but the model was trained for "
+            f"{', '.join(MODALITY_NAMES[modality] for modality in model.modalities)}"
+        )
+    return reads
+
+
 def decode_all(
     model: AVSRModel, features: NoisyFeatures, *, batch_size: int, max_new_tokens: int, num_beams: int = 1
 ) -> list[Decoded]:
-    """Decode all clips for every modality they have, every scale of the model and every noise level.
+    """Decode all clips for every trained modality they have, every scale and every noise level.
 
     Sound alone does not depend on the video rate, and silent video not on the noise: each distinct
     decoding is done once and reported wherever it applies.
@@ -53,7 +69,7 @@ def decode_all(
         num_beams: Hypotheses kept in parallel; the papers take 15.
     """
     first = next(iter(features.values()))
-    conditions = list(_conditions(model.scales, tuple(features), first[0]))
+    conditions = list(_conditions(model, tuple(features), first[0]))
     order = np.argsort([_length(clip) for clip in first])  # clips of one length waste no padding
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     decoded: list[Decoded] = []
@@ -74,21 +90,13 @@ def decode_all(
     return sorted(decoded, key=lambda d: (d.modality, str(d.scale), snr_key(d.snr_db)))
 
 
-def _conditions(
-    scales: Sequence[Scale], snrs_db: tuple[float | None, ...], clip: Features
-) -> Iterator[_Condition]:
-    has = {"audio": clip.audio_TC is not None, "video": clip.video_TC is not None}
-    for modality in get_args(Modality):
-        if modality == "av" and all(has.values()):
-            for scale in scales:
-                yield from (_Condition(modality, (scale,), (snr_db,)) for snr_db in snrs_db)
-        if modality == "audio" and has["audio"]:
-            for rate in sorted({scale.audio_rate for scale in scales}):
-                alike = tuple(scale for scale in scales if scale.audio_rate == rate)
+def _conditions(model: AVSRModel, snrs_db: tuple[float | None, ...], clip: Features) -> Iterator[_Condition]:
+    for modality in readings(model.modalities, clip.modality):
+        for alike in distinct_scales(model.scales, modality):
+            if modality == "video":
+                yield _Condition(modality, alike, snrs_db)
+            else:
                 yield from (_Condition(modality, alike, (snr_db,)) for snr_db in snrs_db)
-        if modality == "video" and has["video"]:
-            for rate in sorted({scale.video_rate for scale in scales}):
-                yield _Condition(modality, tuple(s for s in scales if s.video_rate == rate), snrs_db)
 
 
 def _length(clip: Features) -> int:

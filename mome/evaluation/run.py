@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from mome.config import EvaluateParams
 from mome.devices import check_devices, is_out_of_memory
 from mome.errors import CorpusError, EvaluationError
 from mome.evaluation.card import evaluation_card
-from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all
+from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
+from mome.modalities import needed
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
 from mome.progress import progress
@@ -24,7 +25,7 @@ from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
 from mome.speech.noise import SnrEstimate, estimate_snr, with_babble
-from mome.speech.shards import read_manifest, read_split
+from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
 from mome.wer import Difference, difference, summarise
@@ -37,7 +38,7 @@ _CLIPS_PER_PASS = 8
 def run(
     params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path
 ) -> Evaluation:
-    """Measure the word error rate of the test split for every modality, scale and noise level.
+    """Measure the word error rate of the test split for every trained modality, scale and noise level.
 
     Noise is babble of other test utterances at the stated ratio; 0 dB means 0 dB.
 
@@ -56,21 +57,24 @@ def run(
         CorpusError: If the test split is empty.
         CheckpointError: If checkpoint and foundation do not belong together.
         ConfigError: If the device is not there.
-        EvaluationError: If the memory of the device runs out.
+        EvaluationError: If the corpus has nothing that the model was trained to read, or the memory of
+            the device runs out.
     """
     check_devices(params.device)
     torch.set_num_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
-    utterances = [row for row in read_manifest(dataset) if row.split == "test" and row.decodable]
-    if not utterances:
-        raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
-    clips = [
-        clip for _, clip in progress(read_split(dataset, "test"), "read test clips", total=len(utterances))
-    ]
+    with closing(SplitReader(dataset, "test")) as reader:
+        utterances = reader.utterances
+        if not utterances:
+            raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
+        reads = readings_of(model, reader.modality)
+        # Lips are decoded only to be read; sound also to be measured.
+        only = needed(reads) if needed(reads) == "audio" else "av"
+        clips = [reader.clip(index, only) for index in progress(range(len(reader)), "read test clips")]
 
     with _memory_explained(params):
-        features, baseline = _listen(clips, encoders, params)
+        features, baseline = _listen(clips, encoders, params, needed(reads))
         decoded = decode_all(
             model,
             features,
@@ -82,7 +86,7 @@ def run(
     evaluation = Evaluation(
         corpus=corpus["name"],
         revision=corpus["revision"],
-        modality=clips[0].modality,
+        modality=reads[0],
         wer=_table(decoded, references, params),
         conditions=[_condition(snr_db, baseline) for snr_db in params.snrs_db],
         utterances=len(utterances),
@@ -112,35 +116,36 @@ def _memory_explained(params: EvaluateParams) -> Iterator[None]:
 
 
 def _listen(
-    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams
+    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams, needs: Modality
 ) -> tuple[NoisyFeatures, pd.DataFrame]:
-    """Encode every clip at every noise level, and measure what monitoring will measure in production."""
+    """Encode what of every clip is read, and measure what monitoring will measure in production.
+
+    Both at every noise level. Sound of which only the noise counts is not encoded.
+    """
+    nothing = [Features(None, None)] * len(clips)
     waveforms = [clip.samples for clip in clips if clip.samples is not None]
     # Lips are encoded once: babble is not seen.
-    lips: list[Features] = []
-    for start in progress(range(0, len(clips), _CLIPS_PER_PASS), "encode test: video"):
-        part = clips[start : start + _CLIPS_PER_PASS]
-        lips += (
-            encoders.encode([Clip(None, clip.mouth) for clip in part])
-            if part[0].mouth is not None
-            else [Features(None, None)] * len(part)
-        )
+    with_lips = clips[0].mouth is not None
+    lips = _encode(encoders, [Clip(None, clip.mouth) for clip in clips]) if with_lips else nothing
     sharp = [None if clip.mouth is None else sharpness(clip.mouth) for clip in clips]
     rows, features = [], {}
-    for snr_db in progress(params.snrs_db, "encode test: audio"):
-        key = params.snrs_db.index(snr_db)
+    for level, snr_db in enumerate(progress(params.snrs_db, "encode test: audio")):
         heard = [
-            with_babble(waveforms, index, snr_db, np.random.default_rng([params.seed, key, index]))
+            with_babble(waveforms, index, snr_db, np.random.default_rng([params.seed, level, index]))
             for index in range(len(waveforms))
         ]
-        sound: list[Features] = []
-        for start in range(0, len(heard), _CLIPS_PER_PASS):
-            sound += encoders.encode(
-                [Clip(samples, None) for samples in heard[start : start + _CLIPS_PER_PASS]]
-            )
+        unheard = needs == "video"
+        sound = nothing if unheard else _encode(encoders, [Clip(samples, None) for samples in heard])
         features[snr_db] = [Features(s.audio_TC, v.video_TC) for s, v in zip(sound, lips, strict=True)]
         rows += [_row(estimate_snr(samples), sharp[index], snr_db) for index, samples in enumerate(heard)]
     return features, pd.DataFrame(rows)
+
+
+def _encode(encoders: Encoders, clips: Sequence[Clip]) -> list[Features]:
+    features: list[Features] = []
+    for start in range(0, len(clips), _CLIPS_PER_PASS):
+        features += encoders.encode(clips[start : start + _CLIPS_PER_PASS])
+    return features
 
 
 def _row(noise: SnrEstimate, mouth_sharpness: float | None, snr_db: float | None) -> dict[str, object]:

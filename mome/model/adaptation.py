@@ -9,6 +9,7 @@ from peft import LoraConfig, PeftConfig, get_peft_model
 from torch import nn
 
 from mome.config import TrainParams
+from mome.errors import ConfigError
 from mome.methods import METHODS
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
@@ -48,9 +49,19 @@ def adapt(llm: Any, params: TrainParams) -> Any:
 
 
 def select_adapters(adapted: Any, names: Sequence[str]) -> None:
-    """Let these adapters take part in the next pass, summed, and no others; all of them keep training."""
+    """Let these adapters take part in the next pass, summed, and no others; all of them keep training.
+
+    Raises:
+        ConfigError: If there is no adapter of such a name.
+    """
     if list(names) == list(adapted.active_adapters):
         return
+    # peft passes over a name that it does not know, and would read with the others, or with none.
+    if unknown := [name for name in names if name not in adapted.peft_config]:
+        raise ConfigError(
+            f"no adapter {', '.join(unknown)} stands beside the LLM; "
+            f"there are {', '.join(adapted.peft_config)}"
+        )
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     adapted.base_model.set_adapter(list(names), inference_mode=not trained)
     # peft freezes what is not active; here an adapter that one task leaves out learns from another.

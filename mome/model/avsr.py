@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mome.config import Compression
-from mome.errors import UnknownScaleError
+from mome.errors import MediaError, UnknownScaleError
 from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compression import COMPRESSIONS
@@ -23,7 +23,7 @@ from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture
 from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
-from mome.records import Modality
+from mome.records import MODALITY_NAMES, Modality
 from mome.scales import Scale
 
 __all__ = ["AVSRModel", "Features", "Losses", "Task"]
@@ -93,6 +93,7 @@ class AVSRModel(nn.Module):
         compression: How frames become tokens.
         projector_dim: Width inside a projector; 2048 in the papers.
         mixture: Projectors in each mixture and how many of them a token keeps, for Llama-SMoP.
+        modalities: What the model is trained to read.
     """
 
     def __init__(
@@ -107,11 +108,13 @@ class AVSRModel(nn.Module):
         compression: Compression = "average",
         projector_dim: int = 2048,
         mixture: tuple[int, int] = (4, 2),
+        modalities: Iterable[Modality] = tuple(MODALITY_NAMES),
     ) -> None:
         super().__init__()
         self.llm = llm
         self.tokens = tokens
         self.scales = tuple(scales)
+        self.modalities = tuple(modalities)
         self.method = method
         self.compress = COMPRESSIONS[compression]
         self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
@@ -127,7 +130,7 @@ class AVSRModel(nn.Module):
 
         Raises:
             UnknownScaleError: If the model was not trained for a scale.
-            MediaError: If a clip is shorter than one token.
+            MediaError: If a clip is shorter than one token, or holds what the model was not trained to read.
         """
         mixtures = [module for module in self.modules() if isinstance(module, ProjectorMixture)]
         for each in mixtures:
@@ -232,6 +235,10 @@ class AVSRModel(nn.Module):
             if task.scale not in self.scales:
                 known = ", ".join(str(scale) for scale in self.scales)
                 raise UnknownScaleError(f"scale {task.scale} was not trained; the model has {known}")
+            if task.features.modality not in self.modalities:
+                known = ", ".join(MODALITY_NAMES[modality] for modality in self.modalities)
+                name = MODALITY_NAMES[task.features.modality]
+                raise MediaError(f"{name} was not trained; the model reads {known}")
         audio = self._project(
             [t.features.audio_TC for t in tasks], [t.scale.audio_rate for t in tasks], self.audio_projectors
         )

@@ -184,6 +184,7 @@ def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainPara
         compression=params.compression,
         projector_dim=params.projector_dim,
         mixture=(params.num_projectors, params.projector_top_k),
+        modalities=params.task_weights,
     )
 
 

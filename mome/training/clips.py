@@ -143,7 +143,13 @@ def draw_clips(num_frames: NDArray[np.int64], count: int, frames: int, rng: np.r
     return drawn[: max(1, fitting)].tolist()
 
 
-def read_clips(reader: SplitReader, encoders: Encoders, lips: Path | None, description: str) -> TrainingClips:
+def read_clips(
+    reader: SplitReader,
+    encoders: Encoders,
+    lips: Path | None,
+    description: str,
+    only: Modality = "av",
+) -> TrainingClips:
     """Read the sound of a split, and encode its lips unless that was done before.
 
     Args:
@@ -152,7 +158,10 @@ def read_clips(reader: SplitReader, encoders: Encoders, lips: Path | None, descr
         lips: File to keep the lips' features in; an interrupted run finds them there. None encodes
             nothing: mouth video is read whenever it is asked for.
         description: For the progress bar.
+        only: Sound or lips alone, where nothing that is trained reads the other.
     """
+    if only == "audio":
+        lips = None
     transcripts = [utterance.transcript for utterance in reader.utterances]
     waveforms: list[np.ndarray] = []
     to_encode = lips is not None and not lips.exists()
@@ -165,7 +174,7 @@ def read_clips(reader: SplitReader, encoders: Encoders, lips: Path | None, descr
         waiting.clear()
 
     for index in progress(range(len(reader)), description):
-        samples = reader.sound(index)
+        samples = None if only == "video" else reader.sound(index)
         if samples is not None:
             waveforms.append(samples)
         mouth = reader.mouth(index) if to_encode else None
@@ -177,8 +186,8 @@ def read_clips(reader: SplitReader, encoders: Encoders, lips: Path | None, descr
     if lips is not None and to_encode and encoded:
         with new_file(lips) as temporary:
             save_file({str(index): tensor for index, tensor in enumerate(encoded)}, temporary)
-    has_video = reader.utterances[0].has_video
-    return TrainingClips(waveforms, encoded, transcripts, reader if lips is None and has_video else None)
+    looked_at = lips is None and only != "audio" and reader.utterances[0].has_video
+    return TrainingClips(waveforms, encoded, transcripts, reader if looked_at else None)
 
 
 def _load(lips: Path) -> list[Tensor]:

@@ -13,10 +13,12 @@ import torch
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
+from mome.modalities import needed, readings
 from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
+from mome.records import Modality
 from mome.speech.shards import SplitReader, read_manifest
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, draw_clips, read_clips
@@ -75,12 +77,13 @@ def _train(
     state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
-    encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank
+    only = _read(train_split, params)
+    encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
     lips = work / f"lips-{_key(source)}" if encoded_once else None
     if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = _clips(train_split, recogniser.encoders, lips)
-    validation = _clips(validation_split, recogniser.encoders, lips)
+    train = _clips(train_split, recogniser.encoders, lips, only)
+    validation = _clips(validation_split, recogniser.encoders, lips, only)
     if encoded_once and processes.is_first:
         processes.wait()
     pace = Pace()
@@ -168,19 +171,27 @@ def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainPa
     either = Features(torch.empty(0), torch.empty(0)).only(train.modality)
     scales = scales_of_step(model.method, model.scales, np.random.default_rng(0))
     tasks = tasks_of(either, scales, (), params.task_weights)
-    if not tasks:
-        raise TrainingError(
-            f"the corpus has {train.modality} recordings, but train.task_weights trains only "
-            f"{', '.join(params.task_weights)}"
-        )
     return max(1, params.batch_size // len(tasks))
 
 
-def _clips(reader: SplitReader, encoders: Encoders, lips: Path | None) -> TrainingClips:
+def _read(reader: SplitReader, params: TrainParams) -> Modality:
+    """Return what of the clips some task reads: sound, lips or both."""
+    if not len(reader):
+        raise CorpusError(f"{reader.dataset}: the {reader.split} split is empty")
+    reads = readings(params.task_weights, reader.modality)
+    if not reads:
+        raise TrainingError(
+            f"the corpus has {reader.modality} recordings, but train.task_weights trains only "
+            f"{', '.join(params.task_weights)}"
+        )
+    return needed(reads)
+
+
+def _clips(reader: SplitReader, encoders: Encoders, lips: Path | None, only: Modality) -> TrainingClips:
     if not len(reader):
         raise CorpusError(f"{reader.dataset}: the {reader.split} split is empty")
     file = None if lips is None else lips / f"{reader.split}.safetensors"
-    return read_clips(reader, encoders, file, f"read {reader.split} clips")
+    return read_clips(reader, encoders, file, f"read {reader.split} clips", only)
 
 
 def source_digest(dataset: Path, foundation: Path) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from mome.config import TrainParams
 from mome.methods import Method
+from mome.modalities import distinct_scales, readings
 from mome.model.avsr import AVSRModel, Features, Losses, Task
 from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
@@ -37,18 +38,10 @@ def tasks_of(
         text: Its tokens.
         weights: Factor on the loss of each modality; one that is not named is not trained.
     """
-    by_rate: dict[Modality, Iterable[Scale]] = {
-        "av": scales,
-        "audio": {scale.audio_rate: scale for scale in scales}.values(),
-        "video": {scale.video_rate: scale for scale in scales}.values(),
-    }
-    there = {"audio": features.audio_TC is not None, "video": features.video_TC is not None}
-    there["av"] = all(there.values())
     return [
-        Task(features.only(modality), scale, text, weights[modality])
-        for modality, alike in by_rate.items()
-        if there[modality] and modality in weights
-        for scale in alike
+        Task(features.only(modality), alike[0], text, weights[modality])
+        for modality in readings(weights, features.modality)
+        for alike in distinct_scales(scales, modality)
     ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mome.config import TrainParams
+from mome.modalities import distinct_scales, readings
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.training.clips import TrainingClips
@@ -21,7 +22,7 @@ _SPARE_TOKENS = 8  # a hypothesis may be longer than any transcript, but not wit
 
 
 class Validation(NamedTuple):
-    """Loss per text token over all that is trained, and word error rate of the richest modality."""
+    """Loss per text token over all that is trained, and word error rate of the richest modality of it."""
 
     loss: float
     wer: float
@@ -40,6 +41,8 @@ def validate(
         batch_size: Utterances per pass.
     """
     model = recogniser.model.eval()
+    richest = readings(model.modalities, clips.modality)[0]
+    scales = [alike[0] for alike in distinct_scales(model.scales, richest)]
     texts = [model.tokens.encode(transcript) for transcript in clips.transcripts]
     longest = max(map(len, texts)) + _SPARE_TOKENS
     losses, errors, words = [], 0, 0
@@ -47,8 +50,8 @@ def validate(
         indices = range(start, min(start + batch_size, len(clips)))
         features = encode_plain(recogniser, clips, indices, params)
         losses.append(model(read_as(model, clips, indices, features, model.scales, params)).language.item())
-        tasks = [Task(each, scale) for scale in model.scales for each in features]
-        references = [clips.transcripts[index] for index in indices] * len(model.scales)
+        tasks = [Task(each.only(richest), scale) for scale in scales for each in features]
+        references = [clips.transcripts[index] for index in indices] * len(scales)
         for reference, hypothesis in zip(references, model.transcribe(tasks, longest), strict=True):
             wrong, said = word_errors(reference, hypothesis)
             errors, words = errors + wrong, words + said

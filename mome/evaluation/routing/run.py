@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,17 @@ import torch
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError
+from mome.evaluation.decode import readings_of
 from mome.evaluation.routing.report import write_report
 from mome.evaluation.routing.selections import count_selections
 from mome.evaluation.routing.statistics import RoutingStatistics, summarise
+from mome.modalities import distinct_scales
 from mome.model.avsr import Features
 from mome.progress import progress
-from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split
 from mome.training.checkpoint import load_checkpoint
 
-__all__ = ["distinct_scales", "run", "spread"]
+__all__ = ["run", "spread"]
 
 _CLIPS_PER_PASS = 8
 _MAX_CLIPS = 64  # some thousand tokens per scale, in seconds
@@ -47,6 +47,8 @@ def run(
     Raises:
         CorpusError: If the test split is empty.
         CheckpointError: If checkpoint and foundation do not belong together.
+        EvaluationError: If the corpus has nothing that the model was trained to read, or the model has
+            no experts.
     """
     torch.set_num_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
@@ -57,17 +59,19 @@ def run(
     chosen = set(spread(len(rows), max_clips))
     read = enumerate(progress(read_split(dataset, "test"), "read test clips", total=len(rows)))
     pairs = [pair for index, pair in read if index in chosen]
-    clips = [clip for _, clip in pairs]
+    reads = readings_of(model, pairs[0][1].modality)
+    clips = [clip.only(reads[0]) for _, clip in pairs]
     features: list[Features] = []
     for start in progress(range(0, len(clips), _CLIPS_PER_PASS), "encode test clips"):
         features += encoders.encode(clips[start : start + _CLIPS_PER_PASS])
     texts = [utterance.transcript for utterance, _ in pairs]
-    scales = distinct_scales(model.scales, features[0])
+    finest_first = sorted(model.scales, key=lambda scale: scale.tokens_per_second, reverse=True)
+    scales = [alike[0] for alike in distinct_scales(finest_first, reads[0])]
     statistics = summarise(
         count_selections(model, features, texts, scales, params.batch_size),
         corpus=corpus["name"],
         revision=corpus["revision"],
-        modality=clips[0].modality,
+        modality=reads[0],
         utterances=len(clips),
     )
     statistics.write(output / "routing.json")
@@ -78,17 +82,3 @@ def run(
 def spread(count: int, most: int) -> list[int]:
     """Return at most ``most`` indices below ``count``, evenly spread: speakers follow each other."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
-
-
-def distinct_scales(scales: Sequence[Scale], clip: Features) -> list[Scale]:
-    """Return the scales at which such a clip is read differently, finest first.
-
-    Without lips, scales that differ in the video rate alone are one and the same pass: they would
-    agree with each other and say nothing.
-    """
-    rates: dict[tuple[int | None, int | None], Scale] = {}
-    for scale in sorted(scales, key=lambda scale: scale.tokens_per_second, reverse=True):
-        audio_rate = None if clip.audio_TC is None else scale.audio_rate
-        video_rate = None if clip.video_TC is None else scale.video_rate
-        rates.setdefault((audio_rate, video_rate), scale)
-    return list(rates.values())

@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from mome.config import TrainParams
 from mome.errors import EvaluationError
 from mome.evaluation.routing.report import write_report
-from mome.evaluation.routing.run import distinct_scales, spread
+from mome.evaluation.routing.run import spread
 from mome.evaluation.routing.selections import Selections, count_selections
 from mome.evaluation.routing.statistics import RoutingStatistics, summarise
 from mome.foundation.tokenizer import new_tokenizer
@@ -210,14 +210,6 @@ def test_a_single_scale_or_layer_has_nothing_to_be_compared_with(tmp_path: Path)
     assert summary(planted(layers=1)).between_layers is None
     for said, selections in (("a single scale", planted(scales=1)), ("In the only layer", planted(layers=1))):
         assert said in written(tmp_path, summary(selections))
-
-
-def test_scales_that_a_clip_cannot_tell_apart_are_counted_once() -> None:
-    scales = [Scale(16, 5), Scale(4, 5), Scale(16, 2), Scale(4, 2)]
-    both = clip(20)
-    assert distinct_scales(scales, both) == [Scale(4, 2), Scale(4, 5), Scale(16, 2), Scale(16, 5)]
-    assert distinct_scales(scales, both.only("audio")) == [Scale(4, 2), Scale(16, 2)]
-    assert distinct_scales(scales, both.only("video")) == [Scale(4, 2), Scale(4, 5)]
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 64), (64, 64), (65, 64), (200, 64), (5000, 64)])

@@ -3,15 +3,20 @@
 import json
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
 from mome.config import TrainParams, load_params
-from mome.errors import ConfigError, EvaluationError
+from mome.errors import ConfigError, EvaluationError, MediaError
+from mome.evaluation.decode import readings_of
 from mome.evaluation.run import run
+from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.encoders import Encoders
 from mome.records import Evaluation
+from mome.training.checkpoint import load_checkpoint
 from mome.training.run import run as train
 
 
@@ -88,3 +93,58 @@ def test_an_evaluation_that_lacks_memory_or_a_gpu_says_what_to_change(
     monkeypatch.setattr("mome.evaluation.run.decode_all", full)
     with pytest.raises(EvaluationError, match=r"lower evaluate.batch_size \(now \d+\)"):
         run(params, dataset, foundation, checkpoint, tmp_path / "output")
+
+
+@pytest.mark.parametrize(("modality", "unused"), [("audio", "see"), ("video", "hear")])
+def test_only_what_was_trained_is_validated_evaluated_and_judged(
+    modality: str,
+    unused: str,
+    dataset: Path,
+    foundation: Path,
+    train_params: TrainParams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[tuple[str, str]] = []
+    transcribe = AVSRModel.transcribe
+
+    def noted(model: AVSRModel, tasks: list[Task], *limits: int) -> list[str]:
+        read.extend((task.features.modality, str(task.scale)) for task in tasks)
+        return transcribe(model, tasks, *limits)
+
+    monkeypatch.setattr(AVSRModel, "transcribe", noted)
+
+    def not_read(*_: object) -> None:
+        raise AssertionError(f"nothing that was trained needs to {unused}")
+
+    encode = getattr(Encoders, unused)
+    monkeypatch.setattr(Encoders, unused, lambda self, inputs: not_read() if inputs else encode(self, inputs))
+    changed = {"method": "mtsk-ss", "task_weights": {modality: 1.0}, "steps": 1}
+    train(
+        train_params.model_copy(update=changed),
+        dataset,
+        foundation,
+        tmp_path / "checkpoint",
+        tmp_path / "work",
+    )
+    validated = {name for name, _ in read}
+    params = load_params(Path("params.yaml")).evaluate.model_copy(
+        update={"snrs_db": [None, 0.0], "max_new_tokens": 4}
+    )
+    found = run(params, dataset, foundation, tmp_path / "checkpoint", tmp_path / "evaluation")
+    assert validated == {name for name, _ in read} == {modality}
+    assert len({scale for _, scale in read}) == 2, "two rates of the modality, each read once"
+    assert found.modality == modality
+    assert set(found.wer) == {modality}
+    assert set(found.wer[modality]) == {"a4v2", "a4v5", "a16v2", "a16v5"}
+    model = load_checkpoint(tmp_path / "checkpoint", foundation).model
+    with pytest.raises(MediaError, match="sound and lips was not trained; the model reads"):
+        model([Task(Features(torch.zeros(50, 128), torch.zeros(25, 128)), model.scales[0])])
+
+
+def test_an_evaluation_of_what_was_not_trained_is_refused() -> None:
+    model = SimpleNamespace(modalities=("av", "video"))
+    with pytest.raises(
+        EvaluationError, match="has sound alone, but the model was trained for sound and lips"
+    ):
+        readings_of(model, "audio")

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.config import TrainParams, load_params
+from mome.errors import ConfigError
 from mome.model.adaptation import adapt, adapter_names, select_adapters
 
 
@@ -63,6 +64,12 @@ def test_a_gradient_reaches_the_adapters_that_took_part_and_no_other() -> None:
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
     assert all(any(f".{name}." in each for each in trained) for name in adapter_names(settings))
     assert all(".lora_" in name for name in trained)
+
+
+def test_an_adapter_that_is_not_there_is_refused() -> None:
+    adapted = adapt(llm(), params("mtsk-ss", task_weights={"audio": 1.0}))
+    with pytest.raises(ConfigError, match="no adapter a4v2 stands beside the LLM; there are a4, a16"):
+        select_adapters(adapted, ["a4v2"])
 
 
 @pytest.mark.parametrize("method", ["mtsk-ss", "mome-ffn"])
