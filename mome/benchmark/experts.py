@@ -15,7 +15,7 @@ from mome.benchmark.options import Options
 from mome.benchmark.rows import Row, Target, not_measured
 from mome.benchmark.timing import Side, row, time_in_turn
 from mome.tuners.mome import MomeConfig
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 
 __all__ = ["measure_experts"]
 

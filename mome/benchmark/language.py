@@ -42,13 +42,15 @@ def measure_language(options: Options) -> Iterator[Row]:
 @contextmanager
 def experts_removed(llm: Any) -> Iterator[None]:
     """Make an adapted LLM what it was before experts were put beside its layers."""
-    decoder = llm.get_base_model().model
-    adapted = decoder.layers
-    decoder.layers = nn.ModuleList(layer.base_layer for layer in adapted)
+    layers = llm.get_base_model().model.layers
+    adapted = [layer.mlp for layer in layers]
+    for layer, mlp in zip(layers, adapted, strict=True):
+        layer.mlp = mlp.base_layer
     try:
         yield
     finally:
-        decoder.layers = adapted
+        for layer, mlp in zip(layers, adapted, strict=True):
+            layer.mlp = mlp
 
 
 def faster_dtype(device: str) -> torch.dtype:

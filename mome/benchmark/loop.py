@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, one_hot
 
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 from mome.tuners.mome.router import Routing
 
 __all__ = ["ExpertLoop", "ExpertLoops"]

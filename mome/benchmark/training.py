@@ -82,9 +82,7 @@ class Lesson:
 class Trainer:
     """Runs one training step by any recipe, on the same weights.
 
-    The balance loss is computed and gets the weight zero: it belongs to a pass, so that recipes with
-    different passes cannot agree in it. Its backward pass runs all the same. Noise and masks, alike on
-    both sides, are left out; the encoders are frozen, as in the papers.
+    Noise and masks, alike on both sides, are left out; the encoders are frozen, as in the papers.
 
     Args:
         recogniser: With experts.
@@ -93,7 +91,7 @@ class Trainer:
 
     def __init__(self, recogniser: Recogniser, params: TrainParams) -> None:
         self._recogniser = recogniser
-        self._params = params.model_copy(update={"precision": "float32", "load_balancing_weight": 0.0})
+        self._params = params.model_copy(update={"precision": "float32"})
         self._loops = ExpertLoops(recogniser.model.llm)
 
     def step(self, lesson: Lesson, recipe: Recipe) -> Tensor:

@@ -20,7 +20,7 @@ from mome.model.compression import COMPRESSIONS
 from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
 from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
-from mome.model.projector_mixture import ProjectorMixture
+from mome.model.projector_mixture import ProjectorMixture, routing_losses
 from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
 from mome.records import MODALITY_NAMES, Modality
@@ -134,7 +134,7 @@ class AVSRModel(nn.Module):
         """
         mixtures = [module for module in self.modules() if isinstance(module, ProjectorMixture)]
         for each in mixtures:
-            each.losses = None
+            each.logits_TE = None
         sequences = self._sequences(tasks)
         total = sum(len(task.text or ()) + 1 for task in tasks)
         device = self.llm.get_input_embeddings().weight.device
@@ -142,21 +142,24 @@ class AVSRModel(nn.Module):
         for rows in self.rows(tasks):
             self._select_adapters([tasks[row[0]] for row in rows])
             packed = pack(
-                [[sequences[i] for i in row] for row in rows], self.tokens, self.llm.get_input_embeddings()
+                [[sequences[i] for i in row] for row in rows],
+                self.tokens,
+                self.llm.get_input_embeddings(),
+                _kinds([[tasks[i] for i in row] for row in rows]),
             )
             together = [i for row in rows for i in row]
             share = len(packed.labels_N) / total
             weights_S = torch.tensor([tasks[i].weight for i in together], device=device)
             language = language + share * language_loss(self.llm, packed, weights_S)
             if self.method.experts is not None:
-                # A position that several sequences share counts once for each.
-                self.readers_RL = packed.readers_RL
-                balance = balance + share * self.llm.base_model.load_balancing_loss(self.readers_RL)
-        # A mixture that nothing went through has nothing to balance.
-        routed = [each.losses for each in mixtures if each.losses is not None]
-        balance = sum((one for one, _ in routed), balance) / max(1, len(routed))
-        z = sum((z for _, z in routed), torch.zeros((), device=device)) / max(1, len(routed))
-        return Losses(language, balance, z)
+                # A position that several sequences share counts once for each. The published code reads
+                # every scale in a pass of its own, and balances each of them (model facts 4.5).
+                self.readers_RL = packed.readers_KRL.sum(dim=0)
+                balance = balance + share * self.llm.base_model.load_balancing_loss(packed.readers_KRL)
+        routed = routing_losses(mixtures)
+        if routed is not None:
+            return Losses(language, *routed)
+        return Losses(language, balance, torch.zeros((), device=device))
 
     @torch.inference_mode()
     def transcribe(self, tasks: Sequence[Task], max_new_tokens: int, num_beams: int = 1) -> list[str]:
@@ -287,3 +290,12 @@ class AVSRModel(nn.Module):
             projected = projectors[str(rate)](torch.cat(tokens)).split([len(each) for each in tokens])
             done |= {(key, rate): each for key, each in zip(clips, projected, strict=True)}
         return [None if f is None else done[id(f), r] for f, r in zip(frames, rates, strict=True)]
+
+
+def _kinds(rows: Sequence[Sequence[Task]]) -> list[list[int]]:
+    """Number what tasks are read as, modality and scale, from 0."""
+    numbers: dict[tuple[Modality, Scale], int] = {}
+    return [
+        [numbers.setdefault((task.features.modality, task.scale), len(numbers)) for task in row]
+        for row in rows
+    ]

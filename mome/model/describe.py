@@ -28,7 +28,7 @@ from mome.model.backbones import audio_config, llm_config, video_config
 from mome.model.projectors import Widths, build_projectors
 from mome.model.video_encoder import with_video_lora
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 
 __all__ = ["AdapterSize", "adapter_size", "describe", "encoder_lora", "prefix_tokens", "tera_flops"]
 

@@ -5,7 +5,8 @@ tokens, and in a causal LLM the same hidden states. Packed, they are computed on
 keeps the branches apart.
 """
 
-# Shape letters: R rows, L positions of a row, S sequences, N text tokens, D width of the LLM, V vocabulary.
+# Shape letters: R rows, L positions of a row, S sequences, K kinds of them, N text tokens, D width of the
+# LLM, V vocabulary.
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class Packed(NamedTuple):
         embeddings_RLD: What the LLM reads.
         visible_RLL: Whether a position (first) sees another (second).
         positions_RL: Place of each position in its own sequence.
-        readers_RL: Sequences that each position belongs to; 0 where there is padding.
+        readers_KRL: Sequences of each kind that each position belongs to; 0 where there is padding.
         before_N: Place of the position that predicts each token of the texts, in the flattened rows.
         labels_N: The tokens of the texts, each with its end.
         sequence_N: Whose token it is.
@@ -40,24 +41,30 @@ class Packed(NamedTuple):
     embeddings_RLD: Tensor
     visible_RLL: Tensor
     positions_RL: Tensor
-    readers_RL: Tensor
+    readers_KRL: Tensor
     before_N: Tensor
     labels_N: Tensor
     sequence_N: Tensor
 
 
-def pack(rows: Sequence[Sequence[PrefixedText]], tokens: TextTokens, embedding: nn.Embedding) -> Packed:
+def pack(
+    rows: Sequence[Sequence[PrefixedText]],
+    tokens: TextTokens,
+    embedding: nn.Embedding,
+    kinds: Sequence[Sequence[int]] | None = None,
+) -> Packed:
     """Put the sequences of each row together, which must have their sound in common.
 
     Args:
         rows: Sequences with texts; those of one row have the very same ``audio_TD``.
         tokens: Of the LLM.
         embedding: Of the LLM.
+        kinds: Number of the kind of each sequence, from 0; None counts all as one kind.
     """
+    kinds = kinds or [[0] * len(row) for row in rows]
     pieces: list[list[Piece]] = []
     branches: list[list[int]] = []  # of each position: 0 in what all share, then 1, 2, ...
     positions: list[list[int]] = []
-    readers: list[list[int]] = []
     before: list[tuple[int, int]] = []
     labels: list[int] = []
     owners: list[int] = []
@@ -69,7 +76,6 @@ def pack(rows: Sequence[Sequence[PrefixedText]], tokens: TextTokens, embedding: 
         pieces.append([*shared])
         branches.append([0] * length)
         positions.append([*range(length)])
-        readers.append([len(row)] * length)
         for branch, sequence in enumerate(row, start=1):
             rest, learnt = sequence.rest(tokens), sequence.learnt(tokens)
             prefix = sum(map(len, rest))
@@ -79,20 +85,16 @@ def pack(rows: Sequence[Sequence[PrefixedText]], tokens: TextTokens, embedding: 
             pieces[-1] += [*rest, learnt[:-1]]
             branches[-1] += [branch] * own
             positions[-1] += range(length, length + own)
-            readers[-1] += [1] * own
             before += [(number, start + prefix - 1 + place) for place in range(len(learnt))]
             labels += learnt
             owners += [num_sequences] * len(learnt)
             num_sequences += 1
     longest = max(map(len, branches))
-    for row_pieces, row_branches, row_positions, row_readers in zip(
-        pieces, branches, positions, readers, strict=True
-    ):
+    for row_pieces, row_branches, row_positions in zip(pieces, branches, positions, strict=True):
         missing = longest - len(row_branches)
         row_pieces.append([tokens.pad_id] * missing)
         row_branches += [_PADDING] * missing
         row_positions += [0] * missing
-        row_readers += [0] * missing
     embeddings_RLD = embed(pieces, embedding)
     device = embeddings_RLD.device
     branch_RL = torch.tensor(branches, device=device)
@@ -102,11 +104,24 @@ def pack(rows: Sequence[Sequence[PrefixedText]], tokens: TextTokens, embedding: 
         embeddings_RLD,
         is_past_LL & ((seen_R1L == 0) | (seen_R1L == seeing_RL1)),
         torch.tensor(positions, device=device),
-        torch.tensor(readers, device=device),
+        _readers(kinds, branch_RL),
         torch.tensor([row * longest + place for row, place in before], device=device),
         torch.tensor(labels, device=device),
         torch.tensor(owners, device=device),
     )
+
+
+def _readers(kinds: Sequence[Sequence[int]], branch_RL: Tensor) -> Tensor:
+    """Return how many sequences of each kind ``(K, R, L)`` read a position of each branch."""
+    most = max(map(len, kinds))
+    # By kind, row and branch: what all share, each sequence, and padding at the end, where -1 finds it.
+    table = torch.zeros(1 + max(map(max, kinds)), len(kinds), most + 2, dtype=torch.long)
+    for row, row_kinds in enumerate(kinds):
+        for branch, kind in enumerate(row_kinds, start=1):
+            table[kind, row, 0] += 1
+            table[kind, row, branch] = 1
+    rows_R1 = torch.arange(len(kinds), device=branch_RL.device)[:, None]
+    return table.to(branch_RL.device)[:, rows_R1, branch_RL]
 
 
 def language_loss(llm: Any, packed: Packed, weights_S: Tensor | None = None) -> Tensor:

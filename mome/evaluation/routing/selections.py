@@ -14,7 +14,7 @@ from mome.errors import EvaluationError
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.progress import progress
 from mome.scales import Scale
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 
 __all__ = ["Selections", "count_selections"]
 
@@ -90,13 +90,5 @@ def _count(model: AVSRModel, tasks: Sequence[Task]) -> tuple[int, np.ndarray]:
     assert model.readers_RL is not None  # the model has just read
     readers_N = model.readers_RL.flatten()
     routings = model.llm.base_model.routings()
-    num_experts = routings[0].scores_NE.shape[1]
-    ids_LNK = torch.stack([routing.expert_ids_NK for routing in routings])
-    # A token that keeps fewer experts than others has slots of weight zero.
-    kept_LNK = torch.stack([routing.weights_NK for routing in routings]) > 0
-    # Experts of all layers numbered through: one count serves all layers.
-    first_L = num_experts * torch.arange(len(routings), device=ids_LNK.device)
-    chosen_LNK = ids_LNK + first_L[:, None, None]
-    times_LNK = (kept_LNK * readers_N[:, None]).double()
-    count = chosen_LNK.flatten().bincount(times_LNK.flatten(), minlength=num_experts * len(routings))
-    return int(readers_N.sum()), count.view(len(routings), num_experts).cpu().numpy()
+    count_LE = torch.stack([readers_N.double() @ routing.chosen_NE.double() for routing in routings])
+    return int(readers_N.sum()), count_LE.cpu().numpy()

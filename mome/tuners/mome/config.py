@@ -12,11 +12,12 @@ from mome.tuners.registration import peft_type
 
 __all__ = ["MomeConfig"]
 
-# What a MoME module runs beside, by the names that Llama and Qwen2 share.
+# What a MoME module runs beside, by the names that Llama and Qwen2 share; `MomeLayer` says why experts
+# beside a whole layer stand beside its last block.
 _TARGETS: dict[Position, str] = {
-    "mhsa": r".*\.layers\.\d+\.self_attn",
-    "ffn": r".*\.layers\.\d+\.mlp",
-    "layer": r".*\.layers\.\d+",
+    "mhsa": r"(.*\.)?layers\.\d+\.self_attn",
+    "ffn": r"(.*\.)?layers\.\d+\.mlp",
+    "layer": r"(.*\.)?layers\.\d+\.mlp",
 }
 
 
@@ -25,8 +26,8 @@ class MomeConfig(PeftConfig):
     """Mixture of Matryoshka Experts beside every layer of a frozen LLM.
 
     Raises:
-        ValueError: If ``top_k`` is not in ``1..num_experts``, a size is below its minimum, or the
-            position or initialisation is unknown.
+        ValueError: If ``top_k`` is not in ``1..num_experts``, a size is no whole number or below its
+            minimum, or the position or initialisation is unknown.
     """
 
     num_experts: int = field(default=23, metadata={"help": "Routed experts."})
@@ -47,11 +48,16 @@ class MomeConfig(PeftConfig):
     init: Literal["normal", "zero_up"] = field(
         default="normal",
         metadata={
-            "help": "'normal': every matrix N(0, init_std), as the published code effectively does; "
+            "help": "'normal': every matrix N(0, init_std²), as the published code effectively does; "
             "'zero_up': up matrices zero, so that training starts at the base model."
         },
     )
-    init_std: float = field(default=0.02, metadata={"help": "Standard deviation of the initial weights."})
+    init_std: float | None = field(
+        default=None,
+        metadata={
+            "help": "Standard deviation of the initial weights; by default the LLM's `initializer_range`."
+        },
+    )
     target_modules: str | list[str] | None = field(
         default=None, metadata={"help": "Modules to run beside; by default those of `position`."}
     )
@@ -59,17 +65,23 @@ class MomeConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]  # peft lacks annotations here
         self.peft_type = peft_type("MOME")
-        for top_k in [self.top_k] if isinstance(self.top_k, int) else self.top_k or [0]:
-            if not 1 <= top_k <= self.num_experts:
-                raise ValueError(f"top_k is {self.top_k}, expected 1 to num_experts = {self.num_experts}")
-        if self.bottleneck_dim < 1 or self.num_shared_experts < 0:
+        for name, least in (("num_experts", 1), ("bottleneck_dim", 1), ("num_shared_experts", 0)):
+            if not _is_whole(size := getattr(self, name)) or size < least:
+                raise ValueError(f"{name} is {size!r}, expected a whole number of at least {least}")
+        every_k = self.top_k if isinstance(self.top_k, list) else [self.top_k]
+        if not every_k or not all(_is_whole(k) and 1 <= k <= self.num_experts for k in every_k):
             raise ValueError(
-                f"bottleneck_dim is {self.bottleneck_dim} (at least 1 expected), "
-                f"num_shared_experts is {self.num_shared_experts} (at least 0 expected)"
+                f"top_k is {self.top_k!r}, expected 1 to num_experts = {self.num_experts}, or a list of such"
             )
+        if self.init_std is not None and not self.init_std >= 0:
+            raise ValueError(f"init_std is {self.init_std}, expected 0 or more")
         if self.position not in _TARGETS:
             raise ValueError(f"position is {self.position!r}, expected one of {', '.join(_TARGETS)}")
         if self.init not in ("normal", "zero_up"):
             raise ValueError(f"init is {self.init!r}, expected normal or zero_up")
         if self.target_modules is None:
             self.target_modules = _TARGETS[self.position]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,141 +1,150 @@
-"""The experts, and the peft layer that runs them beside a frozen module."""
+"""The peft layer that runs experts beside a frozen module."""
 
-# Shape letters: B batch, T tokens, N = B·T, D token width, E routed experts, M all experts (routed,
-# then shared), W bottleneck width.
+# Shape letters: B batch, T tokens, D token width.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from mome.methods import Position
 from mome.tuners.mome.config import MomeConfig
-from mome.tuners.mome.router import Router, Routing
+from mome.tuners.mome.experts import Experts
 
-__all__ = ["Experts", "MomeLayer"]
+__all__ = ["CANNOT_MERGE", "MomeLayer"]
 
-
-class Experts(nn.Module):
-    """A routed and shared mixture of bottleneck experts, ``up(GELU(down(x)))`` with biases.
-
-    An expert is only a few columns wide, so all of them are two dense products: the columns of
-    experts that a token did not choose are multiplied by zero. That is the same sum as a loop over
-    experts, without its hundreds of small kernels.
-
-    Args:
-        d_model: Width of a token, ``D``.
-        config: Sizes and initialisation.
-    """
-
-    def __init__(self, d_model: int, config: MomeConfig) -> None:
-        super().__init__()
-        self.num_experts = config.num_experts
-        self.num_shared_experts = config.num_shared_experts
-        all_experts, width = config.num_experts + config.num_shared_experts, config.bottleneck_dim
-        self.top_k = [config.top_k] if isinstance(config.top_k, int) else config.top_k
-        self.router = Router(d_model, config.num_experts, max(self.top_k))
-        self.down_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
-        self.down_bias_MW = nn.Parameter(torch.zeros(all_experts, width))
-        self.up_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
-        self.up_bias_MD = nn.Parameter(torch.zeros(all_experts, d_model))
-        self.routing: Routing | None = None  # of the last pass, for the balance loss and for statistics
-        self.reset_parameters(config)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        return self.up_bias_MD.dtype
-
-    def reset_parameters(self, config: MomeConfig) -> None:
-        """Draw the initial weights; biases are zero."""
-        nn.init.normal_(self.down_weight_MWD, std=config.init_std)
-        nn.init.normal_(self.router.gate.weight, std=config.init_std)
-        nn.init.normal_(self.up_weight_MWD, std=config.init_std if config.init == "normal" else 0.0)
-
-    def forward(self, x_BTD: Tensor, scales_B: Tensor | None = None) -> Tensor:
-        """Return the mixture's output, same shape as the tokens ``(B, T, D)``.
-
-        Args:
-            x_BTD: Tokens.
-            scales_B: Index into the list of ``top_k`` for each sequence; None takes the first.
-        """
-        x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
-        self.routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
-        gates_NM = self._gates(self.routing, x_ND)
-        inside_NMW = nn.functional.linear(
-            x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
-        )
-        inside_NMW = (
-            nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
-        )
-        out_ND = inside_NMW.flatten(1) @ self.up_weight_MWD.flatten(0, 1)
-        # In place: a sum of two products would go through all of the output once more. Mixed precision
-        # leaves what works in place alone, so that the digits are chosen here.
-        out_ND = out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
-        return out_ND.view_as(x_BTD)
-
-    def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
-        """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""
-        if len(set(self.top_k)) == 1:
-            return None
-        top_k_S = torch.tensor(self.top_k, device=x_BTD.device)
-        top_k_B = top_k_S[:1] if scales_B is None else top_k_S[scales_B.to(x_BTD.device)]
-        # Beam search makes several neighbouring sequences of one, and one index may stand for all.
-        return top_k_B.repeat_interleave(x_BTD.shape[0] // len(top_k_B) * x_BTD.shape[1])
-
-    def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
-        """Return the weight of every expert ``(N, M)``: zero if not chosen, one if shared."""
-        gates_NM = x_ND.new_zeros(len(x_ND), self.num_experts + self.num_shared_experts)
-        gates_NM[:, self.num_experts :] = 1
-        return gates_NM.scatter(1, routing.expert_ids_NK, routing.weights_NK)
+CANNOT_MERGE = (
+    "MoME cannot be merged: which experts run depends on the token, so no fixed weights say the same; "
+    "unload() returns the model without it"
+)
 
 
 class MomeLayer(nn.Module, BaseTunerLayer):
-    """A frozen module of the LLM with experts beside it: ``y = module(x) + experts(norm(x))``.
+    """A frozen module of the LLM with experts beside it.
 
-    Beside attention or the feed-forward block the input is normalised already; beside a whole
-    decoder layer the layer's own ``input_layernorm`` is applied first (MoME, figure 2).
+    ======== ============= ================================== =========================
+    position module        the experts read                   their output is added to
+    ======== ============= ================================== =========================
+    mhsa     ``self_attn`` the module's own input             the module's own output
+    ffn      ``mlp``       the module's own input             the module's own output
+    layer    ``mlp``       what ``input_layernorm`` returned  the module's own output
+    ======== ============= ================================== =========================
+
+    After ``mlp`` the decoder layer adds nothing but its residual stream, so that experts beside the whole
+    layer, ``h + Attn(norm(h)) + MLP(...) + MoME(norm(h))``, are experts beside its last block that read
+    what the first one reads (MoME, figure 2; model facts 4.3). The norm then runs once, and what
+    transformers records or checkpoints of a decoder layer has the experts in it.
+
+    Args:
+        base_layer: The frozen module.
+        adapter_name: Of the first adapter.
+        config: Of the first adapter.
+        d_model: Width of a token, ``D``.
+        input_layernorm: Of the decoder layer around the module, if it has one.
     """
 
     adapter_layer_names = ("mome_experts",)
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: MomeConfig, d_model: int) -> None:
+    def __init__(
+        self,
+        base_layer: nn.Module,
+        adapter_name: str,
+        config: MomeConfig,
+        d_model: int,
+        input_layernorm: nn.Module | None,
+    ) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.d_model = d_model
         self.mome_experts = nn.ModuleDict()
-        self._active_adapter = adapter_name
+        self.cast_input_dtype_enabled = True
         self.scales_B: Tensor | None = None  # of the sequences of the next pass
+        self._active_adapter = adapter_name
+        self._positions: dict[str, Position] = {}
+        # By thread, for several may read with one model; taken away as soon as it was used.
+        self._normed_BTD: dict[int, Tensor] = {}
+        # In no attribute of its own, where it would be a module, and its weights saved, a second time.
+        self._norm_hook = (
+            None if input_layernorm is None else input_layernorm.register_forward_hook(self._keep)
+        )
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: MomeConfig) -> None:
-        """Add one more named adapter."""
+        """Add one more named adapter.
+
+        Raises:
+            ValueError: If it is to run beside a layer without ``input_layernorm``.
+        """
+        if config.position == "layer" and self._norm_hook is None:
+            raise ValueError(
+                "position 'layer' reads what input_layernorm returns, and there is none beside the "
+                f"{type(self.base_layer).__name__} that target_modules {config.target_modules!r} names"
+            )
         self.mome_experts[adapter_name] = Experts(self.d_model, config)
+        self._positions[adapter_name] = config.position
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the frozen module and add the active experts' output to its hidden states."""
-        result = self.base_layer(*args, **kwargs)
+    def active_experts(self) -> Iterator[tuple[str, Experts]]:
+        """Yield name and experts of every adapter that takes part in a pass."""
         if self.disable_adapters:
-            return result
-        hidden_states = args[0] if args else kwargs["hidden_states"]
-        norm = getattr(self.base_layer, "input_layernorm", None)
-        tokens_BTD = hidden_states if norm is None else norm(hidden_states)
-        hidden = result[0] if isinstance(result, tuple) else result
+            return
         for name in self.active_adapters:
             if name in self.mome_experts:
-                hidden = hidden + self._added(name, tokens_BTD, hidden.dtype)
+                experts = self.mome_experts[name]
+                assert isinstance(experts, Experts)  # a ModuleDict forgets it
+                yield name, experts
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the frozen module and add the active experts' output to its hidden states."""
+        normed_BTD = self._normed_BTD.pop(threading.get_ident(), None)
+        result = self.base_layer(*args, **kwargs)
+        own_BTD = args[0] if args else kwargs["hidden_states"]
+        hidden = result[0] if isinstance(result, tuple) else result
+        for name, experts in self.active_experts():
+            tokens_BTD = normed_BTD if self._positions[name] == "layer" else own_BTD
+            assert tokens_BTD is not None  # the norm of the layer has run
+            hidden = hidden + self._added(experts, tokens_BTD, hidden.dtype)
         return (hidden, *result[1:]) if isinstance(result, tuple) else hidden
 
-    def _added(self, name: str, tokens_BTD: Tensor, dtype: torch.dtype) -> Tensor:
+    def release(self) -> nn.Module:
+        """Return the frozen module; nothing of this layer is left behind."""
+        if self._norm_hook is not None:
+            self._norm_hook.remove()
+        return self.base_layer
+
+    def merge(self, *_: object, **__: object) -> None:
+        """Refuse."""
+        raise NotImplementedError(CANNOT_MERGE)
+
+    def unmerge(self) -> None:
+        """Refuse."""
+        raise NotImplementedError(CANNOT_MERGE)
+
+    def _keep(self, _norm: nn.Module, _inputs: object, normed_BTD: Tensor) -> None:
+        if any(self._positions[name] == "layer" for name, _ in self.active_experts()):
+            self._normed_BTD[threading.get_ident()] = normed_BTD
+
+    def _added(self, experts: Experts, tokens_BTD: Tensor, dtype: torch.dtype) -> Tensor:
         """Return what one adapter adds to hidden states of ``dtype``, which may have fewer digits."""
-        experts = self.mome_experts[name]
-        assert isinstance(experts, Experts)  # a ModuleDict forgets it
         if not torch.is_autocast_enabled(tokens_BTD.device.type):
             tokens_BTD = self._cast_input_dtype(tokens_BTD, experts.dtype)
         added_BTD: Tensor = experts(tokens_BTD, self.scales_B)
         # A sum with float32 hidden states widens by itself, without a copy.
         return added_BTD if dtype == torch.float32 else added_BTD.to(dtype)
+
+    def _get_base_layer_device_and_dtype(
+        self, base_layer: nn.Module
+    ) -> tuple[torch.device | None, torch.dtype | None]:
+        # peft looks for a weight, which a block of several modules has not.
+        first = next(base_layer.parameters(), None)
+        return (None, None) if first is None else (first.device, first.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles start afresh; a tensor in the middle of a graph cannot be copied at all.
+        return self.__dict__ | {"_normed_BTD": {}}

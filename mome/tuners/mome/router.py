@@ -1,6 +1,6 @@
 """Token-choice top-k router, one for all scales, and the loss that keeps its experts in use."""
 
-# Shape letters: N tokens, D token width, E routed experts, K experts per token.
+# Shape letters: N tokens, D token width, E routed experts, K experts per token, G groups of tokens.
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ class Routing(NamedTuple):
     """Where tokens went: all probabilities, the kept weights (they sum to one), the kept experts.
 
     A token that keeps fewer experts than others of its pass has weight zero in the slots that it lacks.
+    ``is_kept_NK`` tells those from experts whose weight rounds to zero; None means that all are kept.
     """
 
     scores_NE: Tensor
     weights_NK: Tensor
     expert_ids_NK: Tensor
+    is_kept_NK: Tensor | None = None
+
+    @property
+    def chosen_NE(self) -> Tensor:
+        """1 where a token keeps an expert, 0 elsewhere."""
+        none_NE = torch.zeros_like(self.scores_NE, requires_grad=False)
+        if self.is_kept_NK is None:
+            return none_NE.scatter_(1, self.expert_ids_NK, 1)
+        return none_NE.scatter_(1, self.expert_ids_NK, self.is_kept_NK.to(none_NE.dtype))
 
 
 class Router(nn.Module):
@@ -50,31 +60,35 @@ class Router(nn.Module):
         # float32: in bfloat16 close scores tie, and top-k then depends on the hardware.
         scores_NE = logits_NE.float().softmax(dim=-1)
         weights_NK, expert_ids_NK = scores_NE.topk(self.top_k, dim=-1)
+        is_kept_NK = None
         if top_k_N is not None:
-            slots_K = torch.arange(self.top_k, device=scores_NE.device)
-            weights_NK = weights_NK * (slots_K < top_k_N[:, None])
+            is_kept_NK = torch.arange(self.top_k, device=scores_NE.device) < top_k_N[:, None]
+            weights_NK = weights_NK * is_kept_NK
         weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True)
-        return Routing(scores_NE, weights_NK.to(dtype), expert_ids_NK)
+        return Routing(scores_NE, weights_NK.to(dtype), expert_ids_NK, is_kept_NK)
 
 
-def load_balancing_loss(routings: Sequence[Routing], counts_N: Tensor) -> Tensor:
+def load_balancing_loss(routings: Sequence[Routing], counts_GN: Tensor) -> Tensor:
     """Return ``E · Σ_slots Σ_experts f·P`` over all layers together; ``top_k`` when perfectly balanced.
 
     ``f`` is the share of tokens whose slot chose the expert, ``P`` its mean probability (Switch
-    Transformer form, as in the published MoME code).
+    Transformer form, as in the published MoME code). The published code reads each scale in a pass of
+    its own and averages their losses (model facts 4.5); here the scales are groups of one pass.
 
     Args:
         routings: One per layer, each over the same ``N`` positions.
-        counts_N: How often each position counts: 0 for padding, 1 for a token, or True and False.
+        counts_GN: How often each position counts, in each group or ``(N,)`` in the only one: 0 for padding,
+            1 for a token, or True and False.
     """
     num_experts = routings[0].scores_NE.shape[-1]
-    share_N = counts_N.float() / (counts_N.sum() * len(routings))
-    # The number of tokens that chose an expert is the number of its slots: the sum over slots of f·P
-    # needs no slot of its own.
-    share_E = share_N.new_zeros(num_experts)
-    scores_E = share_N.new_zeros(num_experts)
-    for routing in routings:
-        kept_NK = share_N[:, None] * (routing.weights_NK > 0)
-        share_E = share_E.index_add(0, routing.expert_ids_NK.flatten(), kept_NK.flatten().detach())
-        scores_E = scores_E + share_N @ routing.scores_NE
-    return num_experts * (share_E * scores_E).sum()
+    # Mixed precision would do these sums in bfloat16.
+    with torch.autocast(counts_GN.device.type, enabled=False):
+        counts_GN = torch.atleast_2d(counts_GN).float()
+        share_GN = counts_GN / (counts_GN.sum(dim=1, keepdim=True) * len(routings))
+        share_GE = scores_GE = share_GN.new_zeros(len(share_GN), num_experts)
+        for routing in routings:
+            # The number of tokens that chose an expert is the number of its slots: the sum over slots of
+            # f·P needs no slot of its own.
+            share_GE = share_GE + share_GN @ routing.chosen_NE
+            scores_GE = scores_GE + share_GN @ routing.scores_NE
+        return num_experts * (share_GE * scores_GE).sum(dim=1).mean()

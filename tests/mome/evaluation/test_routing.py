@@ -28,14 +28,14 @@ from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.training.checkpoint import new_recogniser, write_checkpoint
 from mome.tuners.mome import MomeConfig
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 
 SCALES = [Scale(4, 2), Scale(16, 5)]
 TEXTS = ["bin blue at f two now", "seven", "lay red by a one again"]
 EXPERTS, KEPT, LAYERS = 7, 2, 3
 
 
-def new_model(*, with_experts: bool = True) -> AVSRModel:
+def new_model(*, with_experts: bool = True, top_k: int | list[int] = KEPT) -> AVSRModel:
     torch.manual_seed(0)
     tokens = TextTokens(new_tokenizer(0))
     config = LlamaConfig(
@@ -43,7 +43,7 @@ def new_model(*, with_experts: bool = True) -> AVSRModel:
         num_key_value_heads=2, pad_token_id=tokens.pad_id,
     )  # fmt: skip
     llm = LlamaForCausalLM(config)
-    mome = MomeConfig(num_experts=EXPERTS, top_k=KEPT, init_std=0.3, bottleneck_dim=2)
+    mome = MomeConfig(num_experts=EXPERTS, top_k=top_k, init_std=0.3, bottleneck_dim=2)
     tuned = get_peft_model(llm, mome) if with_experts else llm
     return AVSRModel(tuned, tokens, SCALES, audio_width=6, video_width=5).eval()
 
@@ -71,12 +71,12 @@ def experts_of(model: AVSRModel) -> list[Experts]:
 class Forced(nn.Module):
     """A gate that scores the same experts highest for every token."""
 
-    def __init__(self, experts: tuple[int, ...], others: float = 0.0) -> None:
+    def __init__(self, experts: tuple[int, ...]) -> None:
         super().__init__()
-        self.experts, self.others = list(experts), others
+        self.experts = list(experts)
 
     def forward(self, x_ND: Tensor) -> Tensor:
-        scores = torch.full((len(x_ND), EXPERTS), self.others)
+        scores = torch.zeros(len(x_ND), EXPERTS)
         scores[:, self.experts] = 5.0
         return scores
 
@@ -111,12 +111,13 @@ def test_forced_experts_get_exactly_their_share_and_every_token_is_counted() -> 
     assert summary.between_layers.mean == pytest.approx((math.sqrt(0.5) + 1 + 1) / 3)
 
 
-def test_a_slot_of_weight_zero_is_no_selection() -> None:
-    model = new_model()
+def test_a_slot_that_a_scale_does_not_use_is_no_selection() -> None:
+    model = new_model(top_k=[2, 1])
     for experts in experts_of(model):
-        experts.router.gate = Forced((3,), others=-math.inf)
-    for each in count_selections(model, CLIPS, TEXTS, SCALES, batch_size=2):
-        np.testing.assert_array_equal(each.tokens_per_expert_LE, np.eye(EXPERTS)[[3] * LAYERS])
+        experts.router.gate = Forced((3,))
+    fine, coarse = count_selections(model, CLIPS, TEXTS, SCALES, batch_size=2)
+    np.testing.assert_array_equal(fine.tokens_per_expert_LE[:, 3], [0.5] * LAYERS)
+    np.testing.assert_array_equal(coarse.tokens_per_expert_LE, np.eye(EXPERTS)[[3] * LAYERS])
 
 
 def test_a_batch_with_padding_counts_what_a_loop_over_the_tokens_of_each_clip_counts(

@@ -60,7 +60,7 @@ def test_every_sequence_of_a_row_is_found_again_by_what_its_text_sees(tokens: Te
     embedding = nn.Embedding(640, 4)
     together = sequences(tokens, "bin blue")
     alone = PrefixedText(None, torch.full((2, 4), 5.0), tokens.encode("seven"))
-    packed = pack([together, [alone]], tokens, embedding)
+    packed = pack([together, [alone]], tokens, embedding, kinds=[[0, 1, 0], [2]])
     longest = packed.embeddings_RLD.shape[1]
     ends = {}
     for before, label, owner in zip(
@@ -75,9 +75,11 @@ def test_every_sequence_of_a_row_is_found_again_by_what_its_text_sees(tokens: Te
     marks = [tokens.bos_id, tokens.delimiter_ids[2], -5, -5, tokens.delimiter_ids[3]]
     assert ends[3] == [*marks, *tokens.prompt("video"), *tokens.encode("seven"), tokens.eos_id]
     # Each sequence is read whole, its end excepted, however its positions are shared.
-    whole = sum(len(expected(tokens, each)) + len(each.text) for each in together)
-    assert packed.readers_RL[0].sum() == whole
-    assert (packed.readers_RL[1] == 0).sum() == longest - len(ends[3]) + 1
+    lengths = [len(expected(tokens, each)) + len(each.text) for each in together]
+    counts_KR = packed.readers_KRL.sum(dim=2)
+    assert counts_KR[:, 0].tolist() == [lengths[0] + lengths[2], lengths[1], 0]
+    assert counts_KR[:, 1].tolist() == [0, 0, len(ends[3]) - 1]
+    assert (packed.readers_KRL[:, 1].sum(dim=0) == 0).sum() == longest - len(ends[3]) + 1
 
 
 def recogniser(tokens: TextTokens, attention: str, top_k: int | list[int] = 2) -> AVSRModel:
@@ -120,20 +122,28 @@ def test_one_pass_gives_the_losses_and_gradients_of_one_pass_per_task(
         torch.testing.assert_close(found[name], each.grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_the_balance_counts_every_token_of_every_sequence(tokens: TextTokens) -> None:
+def test_the_balance_is_the_mean_of_what_a_pass_per_modality_and_scale_would_find(
+    tokens: TextTokens,
+) -> None:
     model = recogniser(tokens, "eager")
     tasks = tasks_of_two_clips(tokens)
     found = model(tasks).balance
-    scores, chosen = [], []
+    # No two sequences here are of one row, and nothing is padded.
+    by_kind: dict[object, list[Task]] = {}
     for task in tasks:
-        model([task])
-        # No two sequences here are of one row, and nothing is padded.
-        for routing in model.llm.base_model.routings():
-            scores.append(routing.scores_NE)
-            chosen.append(routing.expert_ids_NK)
-    share_E = torch.nn.functional.one_hot(torch.cat(chosen), 6).float().mean(0).sum(0)
-    expected = 6 * (share_E * torch.cat(scores).mean(0)).sum()
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        by_kind.setdefault((task.features.modality, task.scale), []).append(task)
+    assert len(by_kind) == len(SCALES) + 2
+    losses = []
+    for alike in by_kind.values():
+        scores, chosen = [], []
+        for task in alike:
+            model([task])
+            for routing in model.llm.base_model.routings():
+                scores.append(routing.scores_NE)
+                chosen.append(routing.expert_ids_NK)
+        share_E = torch.nn.functional.one_hot(torch.cat(chosen), 6).float().mean(0).sum(0)
+        losses.append(6 * (share_E * torch.cat(scores).mean(0)).sum())
+    torch.testing.assert_close(found, torch.stack(losses).mean(), atol=1e-5, rtol=1e-5)
 
 
 def test_what_hears_alike_is_one_row_unless_its_experts_differ(tokens: TextTokens) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from mome.tuners.mome import MomeConfig
-from mome.tuners.mome.layer import Experts
+from mome.tuners.mome.experts import Experts
 from mome.tuners.mome.router import load_balancing_loss
 
 SIZES = {

@@ -1,0 +1,108 @@
+"""The experts: a routed and shared mixture of small feed-forward blocks."""
+
+# Shape letters: B batch, T tokens, N = B·T, D token width, E routed experts, M all experts (routed,
+# then shared), W bottleneck width, K experts per token, S scales.
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mome.tuners.mome.config import MomeConfig
+from mome.tuners.mome.router import Router, Routing
+
+__all__ = ["Experts"]
+
+_INIT_STD = 0.02  # as transformers has it for a model that says nothing else
+
+
+class Experts(nn.Module):
+    """A routed and shared mixture of bottleneck experts, ``up(GELU(down(x)))`` with biases.
+
+    An expert is only a few columns wide, so all of them are two dense products: the columns of
+    experts that a token did not choose are multiplied by zero. That is the same sum as a loop over
+    experts, without its hundreds of small kernels.
+
+    Args:
+        d_model: Width of a token, ``D``.
+        config: Sizes and initialisation.
+    """
+
+    def __init__(self, d_model: int, config: MomeConfig) -> None:
+        super().__init__()
+        self.num_experts = config.num_experts
+        self.num_shared_experts = config.num_shared_experts
+        all_experts, width = config.num_experts + config.num_shared_experts, config.bottleneck_dim
+        self.top_k = [config.top_k] if isinstance(config.top_k, int) else config.top_k
+        self.router = Router(d_model, config.num_experts, max(self.top_k))
+        self.down_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
+        self.down_bias_MW = nn.Parameter(torch.zeros(all_experts, width))
+        self.up_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
+        self.up_bias_MD = nn.Parameter(torch.zeros(all_experts, d_model))
+        self.routing: Routing | None = None  # of the last pass, for the balance loss and for statistics
+        self.reset_parameters(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.up_bias_MD.dtype
+
+    def reset_parameters(self, config: MomeConfig) -> None:
+        """Draw the initial weights; biases are zero."""
+        std = _INIT_STD if config.init_std is None else config.init_std
+        nn.init.normal_(self.down_weight_MWD, std=std)
+        nn.init.normal_(self.router.gate.weight, std=std)
+        nn.init.normal_(self.up_weight_MWD, std=std if config.init == "normal" else 0.0)
+
+    def forward(self, x_BTD: Tensor, scales_B: Tensor | None = None) -> Tensor:
+        """Return the mixture's output, same shape as the tokens ``(B, T, D)``.
+
+        Args:
+            x_BTD: Tokens.
+            scales_B: Index into the list of ``top_k`` for each sequence; None takes the first.
+
+        Raises:
+            ValueError: If there are scales for another number of sequences.
+        """
+        x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
+        routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
+        self.routing = routing
+        gates_NM = self._gates(routing, x_ND)
+        inside_NMW = nn.functional.linear(
+            x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
+        )
+        inside_NMW = (
+            nn.functional.gelu(inside_NMW).unflatten(1, self.down_bias_MW.shape) * gates_NM[:, :, None]
+        )
+        out_ND = inside_NMW.flatten(1) @ self.up_weight_MWD.flatten(0, 1)
+        # In place: a sum of two products would go through all of the output once more. Mixed precision
+        # leaves what works in place alone, so that the digits are chosen here.
+        out_ND = out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
+        return out_ND.view_as(x_BTD)
+
+    def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
+        """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""
+        if len(set(self.top_k)) == 1:
+            return None
+        top_k_S = torch.tensor(self.top_k, device=x_BTD.device)
+        top_k_B = top_k_S[:1] if scales_B is None else top_k_S[scales_B.to(x_BTD.device)]
+        # Beam search makes several neighbouring sequences of one, and one index may stand for all.
+        copies, odd = divmod(len(x_BTD), len(top_k_B))
+        if odd:
+            raise ValueError(
+                f"scales were selected for {len(top_k_B)} sequences, but the pass has {len(x_BTD)}: "
+                "call select_scales before it"
+            )
+        return top_k_B.repeat_interleave(copies * x_BTD.shape[1])
+
+    def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
+        """Return the weight of every expert ``(N, M)``: zero if not chosen, one if shared."""
+        gates_NM = x_ND.new_zeros(len(x_ND), self.num_experts + self.num_shared_experts)
+        gates_NM[:, self.num_experts :] = 1
+        return gates_NM.scatter_(1, routing.expert_ids_NK, routing.weights_NK)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles start afresh; a tensor in the middle of a graph cannot be copied at all.
+        return self.__dict__ | {"routing": None}
