@@ -19,8 +19,10 @@ from data.corpora.manifest import CorpusCard
 from data.prepare import finish, write_measured
 from data.version import public, pull
 from mome.errors import CorpusError
+from mome.memory import memory_watched
 from mome.records import Split, Utterance
 from mome.speech.shards import read_manifest, write_manifest
+from mome.stopping import stoppable
 from mome.storage import new_folder
 
 __all__ = ["collect", "plan", "prepare_shard"]
@@ -51,6 +53,8 @@ def plan(repo: str, revision: str, scratch: Path) -> list[dict[str, str]]:
     return [{"repo": repo, "revision": revision, "shard": shard} for shard in shards]
 
 
+@stoppable()
+@memory_watched("prepare_shard")
 def prepare_shard(repo: str, revision: str, shard: str, output: Path) -> None:
     """Decode and measure the recordings of one packed shard.
 
@@ -63,6 +67,7 @@ def prepare_shard(repo: str, revision: str, shard: str, output: Path) -> None:
     Raises:
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If the corpus has no such shard.
+        Stopped: If a signal asks to stop.
     """
     with _fetched(repo, revision, output.parent, shard) as raw, new_folder(output) as folder:
         rows = [row for row in read_rows(raw) if row.shard == shard]
@@ -70,6 +75,8 @@ def prepare_shard(repo: str, revision: str, shard: str, output: Path) -> None:
         write_manifest(folder, write_measured(raw, folder / "shards", (shard, locate(raw, rows))))
 
 
+@stoppable()
+@memory_watched("collect_shards")
 def collect(repo: str, revision: str, parts: Sequence[Path], output: Path) -> None:
     """Put the pieces together into a dataset folder, whole or not at all.
 
@@ -82,6 +89,7 @@ def collect(repo: str, revision: str, parts: Sequence[Path], output: Path) -> No
     Raises:
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If a recording of the corpus is in no piece, or in two.
+        Stopped: If a signal asks to stop.
     """
     with _fetched(repo, revision, output.parent) as raw, new_folder(output) as folder:
         card, rows = CorpusCard.read(raw / "corpus.json"), read_rows(raw)

@@ -23,10 +23,12 @@ from data.processors import available_processors
 from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
+from mome.memory import memory_watched
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.media import Clip
 from mome.speech.shards import write_manifest, write_shard
+from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]
@@ -34,6 +36,8 @@ __all__ = ["finish", "run", "write_measured"]
 _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
 
 
+@stoppable()
+@memory_watched("prepare")
 def run(params: PrepareParams, repo: str, revision: str, output: Path, processes: int | None = None) -> None:
     """Turn a revision of a corpus into a dataset folder, whole or not at all.
 
@@ -49,6 +53,7 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
     Raises:
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If the content is no packed corpus.
+        Stopped: If a signal asks to stop.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.raw.") as temporary:

@@ -23,6 +23,8 @@ from data.registry import CONTENT, SUMS, Registry, read_sums
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
+from mome.memory import memory_watched
+from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class CorpusRevision(NamedTuple):
             ) from None
 
 
+@stoppable()
+@memory_watched("version_corpus")
 def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
     """Give a corpus a revision; an unchanged one keeps the revision it has.
 
@@ -70,6 +74,7 @@ def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
     Raises:
         CorpusError: If the corpus cannot be read as one.
         RevisionError: If the address or its revision is unknown, or the registry cannot be used.
+        Stopped: If a signal asks to stop.
     """
     if address := _parse_address(corpus):
         return _resolve(*address)

@@ -12,6 +12,7 @@ MomeError
 ├── EvaluationError (ValueError)      a word error rate cannot be computed from what was given
 ├── GateRejected (RuntimeError)       the model is not good enough; the report is written
 ├── BundleError (ValueError)          a shipped folder is incomplete or was changed
+├── Stopped (RuntimeError)            a step was told to stop before it was done
 ├── ServiceError (RuntimeError)       an endpoint, a storage or a registry did not start or did not answer
 └── MonitorError (ValueError)         the request log or the scale file cannot be used
 """
@@ -28,6 +29,7 @@ __all__ = [
     "MonitorError",
     "RevisionError",
     "ServiceError",
+    "Stopped",
     "TrainingError",
     "UnknownScaleError",
     "ValidationFailed",
@@ -84,6 +86,10 @@ class BundleError(MomeError, ValueError):
 
 class ServiceError(MomeError, RuntimeError):
     """A service did not start, did not answer, or refused: the endpoint, a storage, a registry."""
+
+
+class Stopped(MomeError, RuntimeError):
+    """A step was told to stop before it was done: pre-empted, out of time or cancelled."""
 
 
 class MonitorError(MomeError, ValueError):

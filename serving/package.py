@@ -23,7 +23,9 @@ from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.cli import main
 from mome.config import PackageParams, load_params
 from mome.errors import ServiceError
+from mome.memory import memory_watched
 from mome.scales import Scale
+from mome.stopping import stoppable
 from mome.storage import new_folder
 from serving.image import REQUIREMENTS
 from serving.requirements import pinned_requirements
@@ -36,6 +38,8 @@ _SERVICE = "serving.service:MomeService"
 _BUILD_TIMEOUT_S = 300
 
 
+@stoppable()
+@memory_watched("package")
 def run(
     params: PackageParams, foundation: Path, checkpoint: Path, evaluation: Path, gate: Path, output: Path
 ) -> Bundle:
@@ -53,6 +57,7 @@ def run(
         BundleError: If the gate rejected the model, or a part is missing or not safetensors.
         ConfigError: If the project's requirements are not where they belong.
         ServiceError: If BentoML could not build; the message ends with what it said.
+        Stopped: If a signal asks to stop.
     """
     with new_folder(output) as folder:
         bundle = write_bundle(

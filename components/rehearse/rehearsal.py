@@ -17,6 +17,7 @@ from components.rehearse.report import write_report
 from components.rehearse.server import Command, bentoml_serve, log_tail, served
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import ServiceError
+from mome.memory import memory_watched
 from mome.progress import progress
 from mome.records import (
     Evaluation,
@@ -28,6 +29,7 @@ from mome.records import (
     Switch,
     WordErrors,
 )
+from mome.stopping import stoppable
 from mome.storage import write_text
 from mome.wer import summarise
 from monitoring import check
@@ -38,6 +40,8 @@ _BOOTSTRAP_SAMPLES = 1000
 _REQUEST_TIMEOUT_S = 60.0
 
 
+@stoppable()
+@memory_watched("rehearse")
 def run(
     params: RehearseParams,
     monitor: MonitorParams,
@@ -61,6 +65,7 @@ def run(
         ServiceError: If the service does not start, or answers no request at all.
         CorpusError: If there is no test utterance to play.
         MonitorError: If a look at the request log is impossible.
+        Stopped: If a signal asks to stop.
     """
     if output.exists():
         shutil.rmtree(output)  # decisions of an earlier rehearsal would count as looks of this one

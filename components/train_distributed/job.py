@@ -19,8 +19,9 @@ from components.train_distributed.layout import Layout
 from components.train_distributed.request import check, job_options, secret_variables, trainer
 from mome.config import TrainParams
 from mome.errors import TrainingError
+from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
-from mome.training.failures import stoppable
+from mome.training.failures import RESUME
 from mome.training.run import source_digest
 
 __all__ = ["train_on_nodes"]
@@ -53,6 +54,7 @@ def train_on_nodes(
 
     Raises:
         ConfigError: If the nodes would get too few GPUs, or share no volume.
+        Stopped: If a signal asks to stop.
         TrainingError: If the job cannot be created or fails; the message says what to do.
     """
     check(params, layout, config, work)
@@ -71,7 +73,7 @@ def train_on_nodes(
     for name in ("dataset", "foundation"):
         command += [f"--{name}", str(folder / name)]
     command += ["--output", str(folder / "checkpoint")]
-    with stoppable():
+    with stoppable(RESUME):
         _start(client, job, layout, config, command)
         _watch(client, job, params)
     written = folder / "checkpoint"

@@ -17,6 +17,7 @@ from mome.errors import CorpusError, EvaluationError
 from mome.evaluation.card import evaluation_card
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
+from mome.memory import memory_watched
 from mome.modalities import needed
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
@@ -26,6 +27,7 @@ from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
 from mome.speech.noise import SnrEstimate, estimate_snr, with_babble
 from mome.speech.shards import SplitReader
+from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
 from mome.wer import Difference, difference, summarise
@@ -35,6 +37,8 @@ __all__ = ["run"]
 _CLIPS_PER_PASS = 8
 
 
+@stoppable()
+@memory_watched("evaluate", "lower evaluate.batch_size or evaluate.num_beams")
 def run(
     params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path
 ) -> Evaluation:
@@ -59,6 +63,7 @@ def run(
         ConfigError: If the device is not there.
         EvaluationError: If the corpus has nothing that the model was trained to read, or the memory of
             the device runs out.
+        Stopped: If a signal asks to stop.
     """
     check_devices(params.device)
     torch.set_num_threads(params.threads)

@@ -13,7 +13,9 @@ from mome.foundation.language import new_language_model, pronounce_words, teach_
 from mome.foundation.lessons import make_lessons
 from mome.foundation.pretrained import take_audio, take_llm, take_video
 from mome.foundation.tokenizer import new_tokenizer
+from mome.memory import memory_watched
 from mome.model.tokens import TextTokens
+from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 __all__ = ["run"]
@@ -31,9 +33,10 @@ def run(params: FoundationParams, output: Path) -> None:
     Raises:
         CheckpointError: If a model that is to be taken is not there or not in safetensors.
         ConfigError: If a hub name comes without a revision.
+        Stopped: If a signal asks to stop.
     """
     torch.set_num_threads(params.threads)
-    with new_folder(output) as folder:
+    with stoppable(), memory_watched("build_foundation", _smaller(params)), new_folder(output) as folder:
         # What is taken comes first: a wrong name is known in seconds, not after minutes of teaching.
         if params.audio != EMBEDDED:
             take_audio(params.audio, folder / "audio")
@@ -43,6 +46,13 @@ def run(params: FoundationParams, output: Path) -> None:
             take_llm(params.llm, folder / "llm", params.seed)
         about = {"taught": _teach(params, folder), "params": params.model_dump(mode="json")}
         write_text(folder / "foundation.json", json.dumps(about, indent=2) + "\n")
+
+
+def _smaller(params: FoundationParams) -> str:
+    """Return what makes this need less memory, as a clause."""
+    if EMBEDDED in (params.audio, params.video):
+        return f"lower foundation.utterances (now {params.utterances})"
+    return "take a smaller foundation.llm"
 
 
 def _teach(params: FoundationParams, folder: Path) -> dict[str, float]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import re
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from mome import errors
 from mome.config import TrainParams
 from mome.devices import is_out_of_memory
 from mome.errors import MomeError, TrainingError
+from mome.stopping import stopped
 
-__all__ = ["RESUME", "explained", "is_consequence", "root_cause", "smaller", "stoppable"]
+__all__ = ["RESUME", "explained", "is_consequence", "root_cause", "smaller"]
 
 RESUME = "started again with the same settings, it goes on from its last checkpoint"
 
@@ -72,39 +70,6 @@ def explained(params: TrainParams) -> Iterator[None]:
         raise TrainingError(explanation) from error
 
 
-class _Stop(BaseException):
-    """No Exception: whoever tries again after one would go on."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise where the training stands when it is told to stop, so that the log ends with a reason.
-
-    Raises:
-        TrainingError: If a signal asks to stop.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise _Stop(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled elsewhere
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except _Stop as error:
-        raise _stopped(error.number) from None
-    except SignalException as error:  # of torchrun, which has handlers of its own
-        raise _stopped(error.sigval) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def root_cause(error: ChildFailedError, params: TrainParams) -> Exception:
     """Return why processes that torchrun started ended: the failure that the others followed from."""
     failure = min(error.failures.values(), key=_blame)
@@ -114,7 +79,7 @@ def root_cause(error: ChildFailedError, params: TrainParams) -> Exception:
         if -failure.exitcode == signal.SIGBUS:
             return TrainingError(f"{who} was ended by {name}: {_MORE_SHARED_MEMORY}")
         if -failure.exitcode in (signal.SIGTERM, signal.SIGINT):
-            return _stopped(-failure.exitcode)
+            return stopped(-failure.exitcode, RESUME)
         return TrainingError(
             f"{who} was ended by {name}, as by a system short of memory: raise the memory limit of the step, "
             f"or {smaller(params)}; {RESUME}"
@@ -165,8 +130,3 @@ def _explanation(error: RuntimeError, params: TrainParams) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _stopped(number: int) -> TrainingError:
-    name = signal.Signals(number).name
-    return TrainingError(f"was told to stop ({name}: pre-empted, out of time or cancelled); {RESUME}")

@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args
 from torch.distributed.run import run as torchrun
@@ -19,7 +20,9 @@ from mome.cli import main
 from mome.config import TrainParams
 from mome.devices import check_devices
 from mome.errors import ConfigError, TrainingError
-from mome.training.failures import explained, root_cause, stoppable
+from mome.memory import memory_watched
+from mome.stopping import stoppable, stopped
+from mome.training.failures import RESUME, explained, root_cause, smaller
 
 __all__ = ["add_options", "launch", "read_params"]
 
@@ -43,13 +46,14 @@ def launch(
 
     Raises:
         ConfigError: If there are fewer GPUs here than processes, or ``work`` cannot be written.
+        Stopped: If a signal asks to stop.
         TrainingError: If the training cannot go on; the message says what to change.
     """
     if processes < 1:
         raise ConfigError(f"processes is {processes}, expected one or more")
     check_devices(params.device, processes)
     _check_folders(dataset, foundation, work)
-    with stoppable(), explained(params):
+    with stoppable(RESUME), memory_watched("train", smaller(params)), explained(params):
         if processes == 1 and _MACHINES not in os.environ:
             # Only here: a process that starts others needs no model, and no memory for its libraries.
             from mome.training.run import run
@@ -87,6 +91,8 @@ def _share(params: TrainParams, processes: int, **folders: Path) -> None:
             torchrun(parse_args(command))
         except ChildFailedError as error:
             raise root_cause(error, params) from None
+        except SignalException as error:  # torchrun has handlers of its own
+            raise stopped(error.sigval, RESUME) from error
 
 
 def _check_folders(dataset: Path, foundation: Path, work: Path) -> None:

@@ -16,7 +16,7 @@ from components.train_distributed.component import train_distributed
 from components.train_distributed.job import train_on_nodes
 from components.train_distributed.layout import Layout
 from mome.config import TrainParams
-from mome.errors import ConfigError, TrainingError
+from mome.errors import ConfigError, Stopped, TrainingError
 from mome.training.launch import launch
 from tests.components.train_distributed.planted import JOBS, Cluster, condition, ended, pod, waiting
 
@@ -331,7 +331,7 @@ def test_a_failed_job_is_replaced_by_the_next_attempt(cluster: Cluster, start: S
 
 def test_a_step_that_is_told_to_stop_takes_its_job_with_it(cluster: Cluster, start: Start) -> None:
     cluster.on_look = lambda look: os.kill(os.getpid(), signal.SIGTERM) if look == 4 else None
-    with pytest.raises(TrainingError, match="SIGTERM"):
+    with pytest.raises(Stopped, match="SIGTERM"):
         start()
     assert not cluster.jobs
 

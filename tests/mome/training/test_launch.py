@@ -11,7 +11,7 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from mome.config import TrainParams
-from mome.errors import ConfigError, TrainingError
+from mome.errors import ConfigError, Stopped, TrainingError
 from mome.training.failures import explained, root_cause
 from mome.training.launch import launch
 
@@ -89,7 +89,7 @@ def test_of_several_failures_the_one_that_the_others_followed_from_is_told(
     error = ChildFailedError(
         "worker", {rank: failure(tmp_path, rank, *how) for rank, how in enumerate(failures)}
     )
-    with pytest.raises((TrainingError, ConfigError), match=expected):
+    with pytest.raises((TrainingError, ConfigError, Stopped), match=expected):
         raise root_cause(error, params)
 
 
@@ -107,7 +107,7 @@ def test_a_process_that_is_told_to_stop_says_so_last(
         "mome.training.run.run", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(10)
     )
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(TrainingError, match=r"SIGTERM: pre-empted.* goes on from its last checkpoint"):
+    with pytest.raises(Stopped, match=r"SIGTERM: pre-empted.* goes on from its last checkpoint"):
         launch(params, dataset, foundation, tmp_path / "checkpoint", tmp_path / "work")
     assert signal.getsignal(signal.SIGTERM) is before
 
