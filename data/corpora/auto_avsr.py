@@ -35,7 +35,12 @@ from mome.records import Split
 __all__ = ["find_auto_avsr", "read_auto_avsr"]
 
 _COLUMNS = ("dataset", "path", "video frames", "token ids", "text")
-_SPLIT_OF = {"test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
+_SPLIT_OF: dict[str, Split] = {
+    "test": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
 _HELD_OUT = 1200  # clips for validation
 _SHARE = 10  # of train at most: one in ten
 _NAMED = 3  # rows that a message names

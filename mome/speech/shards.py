@@ -2,7 +2,8 @@
 
 An utterance is one member ``<id>.flac`` (16 kHz, 16 bits) and one ``<id>.mp4`` (mouth, 25 fps), or one
 of the two. The same utterances give the same bytes, so a data version changes only where the data did.
-Each member carries the SHA-256 of its content, so that damage is found before anything is learnt from it.
+Each member carries the SHA-256 of its content, so that damage is found before anything is learnt from it,
+and the tar file begins with one over all of them: which recordings it holds is known without reading them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,10 @@ from mome.speech.media import Clip, as_long_as_video
 from mome.speech.video import encode_mouth, read_video
 from mome.storage import new_file
 
-__all__ = ["SplitReader", "read_manifest", "read_split", "write_manifest", "write_shard"]
+__all__ = ["SplitReader", "read_manifest", "read_split", "shard_sum", "write_manifest", "write_shard"]
 
-_DIGEST = "MOME.sha256"  # key in the tar header; upper case marks a vendor's own
+_DIGEST = "MOME.sha256"  # key in the header of a member; upper case marks a vendor's own
+_CONTENT = "MOME.content"  # key in the header of the tar file
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
@@ -57,13 +59,29 @@ def write_shard(path: Path, utterances: Iterable[tuple[Utterance, Clip]]) -> Non
                 members[f"{utterance.utterance_id}.mp4"] = encode_mouth(clip.mouth)
         except MediaError as error:
             raise MediaError(f"utterance {utterance.utterance_id}: {error}") from error
-    with new_file(path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+    # A header that nothing follows is no tar file.
+    about = {_CONTENT: _sum_of(sums)} if sums else None
+    with (
+        new_file(path) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT, pax_headers=about) as tar,
+    ):
         for name, content in sorted(members.items()):
             # TarInfo starts with no time, no owner and one mode: nothing of this machine gets in.
             info = tarfile.TarInfo(name)
             info.size = len(content)
-            info.pax_headers = {_DIGEST: hashlib.sha256(content).hexdigest()}
+            info.pax_headers = {_DIGEST: sums[name]}
             tar.addfile(info, io.BytesIO(content))
+
+
+def shard_sum(path: Path) -> str:
+    """Return a sum that differs between shards of different recordings; only the first bytes are read.
+
+    Raises:
+        CorpusError: If the shard is missing or damaged, or was written before shards had such a sum.
+    """
+    with ExitStack() as open_files:
+        return _promised(path, _open_tar(path, open_files))
 
 
 def write_manifest(dataset: Path, utterances: Sequence[Utterance]) -> None:
@@ -188,13 +206,43 @@ class SplitReader:
 
 
 def _open_shard(path: Path, open_files: ExitStack) -> _Shard:
+    tar = _open_tar(path, open_files)
+    promised = _promised(path, tar)
     try:
-        tar = open_files.enter_context(tarfile.open(path, "r:"))  # noqa: SIM115 (closed by the stack)
-        return _Shard(path, tar, {info.name: info for info in tar.getmembers()})
+        members = {info.name: info for info in tar.getmembers()}
+    except (tarfile.TarError, OSError) as error:
+        raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
+    # What a training kept is found again by the promise: recordings that were changed behind it are not used.
+    held = _sum_of({name: info.pax_headers.get(_DIGEST, "") for name, info in members.items()})
+    if held != promised:
+        raise CorpusError(
+            f"{path}: damaged; its recordings have the sum {held[:12]}, but it begins with {promised[:12]}"
+        )
+    return _Shard(path, tar, members)
+
+
+def _open_tar(path: Path, open_files: ExitStack) -> tarfile.TarFile:
+    try:
+        return open_files.enter_context(tarfile.open(path, "r:"))
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; the manifest names it as a shard") from None
     except (tarfile.TarError, OSError) as error:
         raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
+
+
+def _promised(path: Path, tar: tarfile.TarFile) -> str:
+    if _CONTENT in tar.pax_headers:
+        return tar.pax_headers[_CONTENT]
+    if tar.next() is None:
+        return _sum_of({})
+    raise CorpusError(
+        f"{path}: does not begin with the sum of its recordings; an earlier version wrote it: prepare the "
+        "corpus again"
+    )
+
+
+def _sum_of(sums: Mapping[str, str]) -> str:
+    return hashlib.sha256("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()).hexdigest()
 
 
 def _read_member(name: str, shard: _Shard) -> bytes:

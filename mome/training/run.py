@@ -19,7 +19,7 @@ from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
 from mome.records import Modality
-from mome.speech.shards import SplitReader, read_manifest
+from mome.speech.shards import SplitReader, read_manifest, shard_sum
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, draw_clips, read_clips
 from mome.training.pace import Pace, write_pace
@@ -195,12 +195,16 @@ def _clips(reader: SplitReader, encoders: Encoders, lips: Path | None, only: Mod
 
 
 def source_digest(dataset: Path, foundation: Path) -> str:
-    """Return a hash of the data and the frozen models."""
+    """Return a hash of the data and the frozen models, without reading the recordings.
+
+    Raises:
+        CorpusError: If a shard is damaged, or an earlier version wrote it.
+    """
     digest = hashlib.sha256()
     for utterance in read_manifest(dataset):
         digest.update(utterance.model_dump_json().encode())
     for shard in sorted((dataset / "shards").glob("*.tar")):
-        digest.update(hashlib.sha256(shard.read_bytes()).digest())
+        digest.update(shard_sum(shard).encode())
     digest.update(foundation_digest(foundation).encode())
     return digest.hexdigest()
 

@@ -51,7 +51,10 @@ def test_a_struct_turns_whole_numbers_into_floats_and_they_come_back_whole(
         ({"package.default_scale": "a2v2"}, r"package\.default_scale is a2v2, but train\.scales are a4v2"),
         ({"train.scales": ["a2v2"], "package.default_scale": "a2v2"}, "gate would reject any model"),
         ({"evaluate.snrs_db": [0, 10]}, "clean is missing"),
-        ({"validate.alphabet": "abc 12"}, r"validate\.alphabet has 12, but the embedded foundation\.llm writes"),
+        (
+            {"validate.alphabet": "abc 12"},
+            r"validate\.alphabet has 12, but the embedded foundation\.llm writes",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(

@@ -84,7 +84,7 @@ def test_profiles_train_as_the_papers_do_and_the_embedded_one_as_fast_as_it_can(
     assert papers.video_lora_rank == papers.audio_lora_rank == 0, "frozen, for sound and lips together"
 
 
-@pytest.mark.parametrize("profile", ["lrs3-1b", "lrs2-3b", "lrs3-8b"])
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("*.yaml")))
 def test_profiles_take_the_clips_of_the_papers_and_the_numbers_in_their_texts(profile: str) -> None:
     papers, embedded = load_params(PARAMS, profile).validate_, load_params(PARAMS).validate_
     # 12 frames at 25 fps and 24 s (model facts 10); the embedded LLM was taught no digits.

@@ -1,5 +1,6 @@
 """Shards: the same bytes every time, the same clips back, and damage named."""
 
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mome.errors import CorpusError, MediaError
 from mome.records import Utterance
 from mome.speech.media import Clip
-from mome.speech.shards import read_manifest, read_split, write_manifest, write_shard
+from mome.speech.shards import read_manifest, read_split, shard_sum, write_manifest, write_shard
 from tests import planted
 
 
@@ -73,6 +74,49 @@ def test_a_shard_has_the_same_bytes_in_any_order_and_at_any_time(tmp_path: Path)
         infos = tar.getmembers()
     assert [info.name for info in infos] == ["0.flac", "0.mp4", "1.flac", "1.mp4", "2.flac", "2.mp4"]
     assert {(info.mtime, info.uid, info.gid, info.uname, info.gname) for info in infos} == {(0, 0, 0, "", "")}
+
+
+def test_the_first_bytes_of_a_shard_say_what_it_holds(dataset: Path, tmp_path: Path) -> None:
+    path = dataset / "shards" / "a.tar"
+    with tarfile.open(path) as tar:
+        sums = [hashlib.sha256(tar.extractfile(info).read()).hexdigest() for info in tar.getmembers()]
+        listed = "".join(f"{sum_}  {name}\n" for sum_, name in zip(sums, tar.getnames(), strict=True))
+    (tmp_path / "beginning.tar").write_bytes(path.read_bytes()[:4096])
+    expected = hashlib.sha256(listed.encode()).hexdigest()
+    assert shard_sum(path) == shard_sum(tmp_path / "beginning.tar") == expected
+    assert shard_sum(dataset / "shards" / "b.tar") != expected
+
+
+def test_a_shard_of_nothing_has_a_sum_too(tmp_path: Path) -> None:
+    write_shard(tmp_path / "empty.tar", [])
+    assert shard_sum(tmp_path / "empty.tar") == hashlib.sha256(b"").hexdigest()
+
+
+def rewrite(path: Path, keep: slice = slice(None), **about: str) -> None:
+    """Write a shard again without some of its members, with another beginning."""
+    with tarfile.open(path) as tar:
+        members = [(info, tar.extractfile(info)) for info in tar.getmembers()[keep]]
+        with tarfile.open(path.with_suffix(".new"), "w", format=tarfile.PAX_FORMAT, pax_headers=about) as new:
+            for info, file in members:
+                del info.pax_headers["MOME.content"]
+                new.addfile(info, file)
+    path.with_suffix(".new").replace(path)
+
+
+def test_recordings_that_were_changed_behind_the_sum_are_refused(dataset: Path) -> None:
+    path = dataset / "shards" / "a.tar"
+    rewrite(path, **{"MOME.content": shard_sum(path)})
+    assert len(list(read_split(dataset, "test"))) == 1, "written again as it was"
+    rewrite(path, slice(1, None), **{"MOME.content": shard_sum(path)})
+    with pytest.raises(CorpusError, match=r"a\.tar: damaged; its recordings have the sum .* begins with"):
+        list(read_split(dataset, "test"))
+
+
+def test_a_shard_of_an_earlier_version_says_so(dataset: Path) -> None:
+    rewrite(dataset / "shards" / "a.tar")
+    for read in (lambda: shard_sum(dataset / "shards" / "a.tar"), lambda: list(read_split(dataset, "test"))):
+        with pytest.raises(CorpusError, match=r"a\.tar: does not begin .* prepare the corpus again"):
+            read()
 
 
 def test_a_clip_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
