@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from mome.methods import Mixture
 from mome.model.projector import Projector
 from mome.tuners.mome.router import Router, load_balancing_loss
 
-__all__ = ["ProjectorMixture", "mixtures"]
+__all__ = ["ProjectorMixture", "mixtures", "routing_losses"]
 
 
 class ProjectorMixture(nn.Module):
@@ -25,8 +27,6 @@ class ProjectorMixture(nn.Module):
         experts: The projectors.
         router: Chooses among them; may be shared with the mixture of another modality.
 
-    The z-loss is the mean squared log-sum-exp of the router's logits.
-
     Source: Llama-SMoP (arXiv:2505.14336); softmax over all, top-k, renormalised (model facts 5.5).
     """
 
@@ -34,17 +34,13 @@ class ProjectorMixture(nn.Module):
         super().__init__()
         self.experts = experts
         self.router = router
-        self.losses: tuple[Tensor, Tensor] | None = None  # balance and z-loss of the last pass
+        self.logits_TE: Tensor | None = None  # of the last pass
 
     def forward(self, tokens_TC: Tensor) -> Tensor:
         """Project tokens ``(T, C)`` to ``(T, D)``."""
         logits_TE = self.router.gate(tokens_TC).float()
         routing = self.router.route(logits_TE, tokens_TC.dtype)
-        everything_T = torch.ones(len(tokens_TC), dtype=torch.bool, device=tokens_TC.device)
-        self.losses = (
-            load_balancing_loss([routing], everything_T),
-            logits_TE.logsumexp(dim=-1).square().mean(),
-        )
+        self.logits_TE = logits_TE
         projected: list[Tensor] = []
         places: list[Tensor] = []
         for index, expert in enumerate(self.experts):
@@ -54,6 +50,33 @@ class ProjectorMixture(nn.Module):
             places.append(chosen_T)
         outputs = torch.cat(projected)
         return outputs.new_zeros(len(tokens_TC), outputs.shape[1]).index_add(0, torch.cat(places), outputs)
+
+
+def routing_losses(passed: Iterable[ProjectorMixture]) -> tuple[Tensor, Tensor] | None:
+    """Return balance loss and z-loss of the last pass, or None if no mixture took part in it.
+
+    They are of a router: one that two mixtures share is judged by the tokens of both at once, as in the
+    published code, and disjoint routers one by one, then averaged. The z-loss is the mean squared
+    log-sum-exp of the logits.
+
+    Args:
+        passed: The mixtures of a model.
+
+    Source: Llama-SMoP (model facts 5.5).
+    """
+    logits: dict[Router, list[Tensor]] = {}
+    for each in passed:
+        if each.logits_TE is not None:
+            logits.setdefault(each.router, []).append(each.logits_TE)
+    if not logits:
+        return None
+    balance, z = [], []
+    for router, parts in logits.items():
+        logits_TE = torch.cat(parts)
+        everything_T = torch.ones(len(logits_TE), device=logits_TE.device)
+        balance.append(load_balancing_loss([router.route(logits_TE, logits_TE.dtype)], everything_T))
+        z.append(logits_TE.logsumexp(dim=-1).square().mean())
+    return torch.stack(balance).mean(), torch.stack(z).mean()
 
 
 def mixtures(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mome.errors import ConfigError
-from mome.model.projector_mixture import mixtures
+from mome.model.projector_mixture import mixtures, routing_losses
 
 
 def pair(design: str, audio_width: int = 6, video_width: int = 6) -> tuple[torch.nn.Module, ...]:
@@ -38,8 +38,41 @@ def test_the_z_loss_is_the_mean_squared_log_sum_of_the_logits() -> None:
     audio(tokens)
     logits = tokens @ audio.router.gate.weight.T
     expected = sum(torch.log(torch.exp(row).sum()) ** 2 for row in logits) / 7
-    assert audio.losses is not None
-    torch.testing.assert_close(audio.losses[1], expected)
+    found = routing_losses([audio])
+    assert found is not None
+    torch.testing.assert_close(found[1], expected)
+
+
+@pytest.mark.parametrize("design", ["dedr", "jedr", "jejr"])
+def test_a_joint_router_is_judged_by_the_tokens_of_sound_and_lips_at_once(design: str) -> None:
+    audio, video = pair(design)
+    sound, lips = torch.randn(5, 6), 3 * torch.randn(11, 6) + 1
+    audio(sound)
+    video(lips)
+
+    def by_hand(gate: torch.Tensor, tokens: torch.Tensor) -> tuple[float, float]:
+        balance, z, count = 0.0, 0.0, len(tokens)
+        logits = [gate @ token for token in tokens]
+        probabilities = [torch.softmax(each, 0) for each in logits]
+        for expert in range(4):
+            chosen = sum(expert in each.topk(2).indices.tolist() for each in logits)
+            balance += 4 * chosen / count * sum(each[expert].item() for each in probabilities) / count
+        for each in logits:
+            z += torch.log(torch.exp(each).sum()).item() ** 2 / count
+        return balance, z
+
+    if design == "jejr":
+        expected = by_hand(audio.router.gate.weight, torch.cat([sound, lips]))
+    else:
+        each = by_hand(audio.router.gate.weight, sound), by_hand(video.router.gate.weight, lips)
+        expected = (each[0][0] + each[1][0]) / 2, (each[0][1] + each[1][1]) / 2
+    found = routing_losses([audio, video])
+    assert found is not None
+    assert [loss.item() for loss in found] == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_pass_there_is_nothing_to_balance() -> None:
+    assert routing_losses(pair("dedr")) is None
 
 
 @pytest.mark.parametrize(
