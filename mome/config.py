@@ -25,9 +25,12 @@ from pydantic import (
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
 from mome.records import Modality, ScaleText
+from mome.scales import Scale
 
 __all__ = [
+    "CORPUS",
     "EMBEDDED",
+    "AudioPadding",
     "Augmentation",
     "Compression",
     "EvaluateParams",
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 
+CORPUS = "corpus"  # noise is babble of the corpus itself
 EMBEDDED = "embedded"  # a model that is taught here
 _PROFILES = Path(__file__).parent / "profiles"
 
@@ -60,6 +64,7 @@ SnrDb = Annotated[
 ]
 
 
+AudioPadding = Literal["none", "30s"]
 Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
@@ -145,6 +150,7 @@ class TrainParams(Section):
     z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     video_lora_rank: int = Field(ge=0)  # likewise; more than 0 encodes the lips anew in every step
+    audio_padding: AudioPadding  # silence up to 30 s behind every clip, as published; or none, much faster
     augmentation: Augmentation  # as published, which encodes the lips in every step; or what goes without
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
@@ -153,11 +159,13 @@ class TrainParams(Section):
     warm_up: FiniteFloat = Field(ge=0, lt=1)  # share of the steps
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
+    noise: str = Field(min_length=1)  # corpus: babble of other utterances; or a file of noise, 16 kHz
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
     gradient_checkpointing: bool  # less memory, a third more time
     sharding: Sharding  # the frozen LLM's layers whole in each process, or a part of them in each
     checkpoint_every: int = Field(gt=0)  # steps; each time validation is read too
-    average_last: int = Field(gt=0)  # checkpoints; 1 takes the best by validation instead
+    keep: Literal["best", "last"]  # checkpoint by validation; or of the last step, as the papers do
+    average_last: int = Field(gt=0)  # checkpoints that are averaged if the last is kept; 1 for that alone
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:
@@ -176,7 +184,19 @@ class TrainParams(Section):
             raise ValueError(
                 f"{self.method} is trained for one scale, but scales are {', '.join(self.scales)}"
             )
+        if self.keep == "best" and self.average_last != 1:
+            raise ValueError(f"average_last is {self.average_last}, but keep: best takes one checkpoint")
+        if METHODS[self.method].sampled and (missing := self._missing_pairs()):
+            raise ValueError(
+                f"{self.method} draws an audio rate and a video rate, but of their pairs the scales lack "
+                f"{', '.join(missing)}"
+            )
         return self
+
+    def _missing_pairs(self) -> list[str]:
+        scales = [Scale.parse(text) for text in self.scales]
+        pairs = {(audio.audio_rate, video.video_rate) for audio in scales for video in scales}
+        return [str(Scale(*pair)) for pair in sorted(pairs) if Scale(*pair) not in scales]
 
 
 class EvaluateParams(Section):
@@ -185,6 +205,7 @@ class EvaluateParams(Section):
     seed: int
     device: str
     threads: int = Field(gt=0)
+    noise: str = Field(min_length=1)  # as in TrainParams
     snrs_db: list[SnrDb] = Field(min_length=1)
     bootstrap_samples: int = Field(gt=0)
     batch_size: int = Field(gt=0)

@@ -196,6 +196,7 @@ class Evaluation(Record):
     conditions: list[Condition]
     utterances: int
     hypotheses: str  # file name beside this record
+    noise: str = "corpus"  # its own babble; or the SHA-256 of the file that was mixed in
 
     def figures(self) -> dict[str, float]:
         """Return what a run comparison shows, flat: ``wer_a4v2_clean`` ... of the richest modality."""

@@ -136,7 +136,13 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
             Check(True, "champion", f"not compared: its corpus is {best.corpus!r}, not {candidate.corpus!r}")
         ]
     ours, theirs = candidate.wer.get(candidate.modality, {}), best.wer.get(candidate.modality, {})
-    shared = [(scale, key) for scale in ours for key in ours[scale] if key in theirs.get(scale, {})]
+    same_noise = best.noise == candidate.noise
+    shared = [
+        (scale, key)
+        for scale in ours
+        for key in ours[scale]
+        if key in theirs.get(scale, {}) and (same_noise or key == _CLEAN)
+    ]
     if not shared:
         return [
             Check(
@@ -154,6 +160,8 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
         checks.append(
             Check(True, "champion", f"not compared at {', '.join(alone)}: only one of the two has it")
         )
+    if not same_noise:
+        checks.append(Check(True, "champion", "not compared in noise: it was tested in another one"))
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(Check(True, "champion", said))

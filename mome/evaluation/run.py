@@ -25,7 +25,8 @@ from mome.progress import progress
 from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise import SnrEstimate, estimate_snr, with_babble
+from mome.speech.noise import Babble, Noise, SnrEstimate, estimate_snr, with_noise
+from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader
 from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
@@ -44,7 +45,7 @@ def run(
 ) -> Evaluation:
     """Measure the word error rate of the test split for every trained modality, scale and noise level.
 
-    Noise is babble of other test utterances at the stated ratio; 0 dB means 0 dB.
+    Noise is babble of other test utterances, or a file, at the stated ratio; 0 dB means 0 dB.
 
     Args:
         params: Section ``evaluate``.
@@ -60,12 +61,13 @@ def run(
     Raises:
         CorpusError: If the test split is empty.
         CheckpointError: If checkpoint and foundation do not belong together.
-        ConfigError: If the device is not there.
+        ConfigError: If the device or the noise is not there.
         EvaluationError: If the corpus has nothing that the model was trained to read, or the memory of
             the device runs out.
         Stopped: If a signal asks to stop.
     """
     check_devices(params.device)
+    noise = noise_of(params.noise)
     torch.set_num_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
@@ -79,7 +81,7 @@ def run(
         clips = [reader.clip(index, only) for index in progress(range(len(reader)), "read test clips")]
 
     with _memory_explained(params):
-        features, baseline = _listen(clips, encoders, params, needed(reads))
+        features, baseline = _listen(clips, encoders, params, needed(reads), noise)
         decoded = decode_all(
             model,
             features,
@@ -96,6 +98,7 @@ def run(
         conditions=[_condition(snr_db, baseline) for snr_db in params.snrs_db],
         utterances=len(utterances),
         hypotheses="hypotheses.jsonl",
+        noise=noise_digest(params.noise),
     )
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")
@@ -121,7 +124,7 @@ def _memory_explained(params: EvaluateParams) -> Iterator[None]:
 
 
 def _listen(
-    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams, needs: Modality
+    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams, needs: Modality, noise: Noise | None
 ) -> tuple[NoisyFeatures, pd.DataFrame]:
     """Encode what of every clip is read, and measure what monitoring will measure in production.
 
@@ -136,7 +139,13 @@ def _listen(
     rows, features = [], {}
     for level, snr_db in enumerate(progress(params.snrs_db, "encode test: audio")):
         heard = [
-            with_babble(waveforms, index, snr_db, np.random.default_rng([params.seed, level, index]))
+            with_noise(
+                noise or Babble(waveforms),
+                index,
+                waveforms[index],
+                snr_db,
+                np.random.default_rng([params.seed, level, index]),
+            )
             for index in range(len(waveforms))
         ]
         unheard = needs == "video"

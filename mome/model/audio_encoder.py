@@ -1,4 +1,4 @@
-"""Whisper's encoder on clips of any length: log-mel in torch, padding masked, no 30 s of silence."""
+"""Whisper's encoder on clips of any length: log-mel in torch, padding masked; 30 s of silence on request."""
 
 # Shape letters: B batch, N samples, F mel frames (100 Hz), T encoder frames (50 Hz), D width.
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers import WhisperFeatureExtractor, WhisperModel
 
+from mome.config import AudioPadding
 from mome.errors import CheckpointError, MediaError
 from mome.model.loading import load_model
 
@@ -27,11 +28,13 @@ _SAMPLES_PER_FRAME = 320  # of one encoder frame: hop 160 times convolution stri
 # library prepare itself anew, which costs more than the padding.
 _LENGTH_STEP = 64
 
+_LEAST_FRAMES = 25  # half a second, that Llama-AVSR keeps of any clip (model facts 1.2)
+
 # A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
 _LINEAR_LAYERS = r".*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
 
 
-def log_mel(samples_N: Tensor, filters_KM: Tensor) -> Tensor:
+def log_mel(samples_N: Tensor, filters_KM: Tensor, num_samples: int = 0) -> Tensor:
     """Return Whisper's log-mel spectrogram ``(M, F)`` of one waveform, ``F = N // 160``.
 
     The waveform is first brought to zero mean and unit variance, as Llama-AVSR does (model facts 1.2).
@@ -39,8 +42,10 @@ def log_mel(samples_N: Tensor, filters_KM: Tensor) -> Tensor:
     Args:
         samples_N: Waveform at 16 kHz.
         filters_KM: Mel filter bank ``(201, M)``.
+        num_samples: A shorter waveform is followed by silence up to this length.
     """
     samples_N = torch.nn.functional.layer_norm(samples_N, samples_N.shape, eps=1e-8)
+    samples_N = pad(samples_N, (0, max(0, num_samples - len(samples_N))))
     window = torch.hann_window(_WINDOW, device=samples_N.device)
     spectrum = torch.stft(samples_N, _WINDOW, _HOP, window=window, return_complex=True)[:, :-1].abs() ** 2
     log_MF = (filters_KM.T @ spectrum).clamp(min=1e-10).log10()
@@ -65,33 +70,49 @@ class AudioEncoder(nn.Module):
 
     Args:
         whisper: Whisper of any size; its decoder is not used.
-        num_mel_bins: Of the checkpoint's feature extractor.
+        extractor: Of the same checkpoint.
+        padding: ``30s`` lets silence follow each clip up to the 30 s that Whisper knows, and looks at it,
+            as the published systems do. Their features differ from those of ``none``, so weights that were
+            trained with one padding are read with the same.
     """
 
     filters_KM: Tensor  # shape suffix
 
-    def __init__(self, whisper: WhisperModel, extractor: WhisperFeatureExtractor) -> None:
+    def __init__(
+        self, whisper: WhisperModel, extractor: WhisperFeatureExtractor, padding: AudioPadding = "none"
+    ) -> None:
         super().__init__()
+        self.padding = padding
         self.encoder: Any = whisper.encoder
         filters = torch.tensor(extractor.mel_filters, dtype=torch.float32)
         self.register_buffer("filters_KM", filters, persistent=False)
 
     @classmethod
-    def load(cls, folder: Path) -> AudioEncoder:
+    def load(cls, folder: Path, padding: AudioPadding = "none") -> AudioEncoder:
         """Load Whisper from a folder written by ``save_pretrained``, safetensors only.
+
+        Args:
+            folder: With the model and its feature extractor.
+            padding: As the class takes it.
 
         Raises:
             CheckpointError: If the folder holds no such model, or not all of it.
         """
-        # eager: at these lengths faster on a CPU than the fused kernel, above all backward.
         whisper = load_model(
-            WhisperModel, folder, "a Whisper", local_files_only=True, attn_implementation="eager"
+            WhisperModel,
+            folder,
+            "a Whisper",
+            local_files_only=True,
+            # A checkpoint in half precision would meet spectrograms in single precision.
+            dtype=torch.float32,
+            # At these lengths faster on a CPU than the fused kernel, above all backward.
+            attn_implementation="eager",
         )
         try:
             extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except OSError as error:
             raise CheckpointError(f"{folder}: expected Whisper's feature extractor: {error}") from error
-        return cls(whisper, extractor).eval().requires_grad_(False)
+        return cls(whisper, extractor, padding).eval().requires_grad_(False)
 
     def add_lora(self, rank: int) -> None:
         """Put LoRA beside it, as `with_audio_lora`."""
@@ -112,13 +133,32 @@ class AudioEncoder(nn.Module):
 
         Returns:
             Features ``(B, T, D)``, and how many of the ``T`` frames each clip has ``(B,)``:
-            ``N // 320``.
+            ``N // 320``, with padding at least 25.
+
+        Raises:
+            MediaError: If a clip is shorter than one frame, or longer than the position table.
         """
-        mels = [log_mel(clip, self.filters_KM) for clip in clips]
-        lengths_B = torch.tensor([len(clip) // _SAMPLES_PER_FRAME for clip in clips], device=mels[0].device)
-        return self.encode_mels(
-            [mel[:, : 2 * int(n)] for mel, n in zip(mels, lengths_B, strict=True)]
-        ), lengths_B
+        lengths = [len(clip) // _SAMPLES_PER_FRAME for clip in clips]
+        if not all(lengths):
+            shortest = min(map(len, clips))
+            raise MediaError(
+                f"the clip is too short: {shortest} samples of sound, but the audio encoder needs "
+                f"{_SAMPLES_PER_FRAME}"
+            )
+        device = self.filters_KM.device
+        if self.padding == "none":
+            mels = [
+                log_mel(clip, self.filters_KM)[:, : 2 * length]
+                for clip, length in zip(clips, lengths, strict=True)
+            ]
+            return self.encode_mels(mels), torch.tensor(lengths, device=device)
+        # Silence is trimmed by each clip's own length. The published code takes the longest one of a batch
+        # (model facts 1.2), which is the same in its test, one clip at a time.
+        lengths = [max(length, _LEAST_FRAMES) for length in lengths]
+        features_BTD = self.encode_mels(
+            [log_mel(clip, self.filters_KM, self.max_num_samples) for clip in clips]
+        )
+        return features_BTD[:, : max(lengths)], torch.tensor(lengths, device=device)
 
     def encode_mels(self, mels: Sequence[Tensor]) -> Tensor:
         """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mome.config import AudioPadding
 from mome.model.audio_encoder import AudioEncoder
 from mome.model.avsr import Features
 from mome.model.video_encoder import VideoEncoder
@@ -28,10 +29,10 @@ class Encoders:
     video: VideoEncoder
 
     @classmethod
-    def load(cls, foundation: Path, device: str) -> Encoders:
+    def load(cls, foundation: Path, device: str, audio_padding: AudioPadding = "none") -> Encoders:
         """Load both from a foundation folder onto a device."""
         return cls(
-            AudioEncoder.load(foundation / "audio").to(device),
+            AudioEncoder.load(foundation / "audio", audio_padding).to(device),
             VideoEncoder.load(foundation / "video").to(device),
         )
 

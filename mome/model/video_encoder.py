@@ -53,7 +53,9 @@ class VideoEncoder(nn.Module):
         Raises:
             CheckpointError: If the folder holds no such model, or not all of it.
         """
-        avhubert = load_model(AVHubertModel, folder, "an AV-HuBERT", local_files_only=True)
+        avhubert = load_model(
+            AVHubertModel, folder, "an AV-HuBERT", local_files_only=True, dtype=torch.float32
+        )
         # eval: with BatchNorm in training mode a "frozen" encoder drifts with every batch.
         return cls(avhubert).eval().requires_grad_(False)
 

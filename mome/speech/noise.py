@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,16 @@ from scipy.fft import rfft
 from mome.errors import MediaError
 from mome.speech.wada import MAX_SNR_DB, MIN_SNR_DB, amplitude_spread, snr_of_spread
 
-__all__ = ["SnrEstimate", "babble", "estimate_snr", "mix_at_snr", "with_babble"]
+__all__ = [
+    "Babble",
+    "Noise",
+    "SnrEstimate",
+    "babble",
+    "estimate_snr",
+    "mix_at_snr",
+    "with_babble",
+    "with_noise",
+]
 
 Samples = npt.NDArray[np.float32]
 
@@ -109,33 +119,56 @@ def babble(
     return total / np.float32(talkers)
 
 
-def with_babble(
-    waveforms: Sequence[Samples],
-    index: int,
-    snr_db: float | None,
-    rng: np.random.Generator,
-    changed: Samples | None = None,
-) -> Samples:
-    """Return waveform ``index`` with babble of the others at ``snr_db``; without any when that is None.
+class Noise(Protocol):
+    """Where the noise behind an utterance comes from."""
 
-    A waveform without others is drowned in itself.
+    def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:
+        """Return ``(num_samples,)`` of noise at 16 kHz, for utterance ``index`` of a split."""
+        ...
+
+
+@dataclass(frozen=True)
+class Babble:
+    """Noise made of the other utterances of a split; one without others is drowned in itself.
 
     Args:
-        waveforms: All of a split.
-        index: Of the one to drown.
-        snr_db: As `mix_at_snr` takes it.
-        rng: Draws the others.
-        changed: What became of the waveform meanwhile, to drown that instead.
+        waveforms: Of the split; only those that are drawn are looked at.
     """
-    speech = waveforms[index] if changed is None else changed
+
+    waveforms: Sequence[Samples]
+
+    def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:
+        """Return babble of other utterances than ``index``."""
+        # Numbers past the own one stand for the next: a list of the others would be long in a large corpus.
+        count = max(1, len(self.waveforms) - 1)
+        drawn = rng.choice(count, min(_TALKERS, count), replace=False)
+        alone = len(self.waveforms) == 1
+        voices = [self.waveforms[index if alone else other + (other >= index)] for other in drawn]
+        return babble(voices, num_samples, rng)
+
+
+def with_noise(
+    noise: Noise, index: int, speech: Samples, snr_db: float | None, rng: np.random.Generator
+) -> Samples:
+    """Return ``speech``, which is utterance ``index`` or what became of it, with noise at ``snr_db``.
+
+    Args:
+        noise: Of the split.
+        index: Of the utterance.
+        speech: ``(N,)`` at 16 kHz.
+        snr_db: As `mix_at_snr` takes it.
+        rng: Draws the noise.
+    """
     if snr_db is None:
         return speech
-    # Numbers past the own one stand for the next: a list of the others would be long in a large corpus.
-    count = max(1, len(waveforms) - 1)
-    drawn = rng.choice(count, min(_TALKERS, count), replace=False)
-    alone = len(waveforms) == 1
-    voices = [speech if alone else waveforms[other + (other >= index)] for other in drawn]
-    return mix_at_snr(speech, babble(voices, len(speech), rng), snr_db)
+    return mix_at_snr(speech, noise.behind(index, len(speech), rng), snr_db)
+
+
+def with_babble(
+    waveforms: Sequence[Samples], index: int, snr_db: float | None, rng: np.random.Generator
+) -> Samples:
+    """Return waveform ``index`` with babble of the others at ``snr_db``; without any when that is None."""
+    return with_noise(Babble(waveforms), index, waveforms[index], snr_db, rng)
 
 
 def estimate_snr(samples: Samples) -> SnrEstimate:

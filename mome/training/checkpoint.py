@@ -1,7 +1,7 @@
 """The checkpoint: what fine-tuning made, beside the frozen foundation that it belongs to.
 
 checkpoint/
-├── config.json               scales, sizes, parameters of the run, where the data came from
+├── config.json               scales, sizes, parameters of the run, where data and noise came from
 ├── adapter/                  MoME, as peft saves it
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── video_adapter/            likewise on the video encoder
@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
 from mome.methods import METHODS
+from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
 from mome.model.avsr import AVSRModel
 from mome.model.encoders import Encoders
@@ -32,6 +33,7 @@ from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
+from mome.speech.noise_file import noise_digest
 from mome.storage import new_folder, write_text
 from mome.training.processes import ALONE, Processes
 from mome.training.sharding import shard_layers
@@ -63,7 +65,7 @@ def new_recogniser(foundation: Path, params: TrainParams, processes: Processes =
         processes: Among which the LLM is shared out, if ``params.sharding`` asks for it.
     """
     torch.manual_seed(params.seed)
-    encoders = Encoders.load(foundation, params.device)
+    encoders = Encoders.load(foundation, params.device, params.audio_padding)
     llm = adapt(_load_llm(foundation, params.device, params), params)
     model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
@@ -104,6 +106,7 @@ def write_checkpoint(
             "foundation": foundation_digest(foundation),
             "train": params.model_dump(mode="json"),
             "corpus": corpus,
+            "noise": noise_digest(params.noise),
         }
         write_text(temporary / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
 
@@ -126,8 +129,8 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
             f"{folder}: was trained on the foundation {about['foundation'][:12]}, "
             f"but {foundation} is {found[:12]}"
         )
-    encoders = Encoders.load(foundation, device)
     params = parse_section(TrainParams, about["train"])
+    encoders = Encoders.load(foundation, device, params.audio_padding)
     if params.audio_lora_rank:
         encoders.audio.encoder = _load_adapter(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER
@@ -174,7 +177,7 @@ def _load_adapter(base: Any, folder: Path, names: Sequence[str] = ("default",)) 
 
 
 def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainParams) -> AVSRModel:
-    return AVSRModel(
+    model = AVSRModel(
         llm,
         TextTokens.load(foundation / "llm"),
         [Scale.parse(text) for text in params.scales],
@@ -186,6 +189,17 @@ def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainPara
         mixture=(params.num_projectors, params.projector_top_k),
         modalities=params.task_weights,
     )
+    # Nothing to learn where nothing is read; a mixture may share its projectors with the other modality.
+    read = needed(params.task_weights)
+    if read != "av":
+        idle, busy = (
+            (model.video_projectors, model.audio_projectors)
+            if read == "audio"
+            else (model.audio_projectors, model.video_projectors)
+        )
+        idle.requires_grad_(False)
+        busy.requires_grad_(True)
+    return model
 
 
 def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:

@@ -22,7 +22,7 @@ from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.augmentation import change_speed, colour
-from mome.speech.noise import with_babble
+from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.shards import SplitReader
 from mome.storage import new_file
 from mome.training.recordings import cut_lips, mask_lips, mask_sound
@@ -44,12 +44,14 @@ class TrainingClips:
             frozen; empty without video, and where the encoder runs in every step.
         transcripts: Per utterance.
         mouths: Reads mouth video for an encoder that runs in every step; None without.
+        noise: Behind every utterance; by default babble of the others.
     """
 
     waveforms: list[np.ndarray]
     lips: list[Tensor]
     transcripts: list[str]
     mouths: SplitReader | None = None
+    noise: Noise | None = None
 
     def __len__(self) -> int:
         return len(self.transcripts)
@@ -84,7 +86,7 @@ class TrainingClips:
         rng: np.random.Generator,
         augmentation: Augmentation | None = None,
     ) -> np.ndarray:
-        """Return the sound of one utterance in babble of the others, at a level drawn from ``snrs_db``.
+        """Return the sound of one utterance in noise, at a level drawn from ``snrs_db``.
 
         Args:
             index: Of the utterance.
@@ -94,8 +96,10 @@ class TrainingClips:
                 mostly heard through another microphone, and faster or slower unless lips go with it.
         """
         snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
-        masked = mask_sound(self.waveforms[index], rng) if augmentation == "llama-avsr" else None
-        samples = with_babble(self.waveforms, index, snr_db, rng, masked)
+        speech = self.waveforms[index]
+        if augmentation == "llama-avsr":
+            speech = mask_sound(speech, rng)
+        samples = with_noise(self.noise or Babble(self.waveforms), index, speech, snr_db, rng)
         if augmentation == "cached-lips" and rng.random() < _VARIED:
             if not self.has_lips:
                 samples = change_speed(samples, rng.uniform(*_PACE))
@@ -149,6 +153,7 @@ def read_clips(
     lips: Path | None,
     description: str,
     only: Modality = "av",
+    noise: Noise | None = None,
 ) -> TrainingClips:
     """Read the sound of a split, and encode its lips unless that was done before.
 
@@ -159,6 +164,7 @@ def read_clips(
             nothing: mouth video is read whenever it is asked for.
         description: For the progress bar.
         only: Sound or lips alone, where nothing that is trained reads the other.
+        noise: As `TrainingClips` takes it.
     """
     if only == "audio":
         lips = None
@@ -187,7 +193,7 @@ def read_clips(
         with new_file(lips) as temporary:
             save_file({str(index): tensor for index, tensor in enumerate(encoded)}, temporary)
     looked_at = lips is None and only != "audio" and reader.utterances[0].has_video
-    return TrainingClips(waveforms, encoded, transcripts, reader if looked_at else None)
+    return TrainingClips(waveforms, encoded, transcripts, reader if looked_at else None, noise)
 
 
 def _load(lips: Path) -> list[Tensor]:

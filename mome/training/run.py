@@ -19,6 +19,8 @@ from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
 from mome.records import Modality
+from mome.speech.noise import Noise
+from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, read_manifest, shard_sum
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, draw_clips, read_clips
@@ -50,6 +52,7 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         work: Folder that outlives an interruption.
 
     Raises:
+        ConfigError: If there is no such noise.
         CorpusError: If the training split is empty.
         TrainingError: If the loss is not finite, in training or in validation.
     """
@@ -74,7 +77,9 @@ def _train(
     dataset = train_split.dataset
     corpus = json.loads((dataset / "corpus.json").read_text())
     source = source_digest(dataset, foundation)
-    state = work / f"train-{_key(source, params.model_dump_json())}" / "state.safetensors"
+    noise = noise_of(params.noise)
+    key = _key(source, params.model_dump_json(), noise_digest(params.noise))
+    state = work / f"train-{key}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     only = _read(train_split, params)
@@ -82,8 +87,8 @@ def _train(
     lips = work / f"lips-{_key(source)}" if encoded_once else None
     if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = _clips(train_split, recogniser.encoders, lips, only)
-    validation = _clips(validation_split, recogniser.encoders, lips, only)
+    train = _clips(train_split, recogniser.encoders, lips, only, noise)
+    validation = _clips(validation_split, recogniser.encoders, lips, only, noise)
     if encoded_once and processes.is_first:
         processes.wait()
     pace = Pace()
@@ -187,11 +192,13 @@ def _read(reader: SplitReader, params: TrainParams) -> Modality:
     return needed(reads)
 
 
-def _clips(reader: SplitReader, encoders: Encoders, lips: Path | None, only: Modality) -> TrainingClips:
+def _clips(
+    reader: SplitReader, encoders: Encoders, lips: Path | None, only: Modality, noise: Noise | None
+) -> TrainingClips:
     if not len(reader):
         raise CorpusError(f"{reader.dataset}: the {reader.split} split is empty")
     file = None if lips is None else lips / f"{reader.split}.safetensors"
-    return read_clips(reader, encoders, file, f"read {reader.split} clips", only)
+    return read_clips(reader, encoders, file, f"read {reader.split} clips", only, noise)
 
 
 def source_digest(dataset: Path, foundation: Path) -> str:

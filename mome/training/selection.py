@@ -1,4 +1,4 @@
-"""Which weights a training ends with: the best by validation, or the mean of the last few."""
+"""Which weights a training ends with: the best by validation, the last, or the mean of the last few."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def restore_weights(
         folder: That `keep_weights` wrote to at every validation.
         parameters: Of the model.
         history: With ``validation_wer`` where there was one.
-        params: ``average_last`` of 1 takes the step with the lowest word error rate, the last of equals;
-            more takes the mean of that many last ones (Llama-AVSR, model facts 6).
+        params: ``keep: best`` takes the step with the lowest word error rate, the last of equals; ``last``
+            takes the mean of the ``average_last`` last ones, or the last alone (model facts 6).
     """
     steps = chosen_steps(history, params)
     weights = [load_file(_file(folder, step)) for step in steps]
@@ -58,7 +58,7 @@ def restore_weights(
 def chosen_steps(history: History, params: TrainParams) -> list[int]:
     """Return the steps whose weights a training with this history ends with."""
     validated = [row for row in history if "validation_wer" in row]
-    if params.average_last > 1:
+    if params.keep == "last":
         return [int(row["step"]) for row in validated[-params.average_last :]]
     return [int(min(reversed(validated), key=lambda row: row["validation_wer"])["step"])]
 

@@ -162,6 +162,15 @@ def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path
     )
 
 
+def test_noise_is_compared_only_with_the_same_noise(tmp_path: Path) -> None:
+    champion = write(tmp_path / "champion", GOOD, noise="f" * 64)
+    noisy = write(tmp_path / "noisy", changed("a16v5", "0", (400, 0.34, 0.46)))
+    decision = gate.run(PARAMS, noisy, champion, tmp_path / "gate")
+    assert "not compared in noise" in decision.checks[-1]
+    clean = write(tmp_path / "clean", changed("a4v2", "clean", (45, 0.04, 0.05)))
+    assert "champion at a4v2, clean" in rejected(tmp_path, clean, champion).reason
+
+
 def test_a_damaged_champion_is_no_free_pass(tmp_path: Path) -> None:
     (tmp_path / "champion").mkdir()
     assert (

@@ -1,12 +1,15 @@
 """Evaluation end to end on a small trained model: the table can be recomputed from what is stored."""
 
+import hashlib
 import json
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from mome.config import TrainParams, load_params
@@ -119,7 +122,9 @@ def test_only_what_was_trained_is_validated_evaluated_and_judged(
 
     encode = getattr(Encoders, unused)
     monkeypatch.setattr(Encoders, unused, lambda self, inputs: not_read() if inputs else encode(self, inputs))
-    changed = {"method": "mtsk-ss", "task_weights": {modality: 1.0}, "steps": 1}
+    noise = tmp_path / "noise.wav"
+    soundfile.write(noise, np.random.default_rng(0).normal(scale=0.1, size=16_000), 16_000)
+    changed = {"method": "mtsk-ss", "task_weights": {modality: 1.0}, "steps": 1, "noise": str(noise)}
     train(
         train_params.model_copy(update=changed),
         dataset,
@@ -129,11 +134,13 @@ def test_only_what_was_trained_is_validated_evaluated_and_judged(
     )
     validated = {name for name, _ in read}
     params = load_params(Path("params.yaml")).evaluate.model_copy(
-        update={"snrs_db": [None, 0.0], "max_new_tokens": 4}
+        update={"snrs_db": [None, 0.0], "max_new_tokens": 4, "noise": str(noise)}
     )
     found = run(params, dataset, foundation, tmp_path / "checkpoint", tmp_path / "evaluation")
     assert validated == {name for name, _ in read} == {modality}
     assert len({scale for _, scale in read}) == 2, "two rates of the modality, each read once"
+    about = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
+    assert about["noise"] == found.noise == hashlib.sha256(noise.read_bytes()).hexdigest()
     assert found.modality == modality
     assert set(found.wer) == {modality}
     assert set(found.wer[modality]) == {"a4v2", "a4v5", "a16v2", "a16v5"}

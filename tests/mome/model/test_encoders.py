@@ -1,6 +1,7 @@
 """The encoders against transformers' own Whisper, and batches against single clips."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,55 @@ def test_a_clip_of_full_length_equals_whispers_own_encoder(audio: AudioEncoder) 
     samples = speech(4 * 16_000)
     expected = audio.encoder(log_mel(samples, audio.filters_KM)[None]).last_hidden_state
     torch.testing.assert_close(audio([samples])[0], expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_checkpoint_in_half_precision_hears_as_one_in_single_precision(
+    audio: AudioEncoder, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    whisper = WhisperModel(audio.encoder.config)
+    whisper.half().save_pretrained(tmp_path)
+    WhisperFeatureExtractor(chunk_length=4).save_pretrained(tmp_path)
+    loaded = AudioEncoder.load(tmp_path)
+    expected = AudioEncoder(whisper.float(), WhisperFeatureExtractor(chunk_length=4)).eval()
+    clip = speech(20_000)
+    assert loaded([clip])[0].dtype == torch.float32
+    torch.testing.assert_close(loaded([clip])[0], expected([clip])[0], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_with_30_s_of_padding_features_are_those_of_whisper_as_published() -> None:
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64,
+        decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=4, vocab_size=4, max_target_positions=4,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    whisper, extractor = WhisperModel(config).eval(), WhisperFeatureExtractor()
+    clips = [speech(n) for n in (33_920, 5_000, 16_000)]  # 53 video frames, less than half a second, 1 s
+    published = []
+    for clip in clips:
+        normalised = ((clip - clip.mean()) / (clip.var(unbiased=False) + 1e-8).sqrt()).numpy()
+        mel = extractor(normalised, sampling_rate=16_000, return_tensors="pt").input_features
+        assert mel.shape == (1, 80, 3000)
+        published.append(whisper.encoder(mel).last_hidden_state[0, : max(50 * len(clip) // 16_000, 25)])
+    features, lengths = AudioEncoder(whisper, extractor, "30s").eval()(clips)
+    assert lengths.tolist() == [106, 25, 50]
+    for row, length, expected in zip(features, lengths.tolist(), published, strict=True):
+        torch.testing.assert_close(row[:length], expected, atol=2e-4, rtol=1e-4)
+    plain, _ = AudioEncoder(whisper, extractor).eval()(clips[:1])
+    assert not torch.allclose(plain[0], published[0], atol=1e-2), "silence is heard, too"
+
+
+@pytest.mark.parametrize("num_samples", [0, 100, 319])
+@pytest.mark.parametrize("padding", ["none", "30s"])
+def test_sound_of_less_than_a_frame_is_refused(audio: AudioEncoder, padding: str, num_samples: int) -> None:
+    encoder = AudioEncoder(
+        WhisperModel(audio.encoder.config), WhisperFeatureExtractor(chunk_length=4), padding
+    )
+    with pytest.raises(MediaError, match=f"{num_samples} samples of sound, but the audio encoder needs 320"):
+        encoder([speech(16_000), torch.zeros(num_samples)])
 
 
 def test_a_clip_longer_than_the_position_table_is_refused(audio: AudioEncoder) -> None:

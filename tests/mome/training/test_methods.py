@@ -93,6 +93,10 @@ def test_omni_draws_one_rate_of_each_modality(foundation: Path, train_params: Tr
         ({"top_k": {"a4v2": 2}}, "top_k is given for a4v2, but scales are"),
         ({"projector_top_k": 9}, "projector_top_k is 9, but there are 4 projectors"),
         ({"method": "lora"}, "method"),
+        (
+            {"method": "omni-s", "scales": ["a4v2", "a16v5"]},
+            "omni-s draws an audio rate and a video rate, but of their pairs the scales lack a4v5, a16v2",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

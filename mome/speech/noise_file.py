@@ -1,0 +1,73 @@
+"""A recording of noise, such as the babble of the papers, of which every utterance gets another stretch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mome.config import CORPUS
+from mome.errors import ConfigError, MediaError
+from mome.speech.audio import SAMPLING_RATE, read_audio
+
+__all__ = ["NoiseFile", "noise_digest", "noise_of"]
+
+Samples = npt.NDArray[np.float32]
+
+
+class NoiseFile:
+    """Noise from a file, from a place drawn anew for every utterance; one that is too short goes round.
+
+    Args:
+        path: Of a recording at 16 kHz.
+
+    Raises:
+        ConfigError: If there is no such recording, it has another sampling rate, or it is silent.
+
+    Source: Llama-AVSR's training and test take ``babble_noise.wav`` of auto_avsr so (model facts 6, 7).
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            audio = read_audio(path)
+        except MediaError as error:
+            raise ConfigError(f"noise: {error}") from error
+        if audio.sampling_rate != SAMPLING_RATE:
+            raise ConfigError(f"noise: {path} has {audio.sampling_rate} Hz, expected {SAMPLING_RATE} Hz")
+        if not audio.samples.any() or not np.isfinite(audio.samples).all():
+            raise ConfigError(f"noise: {path} is silent or not finite; expected noise")
+        self._samples = audio.samples
+
+    def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:  # noqa: ARG002
+        """Return a stretch of the file; the utterance does not matter."""
+        length = len(self._samples)
+        start = int(rng.integers(max(1, length - num_samples + 1)))
+        if start + num_samples <= length:
+            return self._samples[start : start + num_samples]
+        start = int(rng.integers(length))
+        return self._samples[np.arange(start, start + num_samples) % length]
+
+
+def noise_of(setting: str) -> NoiseFile | None:
+    """Return the noise that a setting ``noise`` names: a file, or None for the babble of the corpus.
+
+    Raises:
+        ConfigError: As `NoiseFile`.
+    """
+    return None if setting == CORPUS else NoiseFile(Path(setting))
+
+
+def noise_digest(setting: str) -> str:
+    """Return ``corpus``, or the SHA-256 of the file: what a record says of the noise.
+
+    Raises:
+        ConfigError: If there is no such file.
+    """
+    if setting == CORPUS:
+        return CORPUS
+    try:
+        return hashlib.sha256(Path(setting).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"noise: {setting}: no such file; expected noise at 16 kHz, or {CORPUS}") from error
