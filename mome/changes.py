@@ -69,10 +69,14 @@ def _agree(params: Params) -> None:
             f"package.default_scale is {params.package.default_scale}, but train.scales are "
             f"{', '.join(params.train.scales)}; {_ADVICE}"
         )
-    if not any(set(budget) == trained for budget in params.gate.max_wer.values()):
+    budgets = [
+        budget for modality, budget in params.gate.max_wer.items() if modality in params.train.task_weights
+    ]
+    if not any(set(budget) == trained for budget in budgets):
         raise ConfigError(
-            "gate.max_wer: no modality has a budget for exactly the scales of train.scales, "
-            f"{', '.join(params.train.scales)}: the gate would reject any model; {_ADVICE}"
+            f"gate.max_wer: of what train.task_weights trains, {', '.join(params.train.task_weights)}, "
+            f"none has a budget for exactly the scales of train.scales, {', '.join(params.train.scales)}: "
+            f"the gate would reject any model; {_ADVICE}"
         )
     if None not in params.evaluate.snrs_db:
         raise ConfigError(

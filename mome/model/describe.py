@@ -21,18 +21,22 @@ from mome.foundation.encoders import new_audio_encoder, new_video_encoder
 from mome.foundation.language import new_language_model
 from mome.foundation.tokenizer import new_tokenizer
 from mome.methods import METHODS, MethodName
+from mome.modalities import distinct_scales, needed, readings
 from mome.model.adaptation import adapt
 from mome.model.audio_encoder import with_audio_lora
 from mome.model.avhubert import AVHubertModel
 from mome.model.backbones import audio_config, llm_config, video_config
 from mome.model.projectors import Widths, build_projectors
 from mome.model.video_encoder import with_video_lora
+from mome.records import MODALITY_NAMES, Modality
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
 from mome.tuners.mome.experts import Experts
 
 __all__ = ["AdapterSize", "adapter_size", "describe", "encoder_lora", "prefix_tokens", "tera_flops"]
 
 _EXTRA_TOKENS = 7  # begin, four delimiters, prompt: what reproduces the published counts (model facts 2)
+_DELIMITERS = 2  # of the modality that is not there
+_AS_PUBLISHED: MethodName = "mtsk-ms"  # whose LoRA the published work of the LLM counts in (model facts 2)
 _BYTES = {"float32": 4, "bfloat16": 2}
 
 
@@ -48,14 +52,15 @@ def adapter_size(llm: Any, params: TrainParams) -> AdapterSize:
     """Count what a method puts beside an LLM; the LLM is changed by it.
 
     Active are the kept routed experts, the shared ones and the router, with their biases (model facts
-    4.7); of LoRA, the adapters that one scale uses. Projectors are not in these columns of the papers.
+    4.7); of LoRA, the adapters that one scale uses, read as the richest modality that is trained.
+    Projectors are not in these columns of the papers.
     """
     with torch.device("meta"):
         adapted = adapt(llm, params)
     trained = _trained(adapted)
     method = METHODS[params.method]
     if method.experts is None:
-        used = method.adapters("av", Scale.parse(params.scales[0]))
+        used = method.adapters(_richest(params), Scale.parse(params.scales[0]))
         active = sum(
             parameter.numel()
             for name, parameter in adapted.named_parameters()
@@ -89,11 +94,13 @@ def encoder_lora(foundation: FoundationParams, params: TrainParams) -> dict[str,
     return sizes
 
 
-def prefix_tokens(scale: Scale, seconds: float) -> int:
-    """Return the tokens of a clip with sound and lips, with what stands around them."""
+def prefix_tokens(scale: Scale, seconds: float, modality: Modality = "av") -> int:
+    """Return the tokens of a clip, read as ``modality``, with what stands around them."""
     audio = int(seconds * AUDIO_FRAMES_PER_SECOND) // scale.audio_rate
     video = int(seconds * VIDEO_FRAMES_PER_SECOND) // scale.video_rate
-    return audio + video + _EXTRA_TOKENS
+    if modality == "av":
+        return audio + video + _EXTRA_TOKENS
+    return (audio if modality == "audio" else video) + _EXTRA_TOKENS - _DELIMITERS
 
 
 def tera_flops(num_parameters: int, tokens: int) -> float:
@@ -116,7 +123,12 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
     lora = encoder_lora(foundation, train)
     lines = [f"{part:15}{count / 1e6:10.1f} M  frozen" for part, count in frozen.items()]
     lines += [f"{part:15}{count / 1e6:10.2f} M  trained" for part, count in lora.items()]
-    lines += ["", f"{'method':18}{'trained':>12}{'active':>12}{'projectors':>14}{'training state':>17}"]
+    lines += [
+        "",
+        f"read as: {', '.join(MODALITY_NAMES[each] for each in readings(train.task_weights, 'av'))}",
+    ]
+    columns = f"{'method':18}{'adapters':>12}{'active':>12}{'projectors':>14}{'trained in all':>17}"
+    lines += ["", f"{columns}{'training state':>17}"]
     for name in methods:
         one_scale = METHODS[name].one_scale
         params = train.model_copy(
@@ -124,23 +136,34 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
         )
         size = adapter_size(_llm(foundation), params)
         projectors = _projectors(audio, video, llm, params)
-        state = (
-            size.trained + projectors + sum(lora.values())
-        ) * 16  # float32 weight, gradient and two moments
+        total = size.trained + projectors + sum(lora.values())
+        state = total * 16  # float32 weight, gradient and two moments
         lines.append(
             f"{name:18}{size.trained / 1e6:10.2f} M{size.active / 1e6:10.2f} M{projectors / 1e6:12.2f} M"
-            f"{state / 1e9:14.2f} GB"
+            f"{total / 1e6:15.2f} M{state / 1e9:14.2f} GB"
         )
-    active = adapter_size(_llm(foundation), train).active
-    lines += ["", f"{'scale':8}{'tokens/s':>10}{'tokens in 10 s':>16}{'TFLOPs in 10 s':>16}"]
-    for scale in [Scale(1, 1), *scales]:
-        tokens = prefix_tokens(scale, 10)
-        lines.append(
-            f"{scale!s:8}{scale.tokens_per_second:10.3g}{tokens:16}{tera_flops(read + active, tokens):16.2f}"
-        )
+    if len(train.task_weights) < len(MODALITY_NAMES):
+        lines.append("omni-t and omni-st have an adapter for each task: here only for what is read")
+    lines += ["", "work of the LLM for 10 s, with the active parameters of a method (published: mtsk-ms)"]
+    work = [train.method, *(name for name in [_AS_PUBLISHED] if name != train.method)]
+    active = [
+        adapter_size(_llm(foundation), train.model_copy(update={"method": name})).active for name in work
+    ]
+    heads = "".join(f"{f'TFLOPs {name}':>24}" for name in work)
+    lines.append(f"{'scale':8}{'tokens/s':>10}{'tokens':>8}{heads}")
+    modality = _richest(train)
+    for scale, *_ in [(Scale(1, 1),), *distinct_scales(scales, modality)]:
+        tokens = prefix_tokens(scale, 10, modality)
+        per_second = (prefix_tokens(scale, 100, modality) - prefix_tokens(scale, 0, modality)) / 100
+        done = "".join(f"{tera_flops(read + each, tokens):24.2f}" for each in active)
+        lines.append(f"{scale!s:8}{per_second:10.3g}{tokens:8}{done}")
     weights = sum(frozen.values()) * _BYTES[train.precision]
     lines += ["", f"frozen weights in {train.precision}: {weights / 1e9:.2f} GB; activations come on top"]
     return "\n".join(lines)
+
+
+def _richest(params: TrainParams) -> Modality:
+    return readings(params.task_weights, "av")[0]
 
 
 def _audio(foundation: FoundationParams) -> Any:
@@ -173,10 +196,11 @@ def _projectors(audio: Any, video: Any, llm: Any, params: TrainParams) -> int:
     scales = [Scale.parse(text) for text in params.scales]
     mixture = METHODS[params.method].projectors
     with torch.device("meta"):
-        both = build_projectors(
+        sound, lips = build_projectors(
             scales, widths, params.compression, mixture, params.num_projectors, params.projector_top_k
         )
-    return _count(nn.ModuleList(both))
+    read = {"audio": [sound], "video": [lips], "av": [sound, lips]}[needed(params.task_weights)]
+    return _count(nn.ModuleList(read))
 
 
 def _count(module: nn.Module) -> int:

@@ -8,6 +8,8 @@ from mome.changes import configured
 from mome.config import load_params
 from mome.errors import ConfigError
 
+GRID = ("a4v2", "a4v5", "a16v2", "a16v5")
+
 
 @pytest.fixture
 def sections() -> dict[str, dict[str, Any]]:
@@ -50,6 +52,10 @@ def test_a_struct_turns_whole_numbers_into_floats_and_they_come_back_whole(
         ({"train.learning_rate": float("nan")}, r"^train\.learning_rate: .* got nan"),
         ({"package.default_scale": "a2v2"}, r"package\.default_scale is a2v2, but train\.scales are a4v2"),
         ({"train.scales": ["a2v2"], "package.default_scale": "a2v2"}, "gate would reject any model"),
+        (
+            {"train.task_weights": {"video": 1.0}, "gate.max_wer": {"av": dict.fromkeys(GRID, 0.1)}},
+            "of what train.task_weights trains, video, none has a budget",
+        ),
         ({"evaluate.snrs_db": [0, 10]}, "clean is missing"),
         (
             {"validate.alphabet": "abc 12"},

@@ -46,6 +46,10 @@ def test_no_number_of_params_yaml_is_read_as_text() -> None:
         ("augmentation: ", "augmentation: none #", "train.augmentation: input should be 'llama-avsr' or"),
         ("video_lora_rank: ", "video_lora_rank: -1 #", "train.video_lora_rank"),
         ("sharding: ", "sharding: half #", "train.sharding: input should be 'none' or 'full'"),
+        ("audio_padding: ", "audio_padding: 10s #", "train.audio_padding: input should be 'none' or '30s'"),
+        ("keep: ", "keep: first #", "train.keep: input should be 'best' or 'last'"),
+        ("average_last: ", "average_last: 4 #", "average_last is 4, but keep: best takes one checkpoint"),
+        ("noise: ", "noise: '' #", "train.noise"),
         ("window: ", "window: 0 #", "monitor.window"),
     ],
 )
@@ -98,5 +102,6 @@ def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:
     assert papers.foundation.llm.startswith("meta-llama/Llama-3.2-3B@")
     assert (papers.evaluate.device, papers.evaluate.num_beams) == ("cuda", 15)
     assert papers.gate == plain.gate
-    with pytest.raises(ConfigError, match="profile 'lrs4': unknown; there are lrs2-3b, lrs3-1b, lrs3-8b"):
+    known = "lrs2-3b, lrs3-1b, lrs3-8b, lrs3-asr, lrs3-omni, lrs3-vsr"
+    with pytest.raises(ConfigError, match=f"profile 'lrs4': unknown; there are {known}"):
         load_params(PARAMS, "lrs4")

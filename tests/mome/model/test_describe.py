@@ -1,11 +1,14 @@
 """Counts against the papers' tables, on the meta device."""
 
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from mome.changes import configured
 from mome.config import FoundationParams, TrainParams, load_params, load_profile, parse_section
 from mome.methods import METHODS
 from mome.model.backbones import llm_config
@@ -100,6 +103,47 @@ def test_the_table_names_what_is_trained_beside_an_encoder() -> None:
     assert "video LoRA" not in table
 
 
+@pytest.mark.parametrize(
+    ("profile", "line", "figure"),
+    [
+        ("lrs3-omni", r"omni-st .* ([\d.]+) M +[\d.]+ GB", 58.75),  # model facts 5.3: 58.8 with 4 projectors
+        ("lrs3-omni", r"omni-t .* ([\d.]+) M +[\d.]+ GB", 51.94),  # one adapter less
+        ("lrs3-omni", r"omni-st +([\d.]+) M", 27.26),
+        ("lrs3-omni", r"omni-st +[\d.]+ M +([\d.]+) M", 13.63),
+        ("lrs3-vsr", r"mome-layer +[\d.]+ M +([\d.]+) M", 12.73),
+        ("lrs3-vsr", r"mtsk-ss +([\d.]+) M", 5 * 27.525),
+        ("lrs3-vsr", r"a4v5 +[\d.]+ +(\d+)", 250 // 5 + 5),
+        ("lrs3-asr", r"a20v2 +[\d.]+ +(\d+)", 500 // 20 + 5),
+        ("lrs3-asr", r"a20v2 +([\d.]+)", 2.5),
+        # Five projectors of sound, 6.30 M each (model facts 1.4), beside 14.13 M of MoME.
+        ("lrs3-asr", r"mome-layer +[\d.]+ M +[\d.]+ M +[\d.]+ M +([\d.]+) M", 14.127 + 5 * 6.29965),
+        ("lrs3-8b", r"a16v2 +[\d.]+ +163 +([\d.]+)", 2.45),  # with MoME
+        ("lrs3-8b", r"a16v2 +[\d.]+ +163 +[\d.]+ +([\d.]+)", 2.46),  # with LoRA, as published
+    ],
+)
+def test_the_table_of_a_profile_has_the_published_figures(profile: str, line: str, figure: float) -> None:
+    found = re.search(rf"^{line}", table(profile), re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(figure, abs=0.006)
+
+
+@cache
+def table(profile: str) -> str:
+    sections = load_params(Path("params.yaml"), profile)
+    return describe(sections.foundation, sections.train, METHODS)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_is_complete(profile: str) -> None:
-    assert train(profile, "mome-layer").bottleneck_dim > 0
+def test_a_profile_is_complete_and_ends_as_the_papers_do(profile: str) -> None:
+    params = load_params(Path("params.yaml"), profile)
+    configured({}, params.sections())
+    papers = params.train
+    epochs = papers.steps / papers.checkpoint_every
+    assert epochs == int(epochs), "a checkpoint for each epoch"
+    # Hours of training (model facts 10) in video frames, by what a step holds (model facts 6).
+    hours = 224 if profile.startswith("lrs2") else 433
+    assert papers.checkpoint_every == pytest.approx(hours * 3600 * 25 / papers.batch_frames, rel=0.01)
+    assert (papers.keep, papers.audio_padding) == ("last", "30s")
+    assert papers.learning_rate == (5e-4 if profile == "lrs3-vsr" else 1e-3)
+    assert papers.noise == params.evaluate.noise == "babble_noise.wav"
+    assert papers.video_lora_rank == (64 if "video" in papers.task_weights else 0)
