@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from data.pictures import SPLITS_HEAD, durations, noise, split_rows
+from data.pictures import SPLITS_HEAD, count_speakers, durations, noise, split_rows
 from mome.records import MODALITY_NAMES, Split, Utterance
 from mome.report import Report
 from mome.speech.shards import read_manifest
@@ -31,10 +31,13 @@ def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
     utterances = read_manifest(dataset)
     unusable = [row for row in utterances if not row.decodable]
     usable = len(utterances) - len(unusable)
+    members = [(row.split, row.speaker) for row in utterances]
+    speakers = count_speakers(members, disjoint=about["speaker_disjoint"])
     report = Report(f"Dataset {about['name']}")
     if unusable:
-        said = f"{len(unusable)} of {len(utterances)} recordings, the first is {unusable[0].utterance_id}"
-        report.verdict(False, "cannot be used", said)
+        first = f"{unusable[0].utterance_id}: {unusable[0].problem}"
+        said = f"of {len(utterances)} recordings, the first is {first}"
+        report.verdict(False, f"{len(unusable)} cannot be used", said)
     else:
         report.verdict(True, "can be used", f"all {len(utterances)} recordings")
     report.facts(
@@ -44,7 +47,7 @@ def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
             ("recordings have", MODALITY_NAMES[about["modality"]]),
             ("usable recordings", f"{usable} of {len(utterances)}"),
             ("hours of speech", f"{sum(_hours(utterances).values()):.2f}"),
-            ("speakers", _speakers(utterances, disjoint=about["speaker_disjoint"])),
+            ("speakers", speakers),
             ("recorded at", _rates(utterances)),
         ]
     )
@@ -56,7 +59,7 @@ def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
         report.table(["utterance", "split", "speaker", "reason"], rows, numbers=False, on_card=_FIRST)
         if len(unusable) > _SHOWN:
             report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.", on_card=False)
-        report.say("Step validate decides whether the run goes on without them.", on_card=False)
+        report.say("Step validate decides whether the run goes on.", on_card=False)
     report.heading("How long the recordings are", on_card=False)
     report.picture(durations(utterances))
     report.heading("How clean the recordings are", on_card=False)
@@ -80,13 +83,6 @@ def _hours(utterances: Sequence[Utterance]) -> dict[str, float]:
         split: sum(row.duration_s for row in utterances if row.split == split and row.decodable) / 3600
         for split in get_args(Split)
     }
-
-
-def _speakers(utterances: Sequence[Utterance], *, disjoint: bool) -> str:
-    splits = Counter(speaker for _, speaker in {(row.split, row.speaker) for row in utterances})
-    several = sum(count > 1 for count in splits.values())
-    promise = ", as the corpus promises" if disjoint and not several else ""
-    return f"{len(splits)}, {several or 'none'} of them in more than one split{promise}"
 
 
 def _rates(utterances: Sequence[Utterance]) -> str:

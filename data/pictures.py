@@ -1,14 +1,15 @@
-"""What every report of a dataset shows alike: its splits, and how its recordings are distributed."""
+"""What every report of a corpus shows alike: its splits and speakers, how its recordings are distributed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
 from mome.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.records import Split, Utterance
 
-__all__ = ["SPLITS_HEAD", "durations", "noise", "split_rows"]
+__all__ = ["SPLITS_HEAD", "count_speakers", "durations", "noise", "split_rows"]
 
 SPLITS_HEAD = ("split", "recordings", "usable", "minutes", "speakers")
 _BINS = 24
@@ -24,6 +25,20 @@ def split_rows(utterances: Sequence[Utterance]) -> list[list[str]]:
         speakers = len({row.speaker for row in members})
         rows.append([split, str(len(members)), str(len(usable)), f"{minutes:.1f}", str(speakers)])
     return rows
+
+
+def count_speakers(members: Iterable[tuple[str, str]], *, disjoint: bool) -> str:
+    """Return how many speakers there are, and how many of them are heard in several splits.
+
+    Args:
+        members: Split and speaker of every recording.
+        disjoint: The corpus promises that there are none of the latter.
+    """
+    splits = Counter(speaker for _, speaker in set(members))
+    several = sum(count > 1 for count in splits.values())
+    found = {0: "none", len(splits): "all"}.get(several, str(several))
+    promise = ", as the corpus promises" if disjoint and not several else ""
+    return f"{len(splits)}, {found} of them in more than one split{promise}"
 
 
 def durations(utterances: Sequence[Utterance]) -> str:

@@ -78,13 +78,14 @@ class Registry:
         with new_folder(self.folder / CONTENT) as folder:
             yield folder
 
-    def commit(self, message: str, key: str) -> str:
-        """Store the content in DVC and return its revision (a git commit)."""
+    def commit(self, message: str, key: str) -> tuple[str, bool]:
+        """Store the content in DVC; returns its revision (a git commit), and whether it is a new one."""
         sums = file_sums(self.folder / CONTENT)
         _dvc(self.folder, "add", "--quiet", CONTENT)
         _dvc(self.folder, "push", "--quiet", CONTENT)
         content_tag = f"content-{_dvc_md5((self.folder / f'{CONTENT}.dvc').read_text())}"
         revision = self._tagged(content_tag)
+        is_new = revision is None
         if revision is None:
             write_text(
                 self.folder / SUMS, "".join(f"{digest}  {CONTENT}/{name}\n" for name, digest in sums.items())
@@ -98,7 +99,7 @@ class Registry:
         _git(self.folder, "tag", "--force", f"source-{key}", revision)
         # Kept in DVC twice already, in its cache and its storage; `dvc checkout` brings it back.
         shutil.rmtree(self.folder / CONTENT)
-        return revision
+        return revision, is_new
 
     def _tagged(self, tag: str) -> str | None:
         listed = _git(self.folder, "for-each-ref", "--format=%(objectname)", f"refs/tags/{tag}")

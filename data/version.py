@@ -10,12 +10,15 @@ import argparse
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from data.archive import ARCHIVE_VERSION, file_sums, pack
+import yaml
+
+from data.archive import ARCHIVE_VERSION, ArchiveRow, file_sums, pack, read_rows
 from data.corpora import open_corpus
 from data.corpora.manifest import CorpusCard
 from data.corpora.raw import fingerprint
@@ -30,7 +33,22 @@ from mome.storage import new_folder, write_text
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
 
-__all__ = ["CorpusRevision", "corpora", "public", "pull", "run"]
+__all__ = [
+    "Content",
+    "CorpusRevision",
+    "Origin",
+    "Versioned",
+    "content",
+    "corpora",
+    "public",
+    "pull",
+    "run",
+    "versioned",
+]
+
+
+# Packed now; packed before, so that the revision stays; or taken from a repository that others fill.
+Origin = Literal["new", "unchanged", "published"]
 
 
 class CorpusRevision(NamedTuple):
@@ -61,9 +79,29 @@ class CorpusRevision(NamedTuple):
             ) from None
 
 
+class Versioned(NamedTuple):
+    """A revision, and how it came to be."""
+
+    revision: CorpusRevision
+    origin: Origin
+
+
+class Content(NamedTuple):
+    """What a revision holds, without its recordings."""
+
+    rows: list[ArchiveRow]
+    speaker_disjoint: bool
+    num_bytes: int | None  # None if its DVC file does not say
+
+
+def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
+    """Give a corpus a revision, as `versioned` does, and return it alone."""
+    return versioned(corpus, params, registry).revision
+
+
 @stoppable()
 @memory_watched("version_corpus")
-def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
+def versioned(corpus: str, params: PrepareParams, registry: Path) -> Versioned:
     """Give a corpus a revision; an unchanged one keeps the revision it has.
 
     Args:
@@ -77,7 +115,7 @@ def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
         Stopped: If a signal asks to stop.
     """
     if address := _parse_address(corpus):
-        return _resolve(*address)
+        return Versioned(_resolve(*address), "published")
     if registry.parts and registry.parts[0].endswith(":"):
         raise RevisionError(
             f"{registry}: {corpus} needs a folder as registry, to be versioned in; expected a path on a "
@@ -86,12 +124,13 @@ def run(corpus: str, params: PrepareParams, registry: Path) -> CorpusRevision:
     opened = open_corpus(corpus, params)
     store = Registry(registry)
     key = fingerprint([str(ARCHIVE_VERSION), str(params.utterances_per_shard), opened.key])
-    revision = store.find(key)
+    revision, is_new = store.find(key), False
     if revision is None:
         with store.new_content() as folder:
             pack(opened, folder, params.utterances_per_shard)
-        revision = store.commit(f"{opened.name}: {len(opened.utterances)} utterances", key)
-    return CorpusRevision(opened.name, str(store.folder), revision)
+        revision, is_new = store.commit(f"{opened.name}: {len(opened.utterances)} utterances", key)
+    found = CorpusRevision(opened.name, str(store.folder), revision)
+    return Versioned(found, "new" if is_new else "unchanged")
 
 
 def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = None) -> None:
@@ -127,6 +166,26 @@ def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = N
                     f"{stored}; restore the DVC storage from a good copy, or delete the registry to have it "
                     "made again"
                 )
+
+
+def content(repo: str, revision: str) -> Content:
+    """Return what a revision holds; no recording is fetched.
+
+    Args:
+        repo: Path or address of the DVC repository.
+        revision: Git commit id in it.
+
+    Raises:
+        RevisionError: If the repository or the revision is unknown, or a file is missing.
+        CorpusError: If the content is no packed corpus.
+    """
+    with tempfile.TemporaryDirectory() as temporary, _opened(repo, revision) as files:
+        folder = Path(temporary)
+        for name in ("corpus.json", "manifest.csv"):
+            files.get(f"{CONTENT}/{name}", str(folder / name))
+        num_bytes = yaml.safe_load(files.read_text(f"{CONTENT}.dvc"))["outs"][0].get("size")
+        card = CorpusCard.read(folder / "corpus.json")
+        return Content(read_rows(folder), card.speaker_disjoint, num_bytes)
 
 
 def corpora(registry: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["bullets", "card", "columns", "command", "heading", "sentence"]
+__all__ = ["bullets", "card", "columns", "command", "heading", "sentence", "verdict"]
 
 _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|~#"} | {"\n": " "})
 
@@ -29,6 +29,11 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: b
 def heading(text: str) -> str:
     """Return the name of a part."""
     return f"## {_text(text)}"
+
+
+def verdict(word: str, why: str) -> str:
+    """Return a line that says at a glance how it went."""
+    return f"**{_text(word)}**: {_text(why)}"
 
 
 def sentence(text: str) -> str:

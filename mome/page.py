@@ -29,7 +29,7 @@ th { font-weight: 600; color: var(--muted); text-align: left; padding: .35rem .7
 td { padding: .35rem .7rem; background: var(--panel); border-radius: 3px; vertical-align: top; }
 td small { display: block; color: inherit; opacity: .72; font-size: .78em; }
 .number td:not(:first-child) { text-align: center; min-width: 4.6rem; }
-.number thead th { text-align: center; }
+.number thead th:not(:first-child) { text-align: center; }
 .wide { width: 100%; }
 .scroll { overflow-x: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .6rem 0; }

@@ -30,13 +30,14 @@ class Report:
     def verdict(self, good: bool, word: str, why: str) -> None:
         """Say at a glance how it went, and why."""
         self._page.append(f"<p>{page.verdict(good, word)} {escape(why)}</p>")
-        self._card.append(card.bullets([(word, why)]))
+        self._card.append(card.verdict(word, why))
 
-    def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
+    def facts(self, pairs: Iterable[tuple[str, object]], *, on_card: bool = True) -> None:
         """Add names and values, one pair per line."""
         known = list(pairs)
         self._page.append(page.facts(known))
-        self._card.append(card.bullets(known))
+        if on_card:
+            self._card.append(card.bullets(known))
 
     def heading(self, text: str, *, on_card: bool = True) -> None:
         """Begin a part."""

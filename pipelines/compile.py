@@ -49,9 +49,17 @@ def compile_pipeline(name: str, params: Params) -> str:
         # Sorted, and without kfp's comment on top: that one lists a section's keys in an order that
         # differs from process to process.
         documents = list(yaml.safe_load_all(path.read_text()))
+    _fill_in(documents[0], params)
     header = "# Made by `make compile` from the pipelines/*.py and params.yaml.\n"
     text: str = yaml.dump_all(documents, Dumper=_Readable, sort_keys=True, width=110)
     return header + text
+
+
+def _fill_in(spec: dict[str, Any], params: Params) -> None:
+    """Let the step `configure` know params.yaml: of a form it sees what is in it, not what was changed."""
+    for graph in (spec["root"], *spec["components"].values()):
+        if task := graph.get("dag", {}).get("tasks", {}).get("configure"):
+            task["inputs"]["parameters"]["defaults"]["runtimeValue"]["constant"] = params.sections()
 
 
 class _Readable(yaml.SafeDumper):

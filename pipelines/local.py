@@ -29,11 +29,16 @@ __all__ = ["run"]
 EMBEDDED = "embedded"
 # What a person may want to read of a stage, as the name of its file under reports/.
 REPORTS = {
+    "version_corpus": "corpus",
+    "prepare": "dataset",
     "validate": "validation",
+    "build_foundation": "foundation",
     "train": "training",
     "evaluate": "evaluation",
     "gate": "gate",
+    "package": "package",
     "rehearse": "rehearsal",
+    "promote": "promotion",
 }
 
 

@@ -80,6 +80,7 @@ def _pipeline(name: str, description: str, prepared: Preparation) -> BaseCompone
         with dsl.ExitHandler(notify_task, name="run"):
             configure_task = steps.configure(
                 changes=changes,
+                defaults={},  # filled in where the pipeline is compiled
                 prepare=prepare,
                 validate=validate,
                 foundation=foundation,

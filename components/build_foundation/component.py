@@ -1,4 +1,4 @@
-"""Step ``build_foundation``: the frozen encoders and language model of the embedded default."""
+"""Step ``build_foundation``: the frozen encoders and the LLM, taught here or taken from elsewhere."""
 
 from typing import Any
 
@@ -10,18 +10,31 @@ __all__ = ["build_foundation"]
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
-def build_foundation(foundation: dsl.Output[dsl.Model], params: dict[str, Any]) -> None:
-    """Train the small audio encoder, video encoder and language model that stay frozen afterwards.
+def build_foundation(
+    foundation: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
+    params: dict[str, Any],
+) -> None:
+    """Teach or take the audio encoder, the video encoder and the LLM that stay frozen afterwards.
 
     Args:
         params: Section `foundation` of params.yaml.
 
     Returns:
         foundation: Folder with the three models, as transformers saves them.
+        metrics: Frame accuracies and language loss of the models that were taught.
+        report: Each model with its source, size and parameters, and how well it learnt.
+        card: The same.
     """
     from pathlib import Path
 
     from mome.config import FoundationParams, parse_section
+    from mome.foundation.describe import describe
     from mome.foundation.run import run as build
+    from mome.metrics import write_metrics
 
     build(parse_section(FoundationParams, params), Path(foundation.path))
+    figures = describe(Path(foundation.path), Path(report.path), Path(card.path))
+    metrics.metadata.update(write_metrics(Path(metrics.path), figures))

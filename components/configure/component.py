@@ -11,7 +11,10 @@ __all__ = ["configure"]
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def configure(
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     changes: dict[str, Any],
+    defaults: dict[str, Any],
     prepare: dict[str, Any],
     validate: dict[str, Any],
     foundation: dict[str, Any],
@@ -41,6 +44,7 @@ def configure(
 
     Args:
         changes: Values by their path in params.yaml, as in {"train.steps": 200}.
+        defaults: All sections of params.yaml, as they were when the pipeline was compiled.
         prepare: Section of params.yaml.
         validate: Section of params.yaml.
         foundation: Section of params.yaml.
@@ -52,6 +56,8 @@ def configure(
         rehearse: Section of params.yaml.
 
     Returns:
+        report: What differs from params.yaml, and every value.
+        card: What differs from params.yaml.
         prepare: The section as the steps take it.
         validate: The section as the steps take it.
         foundation: The section as the steps take it.
@@ -62,7 +68,10 @@ def configure(
         monitor: The section as the steps take it.
         rehearse: The section as the steps take it.
     """
+    from pathlib import Path
+
     from mome.changes import configured
+    from mome.differences import describe
 
     found = configured(
         changes,
@@ -78,6 +87,7 @@ def configure(
             "rehearse": rehearse,
         },
     )
+    describe(found, changes, defaults, Path(report.path), Path(card.path))
     return (
         found["prepare"],
         found["validate"],

@@ -10,6 +10,8 @@ __all__ = ["promote"]
 @dsl.component(base_image=image("serve"), install_kfp_package=False)
 def promote(
     packaged: dsl.Input[dsl.Model],
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
     corpus: str,
     registry: str,
     run: str = "",
@@ -33,14 +35,20 @@ def promote(
         serve_with: Image of the code that packaged and rehearsed it, kept likewise: a rollout names it.
         monitor_with: Image of the same code to watch it with, kept likewise.
         keep: Earlier champions whose files are kept, to roll back to.
+
+    Returns:
+        report: The champion and the one before, lineage, how to serve it and how to go back.
+        card: The same.
     """
     from pathlib import Path
 
+    from serving.registry import card as describing
     from serving.registry.address import open_registry
     from serving.registry.history import Lineage
     from serving.registry.lineage import code_revision, user
 
     models = open_registry(registry)
+    before = models.history(corpus)
     lineage = Lineage(
         code=code or code_revision(),
         run=run,
@@ -50,4 +58,7 @@ def promote(
     )
     registered = models.register(Path(packaged.path) / "bundle", corpus, lineage, by=run or user())
     models.promote(corpus, registered.version, by=run or user())
-    models.prune(corpus, keep=keep, by=run or user())
+    removed = models.prune(corpus, keep=keep, by=run or user())
+    describing.describe(
+        models, registry, before, registered.version, removed, Path(report.path), Path(card.path)
+    )

@@ -10,23 +10,32 @@ __all__ = ["request_retraining"]
 
 
 @dsl.component(base_image=image("monitor"), install_kfp_package=False)
-def request_retraining(state: str, params: dict[str, Any]) -> NamedTuple(
-    "NextTraining", [("train", dict[str, Any])]
-):
-    """Turn the monitor's wish for a new training into the parameters of that training.
+def request_retraining(
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
+    state: str,
+    params: dict[str, Any],
+) -> NamedTuple("NextTraining", [("train", dict[str, Any])]):
+    """Turn the monitor's wish for a new training into the parameters of that training; start nothing.
 
     Args:
         state: Folder where the monitor left retrain.json.
         params: Section `train` of params.yaml.
 
     Returns:
+        report: What was observed, noise levels before and after, the line that starts the training.
+        card: The same.
         train: Section `train` for the next run: its noise covers what was observed.
     """
     from pathlib import Path
 
+    from components.request_retraining.card import describe
     from components.request_retraining.noise import learn_noise
     from mome.config import TrainParams, parse_section
     from mome.records import RetrainRequest
 
     request = RetrainRequest.read(Path(state) / "retrain.json")
-    return (learn_noise(parse_section(TrainParams, params), request).model_dump(mode="json"),)
+    before = parse_section(TrainParams, params)
+    after = learn_noise(before, request)
+    describe(request, before, after, Path(report.path), Path(card.path))
+    return (after.model_dump(mode="json"),)

@@ -10,9 +10,13 @@ __all__ = ["version_corpus"]
 
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
-def version_corpus(corpus: str, registry: str, params: dict[str, Any]) -> NamedTuple(
-    "CorpusRevision", [("name", str), ("repo", str), ("revision", str)]
-):
+def version_corpus(
+    report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
+    corpus: str,
+    registry: str,
+    params: dict[str, Any],
+) -> NamedTuple("CorpusRevision", [("name", str), ("repo", str), ("revision", str)]):
     """Version a corpus with DVC and return the revision that all later steps work on.
 
     Args:
@@ -21,6 +25,8 @@ def version_corpus(corpus: str, registry: str, params: dict[str, Any]) -> NamedT
         params: Section `prepare` of params.yaml.
 
     Returns:
+        report: What was asked for and the commit that it came to, splits, how to have the recordings.
+        card: The same.
         name: Name of the corpus, as reports and promoted models carry it.
         repo: DVC repository that holds the recordings.
         revision: Git commit in that repository; it never moves.
@@ -28,6 +34,9 @@ def version_corpus(corpus: str, registry: str, params: dict[str, Any]) -> NamedT
     from pathlib import Path
 
     from data import version
+    from data.revision_report import describe
     from mome.config import PrepareParams, parse_section
 
-    return version.run(corpus, parse_section(PrepareParams, params), Path(registry) / "corpora")
+    found = version.versioned(corpus, parse_section(PrepareParams, params), version.corpora(registry))
+    describe(corpus, found, Path(report.path), Path(card.path))
+    return found.revision

@@ -1,9 +1,14 @@
 """The steps that read and write the registry, called as the executor calls them."""
 
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from kfp import dsl, local
 
 from components.catalogue import gate, promote
@@ -16,6 +21,11 @@ from tests.serving.registry.planted import ROOT, bundle, rewrite
 
 def artifact(path: Path) -> SimpleNamespace:
     return SimpleNamespace(path=str(path), metadata={})
+
+
+def shown(folder: Path) -> list[SimpleNamespace]:
+    """Return the page and the card of the step."""
+    return [artifact(folder / "report.html"), artifact(folder / "card.md")]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +41,7 @@ def test_a_promoted_model_keeps_where_it_comes_from(tmp_path: Path, monkeypatch:
 
     images = {"trained_in": "mome-train@sha256:abc", "serve_with": "mome-serve@sha256:def"}
     given = {"run": "run-7", "monitor_with": "mome-monitor@sha256:123"} | images
-    promote.python_func(artifact(tmp_path / "packaged"), "digits", registry, **given)
+    promote.python_func(artifact(tmp_path / "packaged"), *shown(tmp_path), "digits", registry, **given)
 
     champion = open_registry(registry).champion("digits")
     assert champion is not None
@@ -42,15 +52,63 @@ def test_a_promoted_model_keeps_where_it_comes_from(tmp_path: Path, monkeypatch:
         serve_image="mome-serve@sha256:def",
         monitor_image="mome-monitor@sha256:123",
     )
+    card = (tmp_path / "card.md").read_text()
+    assert "**promoted**: it is the champion of digits now" in card
+    assert "champion before: none, this is the first" in card
+    assert "There is no earlier champion to go back to." in card
+    for line in ("  - name: mome-serve", "    newName: mome-serve", "    digest: sha256:def"):
+        assert f"{line}\n" in card
+
+
+def test_the_card_has_the_champion_before_and_the_lines_out_and_back(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    for name, errors in (("old", 4), ("new", 2)):
+        bundle(tmp_path / name, name, errors=errors)
+        promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry)
+    old, new = open_registry(registry).history("digits").versions
+    card = (tmp_path / "card.md").read_text()
+    assert f"champion before: {old}\n- word errors, clean: 2.0% at a4v2, before 4.0%" in card
+    assert "| a4v2 | 2.0% (4.0%) |" in card
+    # The overlay, as kustomize would read it.
+    (fragment,) = re.findall(r"```\n(configMapGenerator:.*?)\n```", card, re.DOTALL)
+    (generator,) = yaml.safe_load(fragment)["configMapGenerator"]
+    assert generator["literals"] == ["corpus=digits", f"version={new}"]
+    (line,) = [line for line in card.splitlines() if line.startswith("python -m serving.registry ")]
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=ROOT, check=True, capture_output=True)
+    champion = open_registry(registry).champion("digits")
+    assert champion is not None
+    assert champion.version == old
+
+
+def test_a_step_that_runs_again_says_that_nothing_changed(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    for name, errors in (("old", 4), ("new", 2)):
+        bundle(tmp_path / name, name, errors=errors)
+        promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry)
+    promote.python_func(artifact(tmp_path / "new"), *shown(tmp_path), "digits", registry)
+    card = (tmp_path / "card.md").read_text()
+    assert "**champion already**" in card
+    assert "nothing was changed" in card
+    assert "2.0% at a4v2, before 4.0%" in card
+
+
+def test_the_versions_whose_files_went_are_named(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    for name, errors in (("first", 4), ("second", 3), ("third", 2)):
+        bundle(tmp_path / name, name, errors=errors)
+        promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry, keep=1)
+    first, second, _ = open_registry(registry).history("digits").versions
+    card = (tmp_path / "card.md").read_text()
+    assert f"- kept to go back to: {second}\n- files deleted of: {first}\n" in card
 
 
 def test_a_model_that_fell_behind_meanwhile_fails_the_step_and_stays_a_candidate(tmp_path: Path) -> None:
     registry = str(tmp_path / "registry")
     for name, errors in (("best", 2), ("late", 20)):
         bundle(tmp_path / name, name, errors=errors)
-    promote.python_func(artifact(tmp_path / "best"), "digits", registry)
+    promote.python_func(artifact(tmp_path / "best"), *shown(tmp_path), "digits", registry)
     with pytest.raises(GateRejected, match="cannot be promoted: asked against the champion"):
-        promote.python_func(artifact(tmp_path / "late"), "digits", registry)
+        promote.python_func(artifact(tmp_path / "late"), *shown(tmp_path), "digits", registry)
     history = open_registry(registry).history("digits")
     assert [history.stage(version) for version in history.versions] == ["champion", "candidate"]
 
@@ -60,14 +118,16 @@ def test_a_model_that_the_gate_rejected_fails_the_step(tmp_path: Path) -> None:
     rejected = GateDecision(passed=False, reason="over budget", checks=[], max_wer={"a4v2": 0.5})
     rewrite(path, "gate.json", rejected.model_dump_json())
     with pytest.raises(GateRejected, match="its gate did not pass: over budget"):
-        promote.python_func(artifact(tmp_path / "packaged"), "digits", str(tmp_path / "registry"))
+        promote.python_func(
+            artifact(tmp_path / "packaged"), *shown(tmp_path), "digits", str(tmp_path / "registry")
+        )
 
 
 def test_the_gate_compares_with_the_champion_of_the_registry(tmp_path: Path) -> None:
     registry = str(tmp_path / "registry")
     for name, errors in (("best", 2), ("worse", 20)):
         bundle(tmp_path / name, name, errors=errors)
-    promote.python_func(artifact(tmp_path / "best"), "digits", registry)
+    promote.python_func(artifact(tmp_path / "best"), *shown(tmp_path), "digits", registry)
 
     decided = gate.python_func(
         evaluation=artifact(tmp_path / "worse"),

@@ -9,16 +9,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from components.check_drift.report import describe as describe_look
 from components.rehearse.report import write_report as write_rehearsal
+from components.request_retraining.card import describe as describe_retraining
+from components.request_retraining.noise import learn_noise
 from data import validate
-from data.version import CorpusRevision
+from data.dataset_report import describe as describe_dataset
+from data.revision_report import describe as describe_revision
+from data.version import CorpusRevision, Versioned
 from mome.bundle import Bundle
+from mome.changes import configured
 from mome.config import load_params
+from mome.differences import describe as describe_parameters
 from mome.evaluation import gate
 from mome.evaluation.report import write_report as write_evaluation
+from mome.foundation.describe import describe as describe_foundation
 from mome.page import page
 from mome.records import (
     GateDecision,
@@ -26,14 +35,22 @@ from mome.records import (
     PlayedRequest,
     Rehearsal,
     RequestCounts,
+    RetrainRequest,
     ScaleDecision,
     WordErrors,
 )
 from mome.scales import Scale
+from mome.speech.media import Clip
+from mome.speech.shards import write_manifest
 from mome.training.pace import Pace, write_pace
 from monitoring.journal import append_decision
 from serving.card import write_cards
+from serving.registry.address import open_registry
+from serving.registry.card import describe as describe_promotion
+from serving.registry.history import Lineage
 from tests.planted import evaluation
+from tests.planted import utterance as planted_utterance
+from tests.serving.registry.planted import bundle as planted_bundle
 
 sandbox = pytest.importorskip("tests.components.sandbox", reason="selenium is not installed")
 
@@ -158,6 +175,107 @@ def rehearsal_page(folder: Path) -> str:
     return (folder / "page.html").read_text()
 
 
+def corpus_page(folder: Path, revision: CorpusRevision) -> str:
+    asked = "https://bob:s3cret@git.example.org/speech/calls.git@main"
+    describe_revision(asked, Versioned(revision, "published"), folder / "page.html", folder / "card.md")
+    assert f"--rev {revision.revision} --out calls-" in (folder / "card.md").read_text()
+    return (folder / "page.html").read_text()
+
+
+def dataset_page(folder: Path, broken: int) -> str:
+    rng = np.random.default_rng(1)
+    clip = Clip(samples=np.zeros(16_000, np.float32), mouth=None)
+    rows = [
+        planted_utterance(
+            f"call-{number:04d}",
+            split,
+            clip,
+            speaker=f"s{number % 9}",
+            duration_s=float(rng.gamma(6, 0.5)),
+            snr_db=float(rng.normal(24, 5)),
+            decodable=number >= broken,
+            problem="" if number >= broken else f"wavs/{number}.wav: holds no sound, expected a WAV file",
+        )
+        for number, split in enumerate(["train"] * 120 + ["validation"] * 20 + ["test"] * 40)
+    ]
+    folder.mkdir(parents=True)
+    write_manifest(folder, rows)
+    about = {"name": "calls", "revision": "0" * 40, "modality": "audio", "speaker_disjoint": False}
+    (folder / "corpus.json").write_text(json.dumps(about))
+    figures = describe_dataset(folder, folder / "page.html", folder / "card.md")
+    assert figures["unusable"] == broken
+    assert figures["utterances_train"] == 120 - broken
+    return (folder / "page.html").read_text()
+
+
+def foundation_page(folder: Path, llm: str) -> str:
+    """Plant folders as transformers writes them, with tensors of known sizes."""
+    sizes = {"audio": (4, 128, 300), "video": (2, 128, 500), "llm": (4, 128, 700)}
+    for name, (layers, width, rows) in sizes.items():
+        (folder / name).mkdir(parents=True)
+        config = {"model_type": name, "num_hidden_layers": layers, "hidden_size": width}
+        (folder / name / "config.json").write_text(json.dumps(config))
+        tensors = {"encoder.a": np.zeros((rows, 1000), np.float32), "b": np.zeros(rows, np.float32)}
+        if name == "audio":
+            tensors["decoder.c"] = np.zeros((50, 50), np.float32)  # of which nothing is used
+        save_file(tensors, folder / name / "model.safetensors")
+    params = load_params().foundation.model_copy(update={"llm": llm})
+    taught = {"audio_frame_accuracy": 0.834, "video_frame_accuracy": 0.612}
+    if llm == "embedded":
+        taught["language_loss"] = 1.1
+    about = {"taught": taught, "params": params.model_dump(mode="json")}
+    (folder / "foundation.json").write_text(json.dumps(about))
+    assert describe_foundation(folder, folder / "page.html", folder / "card.md") == taught
+    assert "- parameters: 1.50 M" in (folder / "card.md").read_text()
+    return (folder / "page.html").read_text()
+
+
+def parameters_page(folder: Path, changes: dict[str, Any]) -> str:
+    defaults = load_params().sections()
+    describe_parameters(
+        configured(changes, defaults), changes, defaults, folder / "page.html", folder / "card.md"
+    )
+    return (folder / "page.html").read_text()
+
+
+def retraining_page(folder: Path, low: float, high: float) -> str:
+    before = load_params().train
+    request = RetrainRequest(
+        at=NOW,
+        snr_low_db=low,
+        snr_high_db=high,
+        noise="continuous",
+        reason="keep a4v2: measured -8.1 dB is noisier than anything evaluated, a4v2 is the finest",
+    )
+    after = learn_noise(before, request)
+    describe_retraining(request, before, after, folder / "page.html", folder / "card.md")
+    return (folder / "page.html").read_text()
+
+
+def promotion_page(folder: Path, champions: int, again: bool) -> str:
+    models = open_registry(str(folder / "registry"))
+    lineage = Lineage(
+        code="c0ffee",
+        run="run-7",
+        image=f"registry.example.org/speech/mome-train@sha256:{'1' * 64}",
+        serve_image=f"registry.example.org/speech/mome-serve@sha256:{'2' * 64}",
+        monitor_image="mome-monitor:0.1.0",
+    )
+    errors = [9, 7, 8, 5][:champions]
+    for number, count in enumerate(errors):
+        path = planted_bundle(folder / str(number), str(number), errors=count)
+        before = models.history("digits")
+        version = models.register(path, "digits", lineage, by="run-7").version
+        models.promote("digits", version, by="run-7")
+        removed = models.prune("digits", keep=2, by="run-7")
+    if again:
+        before, removed = models.history("digits"), []
+    describe_promotion(
+        models, "var/registry", before, version, removed, folder / "page.html", folder / "card.md"
+    )
+    return (folder / "page.html").read_text()
+
+
 def evaluation_page(folder: Path) -> str:
     write_evaluation(planted(), folder / "page.html")
     return (folder / "page.html").read_text()
@@ -171,6 +289,47 @@ PAGES = {
     "rehearse": (rehearsal_page, ("no request lost", "Served scale")),
     "train": (training_page, ("Training on calls", "utterances a second", "16.00")),
     "check_drift": (look_page, ("Monitor: switched to a4v2", "look 2")),
+    "prepare": (lambda folder: dataset_page(folder, 0), ("all 180 recordings", "How clean the recordings")),
+    "prepare unusable": (
+        lambda folder: dataset_page(folder, 3),
+        ("3 cannot be used", "the first is call-0000", "wavs/2.wav: holds no sound"),
+    ),
+    "build_foundation": (
+        lambda folder: foundation_page(folder, "embedded"),
+        ("taught here", "83.4%", "as unsure as between 3.0 equal choices", "0.70 M"),
+    ),
+    "build_foundation taken": (
+        lambda folder: foundation_page(folder, "meta-llama/Llama-3.2-1B@4e20de36"),
+        ("taken: LLM", "taken from meta-llama/Llama-3.2-1B@4e20de36", "61.2%"),
+    ),
+    "configure": (lambda folder: parameters_page(folder, {}), ("no value differs", "method", "850")),
+    "configure changed": (
+        lambda folder: parameters_page(folder, {"train.steps": 200, "gate.max_wer.av.a4v2": 0.05}),
+        ("2 values differ", "train.steps", "850", "200", "gate.max_wer.av.a4v2"),
+    ),
+    "request_retraining": (
+        lambda folder: retraining_page(folder, -8.2, -6.0),
+        (
+            "no scale fits",
+            "nothing was started",
+            "-8.2 to -6.0 dB",
+            "-10 dB",
+            "train.noise_snrs_db=[clean, clean, clean, 15",
+        ),
+    ),
+    "request_retraining known": (
+        lambda folder: retraining_page(folder, -4.0, -1.0),
+        ("none: the last training heard these", "More of the same may not help"),
+    ),
+    "promote first": (
+        lambda folder: promotion_page(folder, 1, False),
+        ("promoted", "none, this is the first", "9.0% at a4v2", "There is no earlier champion"),
+    ),
+    "promote": (
+        lambda folder: promotion_page(folder, 4, False),
+        ("promoted", "5.0% at a4v2, before 8.0%", "rollback digits", "Champions so far", "5.0% (8.0%)"),
+    ),
+    "promote again": (lambda folder: promotion_page(folder, 2, True), ("champion already", "nothing was")),
 }
 
 
@@ -178,6 +337,15 @@ PAGES = {
 def test_a_page_opens_in_a_frame_that_may_do_nothing(name: str, chrome: Any, tmp_path: Path) -> None:
     make, texts = PAGES[name]
     opened(name, make(tmp_path / "made"), texts, chrome, tmp_path)
+
+
+def test_the_page_of_a_corpus_opens_too_and_knows_no_password(
+    chrome: Any, revision: CorpusRevision, tmp_path: Path
+) -> None:
+    content = corpus_page(tmp_path / "made", revision)
+    texts = ("https://git.example.org/speech/calls.git@main", revision.revision, "dvc get")
+    opened("version_corpus", content, texts, chrome, tmp_path)
+    assert "s3cret" not in content
 
 
 def test_the_page_of_a_failed_validation_opens_too(

@@ -1,17 +1,23 @@
 """What was heard in production is what the next training hears."""
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from components.catalogue import request_retraining
 from components.check_drift.retraining import asks_for_retraining
 from components.request_retraining.noise import learn_noise
+from mome.changes import configured
 from mome.config import TrainParams, load_params
 from mome.errors import ConfigError, MomeError
 from mome.records import RetrainRequest, ScaleDecision
+from pipelines.submit.__main__ import main
+from pipelines.submit.arguments import parse_changes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 
@@ -44,19 +50,44 @@ def test_clean_speech_is_heard_as_often_as_before(params: TrainParams) -> None:
     assert learn_noise(often, request(-4.0, -2.0)).noise_snrs_db == [None, None, None, 10.0, 10.0, 0.0, -5.0]
 
 
+def shown(folder: Path) -> list[Any]:
+    return [SimpleNamespace(path=str(folder / name)) for name in ("report", "card")]
+
+
 def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainParams, tmp_path: Path) -> None:
     request(-9.0, -6.0).write(tmp_path / "retrain.json")
-    (section,) = request_retraining.python_func(str(tmp_path), params.model_dump(mode="json"))
+    (section,) = request_retraining.python_func(
+        *shown(tmp_path), str(tmp_path), params.model_dump(mode="json")
+    )
     assert TrainParams.model_validate(section).noise_snrs_db == [None, 10.0, 0.0, -5.0, -10.0]
+
+
+def test_the_line_on_the_card_asks_for_the_training_that_the_step_hands_on(
+    params: TrainParams, tmp_path: Path
+) -> None:
+    request(-9.0, -6.0).write(tmp_path / "retrain.json")
+    (section,) = request_retraining.python_func(
+        *shown(tmp_path), str(tmp_path), params.model_dump(mode="json")
+    )
+    card = (tmp_path / "card").read_text()
+    assert "observed noise: -9.0 to -6.0 dB, continuous" in card
+    (line,) = [line for line in card.splitlines() if line.startswith("python -m pipelines.submit ")]
+    line = line.replace("=CORPUS", "=embedded").replace("=REGISTRY", "=/models/registry")
+    assert main([*shlex.split(line)[3:], "--dry-run"]) == 0  # as CI would check it
+    changes = parse_changes(shlex.split(line)[5::2])
+    levels = yaml.safe_load(changes.pop("train.noise_snrs_db"))
+    assert changes == {"corpus": "embedded", "registry": "/models/registry"}
+    found = configured({"train.noise_snrs_db": levels}, load_params().sections())
+    assert found["train"]["noise_snrs_db"] == section["noise_snrs_db"]
 
 
 def test_the_step_refuses_a_missing_request_and_a_wrong_section(params: TrainParams, tmp_path: Path) -> None:
     section: dict[str, Any] = params.model_dump(mode="json")
     with pytest.raises(MomeError, match=r"retrain\.json: no such file"):
-        request_retraining.python_func(str(tmp_path), section)
+        request_retraining.python_func(*shown(tmp_path), str(tmp_path), section)
     request(-9.0, -6.0).write(tmp_path / "retrain.json")
     with pytest.raises(ConfigError, match="stepps: unknown key"):
-        request_retraining.python_func(str(tmp_path), section | {"stepps": 3})
+        request_retraining.python_func(*shown(tmp_path), str(tmp_path), section | {"stepps": 3})
 
 
 def test_only_the_look_that_wrote_a_request_asks(tmp_path: Path) -> None:

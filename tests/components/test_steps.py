@@ -52,18 +52,31 @@ def evaluated(folder: Path, errors: int) -> Path:
     return folder
 
 
-def test_configure_hands_on_every_section_in_its_place(sections: Sections) -> None:
-    found = steps.configure.python_func({"train.steps": 7}, **sections)
-    names = list(steps.configure.component_spec.outputs)
-    expected = {
-        name: section | ({"steps": 7} if name == "train" else {}) for name, section in sections.items()
-    }
+def test_configure_hands_on_every_section_in_its_place_and_says_what_differs(
+    artifact: Maker, sections: Sections
+) -> None:
+    page, card = artifact(dsl.HTML, "configured_page"), artifact(dsl.Markdown, "configured_card")
+    # As a form hands them over: one section was changed in place, and whole numbers are floats.
+    given = sections | {"rehearse": sections["rehearse"] | {"requests_per_phase": 3.0}}
+    found = steps.configure.python_func(page, card, {"train.steps": 7}, sections, **given)
+    usual = sections["train"]["steps"], sections["rehearse"]["requests_per_phase"]
+    names = [name for name in steps.configure.component_spec.outputs if name not in ("report", "card")]
+    changed = {"train": {"steps": 7}, "rehearse": {"requests_per_phase": 3}}
+    expected = {name: section | changed.get(name, {}) for name, section in sections.items()}
     assert dict(zip(names, found, strict=True)) == expected
+    rows = [line for line in Path(card.path).read_text().splitlines() if line.startswith("| ")]
+    assert rows == [
+        "| parameter | params.yaml | this run | given in |",
+        f"| train.steps | {usual[0]} | 7 | changes |",
+        rf"| rehearse.requests\_per\_phase | {usual[1]} | 3 | section |",
+    ]
+    assert "2 values differ" in Path(page.path).read_text()
 
 
-def test_configure_refuses_a_number_that_is_text(sections: Sections) -> None:
+def test_configure_refuses_a_number_that_is_text(artifact: Maker, sections: Sections) -> None:
+    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
     with pytest.raises(ConfigError, match=r"train\.steps: .* got '200'; correct it in the run's parameters"):
-        steps.configure.python_func({"train.steps": "200"}, **sections)
+        steps.configure.python_func(*outputs, {"train.steps": "200"}, sections, **sections)
 
 
 def test_prepare_leaves_the_dataset_its_figures_a_page_and_a_card(dataset: Any, artifact: Maker) -> None:
@@ -84,18 +97,35 @@ def test_prepare_refuses_an_unknown_revision(
         steps.prepare.python_func(*outputs, revision.repo, "v9", sections["prepare"])
 
 
-def test_version_corpus_says_what_to_do_about_a_remote_that_is_away(
-    tmp_path: Path, sections: Sections
+def test_version_corpus_hands_on_a_commit_and_says_whether_it_is_new(
+    artifact: Maker, good_corpus: Path, tmp_path: Path, sections: Sections
 ) -> None:
+    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    given = str(good_corpus), str(tmp_path / "registry"), sections["prepare"]
+    for said in ("new", "unchanged"):
+        name, repo, revision = steps.version_corpus.python_func(*outputs, *given)
+        assert (name, repo) == ("calls", str(tmp_path / "registry" / "corpora"))
+        assert f"commit: {revision}" in Path(outputs[1].path).read_text()
+        assert f"**{said}**" in Path(outputs[1].path).read_text()
+        assert revision in Path(outputs[0].path).read_text()
+
+
+def test_version_corpus_says_what_to_do_about_a_remote_that_is_away(
+    artifact: Maker, tmp_path: Path, sections: Sections
+) -> None:
+    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
     with pytest.raises(RevisionError, match="Connection refused: check the address"):
         steps.version_corpus.python_func(
-            "http://127.0.0.1:9/speech.git@v1", str(tmp_path), sections["prepare"]
+            *outputs, "http://127.0.0.1:9/speech.git@v1", str(tmp_path), sections["prepare"]
         )
 
 
-def test_version_corpus_wants_a_folder_for_a_corpus_that_it_has_to_store(sections: Sections) -> None:
+def test_version_corpus_wants_a_folder_for_a_corpus_that_it_has_to_store(
+    artifact: Maker, sections: Sections
+) -> None:
+    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
     with pytest.raises(RevisionError, match="needs a folder as registry"):
-        steps.version_corpus.python_func("embedded", "s3://bucket/registry", sections["prepare"])
+        steps.version_corpus.python_func(*outputs, "embedded", "s3://bucket/registry", sections["prepare"])
 
 
 def test_shards_are_planned_prepared_and_collected(

@@ -21,7 +21,7 @@ LARGEST = {"data": 1.2e9, "train": 2.5e9, "serve": 2.5e9, "monitor": 1.2e9}  # w
 # Where a step's work begins, for steps that load no model.
 BEGINNINGS = {
     "configure": "mome.changes:configured",
-    "version_corpus": "data.version:run",
+    "version_corpus": "data.version:versioned",
     "prepare": "data.prepare:run",
     "validate": "data.validate:check",
     "gate": "mome.evaluation.gate:judge",

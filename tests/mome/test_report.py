@@ -22,7 +22,7 @@ def test_page_and_card_say_the_same_in_the_same_order(tmp_path: Path) -> None:
     report.command("run --it")
     report.write(tmp_path / "page", tmp_path / "card")
     assert (tmp_path / "card").read_text() == (
-        "# Model\n\n- rejected: too many errors\n\n- corpus: calls\n- clips: 3\n\n## Errors\n\n"
+        "# Model\n\n**rejected**: too many errors\n\n- corpus: calls\n- clips: 3\n\n## Errors\n\n"
         "Of the test split.\n\n| scale | rate |\n|---|--:|\n| a4v2 | 1.0% |\n| a4v5 | 2.0% |\n\n"
         "```\nrun --it\n```\n"
     )

@@ -1,13 +1,15 @@
 """The graph of the pipelines: order, verdicts, what is reused, what a person sees, and one truth with DVC."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from components import catalogue
 from mome.config import Params, load_params
-from pipelines.compile import NO_CHANGES, compile_pipeline
+from pipelines.compile import NO_CHANGES, PIPELINES, compile_pipeline
 from pipelines.training import PARALLEL_SHARDS
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,9 @@ STAGES = {"version": "version-corpus", "foundation": "build-foundation"}
 # Steps that serve the form, the verdict, the chat, the running service and the registry: they leave
 # nothing that a later stage of DVC could depend on.
 KUBEFLOW_ONLY = {"configure", "require", "require-2", "notify", "rehearse", "promote"}
+
+# Steps whose page would say nothing.
+PAGELESS = {"require", "notify", "plan-shards", "prepare-shard"}
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +146,29 @@ def test_every_section_goes_through_the_check_and_to_its_own_step(
                 assert section == (own if parameter == "params" else parameter)
 
 
-@pytest.mark.parametrize("name", ["validate", "train", "evaluate", "gate", "package", "rehearse"])
-def test_a_step_shows_one_page_and_one_card(name: str, spec: dict[str, Any]) -> None:
-    outputs = spec["components"][f"comp-{name}"]["outputDefinitions"]["artifacts"].values()
-    kinds = [each["artifactType"]["schemaTitle"] for each in outputs]
-    assert kinds.count("system.HTML") == 1
-    assert kinds.count("system.Markdown") == 1
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_step_shows_one_page_and_one_card(name: str, params: Params) -> None:
+    spec = compiled(name, params)
+    for step, task in tasks(spec).items():
+        component = spec["components"][task["componentRef"]["name"]]
+        outputs = component.get("outputDefinitions", {}).get("artifacts", {})
+        kinds = [each["artifactType"]["schemaTitle"] for each in outputs.values()]
+        expected = 0 if step.removesuffix("-2") in PAGELESS else 1
+        assert kinds.count("system.HTML") == kinds.count("system.Markdown") == expected, step
+
+
+def test_a_step_without_a_page_has_its_reason_on_record() -> None:
+    record = (ROOT / "docs" / "adr" / "0008-verdicts-are-steps.md").read_text()
+    paragraph = record.partition("Every step shows one page and one card")[2].partition("\n\n")[0]
+    named = re.findall("`([a-z_]+)`", paragraph)
+    assert set(named) & set(catalogue.__all__) == {step.replace("-", "_") for step in PAGELESS}
+
+
+@pytest.mark.parametrize("name", ["training", "training_sharded"])
+def test_the_first_step_knows_the_values_that_the_form_came_with(name: str, params: Params) -> None:
+    other = params.model_copy(update={"train": params.train.model_copy(update={"steps": 7})})
+    given = tasks(compiled(name, other))["configure"]["inputs"]["parameters"]
+    assert given["defaults"]["runtimeValue"]["constant"] == other.sections()
 
 
 def test_the_sharded_form_differs_in_its_preparation_alone(spec: dict[str, Any], params: Params) -> None:

@@ -1,0 +1,87 @@
+"""What the monitor heard and what the next training would hear, for people: page and card of a request."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mome.charts import Axis, Plot, colour
+from mome.config import TrainParams
+from mome.evaluation.report import level
+from mome.records import RetrainRequest, snr_key
+from mome.report import Report
+
+__all__ = ["describe"]
+
+_MARGIN_DB = 5.0  # beside the outermost level of the picture
+
+
+def describe(
+    request: RetrainRequest, before: TrainParams, after: TrainParams, html: Path, markdown: Path
+) -> None:
+    """Write what is asked for and how to start it; nothing is started by itself.
+
+    Args:
+        request: What the monitor left.
+        before: Section ``train`` of the last training.
+        after: Section ``train`` of the next one.
+        html: Page to write.
+        markdown: Card to write.
+    """
+    new = [level_ for level_ in after.noise_snrs_db if level_ not in before.noise_snrs_db]
+    report = Report("A new training is asked for")
+    report.verdict(False, "no scale fits", "nothing was started: a person or CI decides on a new training")
+    report.facts(
+        [
+            ("observed noise", f"{request.snr_low_db:.1f} to {request.snr_high_db:.1f} dB, {request.noise}"),
+            ("asked at", f"{request.at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("why", request.reason),
+            ("new noise levels", _levels(new) if new else "none: the last training heard these already"),
+        ]
+    )
+    report.heading("Noise levels of a training")
+    report.table(
+        ["training", "levels, each drawn as often as it stands here"],
+        [["last", _levels(before.noise_snrs_db)], ["next", _levels(after.noise_snrs_db)]],
+        numbers=False,
+    )
+    report.picture(_picture(request, before, after))
+    if not new:
+        report.say(
+            "More of the same may not help: look at the word errors at this noise in step evaluate of the "
+            "last training, and think of more data, a finer scale or a wider budget."
+        )
+    report.heading("Start it")
+    report.say("With corpus and registry of the last training; the section train else as in params.yaml:")
+    levels = "[" + ", ".join(map(snr_key, after.noise_snrs_db)) + "]"
+    changes = [f"train.noise_snrs_db={levels}", "corpus=CORPUS", "registry=REGISTRY"]
+    sets = [part for change in changes for part in ("--set", change)]
+    report.command(shlex.join(["python", "-m", "pipelines.submit", "training", *sets]))
+    report.say(
+        "The workflow retrain.yml does the same when it is sent retrain.json as snr-drift.", on_card=False
+    )
+    report.write(html, markdown)
+
+
+def _levels(levels: Sequence[float | None]) -> str:
+    return ", ".join(level(snr_key(each)) for each in levels)
+
+
+def _picture(request: RetrainRequest, before: TrainParams, after: TrainParams) -> str:
+    """Draw the levels of both trainings above one another, and the observed range behind them."""
+    rows = [(2.0, before.noise_snrs_db, colour(0)), (1.0, after.noise_snrs_db, colour(1))]
+    noisy = [each for _, levels, _ in rows for each in levels if each is not None]
+    low = min([*noisy, request.snr_low_db]) - _MARGIN_DB
+    high = max([*noisy, request.snr_high_db]) + _MARGIN_DB
+    plot = Plot(
+        Axis(low, high, [(each, f"{each:g} dB") for each in sorted(set(noisy))], "signal-to-noise ratio"),
+        Axis(0.5, 2.5, [(2.0, "last"), (1.0, "next")], ""),
+        "Noise levels of the last and the next training, and what was observed",
+        height=150,
+    )
+    # Wider by a little, so that noise of one level can be seen too.
+    plot.span(request.snr_low_db - 0.2, request.snr_high_db + 0.2, "observed", shaded=True)
+    for row, levels, fill in rows:
+        plot.dots([(each, row, f"{each:g} dB") for each in levels if each is not None], fill, 6)
+    return plot.svg()
