@@ -33,7 +33,7 @@ class Listening:
 
     Args:
         dataset: Folder written by ``data.prepare``.
-        params: Section ``evaluate``; its noise levels are not used.
+        params: Section ``evaluate``; its noise and its levels are not used.
     """
 
     def __init__(self, dataset: Path, params: EvaluateParams) -> None:

@@ -33,6 +33,6 @@ def evaluation_card(evaluation: Evaluation) -> str:
     return card(
         f"Word error rate of {evaluation.corpus}",
         bullets(about),
-        f"## {MODALITY_NAMES[evaluation.modality].capitalize()}, by babble at an SNR",
+        f"## {MODALITY_NAMES[evaluation.modality].capitalize()}, by noise at an SNR",
         columns(["scale", *map(level, noise)], rows_),
     )

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.config import CORPUS
 from mome.page import Cell, facts, page, table
 from mome.records import MODALITY_NAMES, Evaluation, WordErrors, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference
 
-__all__ = ["finest_first", "heat_cell", "level", "write_report"]
+__all__ = ["finest_first", "heat_cell", "level", "noise_name", "write_report"]
 
 _GUIDE = """
 <p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
-token. Finer scales (top) cost more tokens per second. A column is a noise level: babble of other voices
+token. Finer scales (top) cost more tokens per second. A column is a noise level: noise
 mixed in at that signal-to-noise ratio, or none. A cell is the word error rate, with edits / reference words
 below it; its colour grows with the square root of the rate. Upright bars are 95 % bootstrap intervals over
 utterances: conditions whose bars are far apart differ, conditions whose bars overlap may not.</p>
@@ -41,6 +42,7 @@ def write_report(
             ("revision", evaluation.revision),
             ("test utterances", evaluation.utterances),
             ("gate and monitor look at", MODALITY_NAMES[evaluation.modality]),
+            ("noise", noise_name(evaluation)),
         ]
     )
     parts = [head]
@@ -52,6 +54,13 @@ def write_report(
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
     parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation), "<h2>How to read this</h2>", _GUIDE]
     write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
+
+
+def noise_name(evaluation: Evaluation) -> str:
+    """Return in words what was mixed in."""
+    if evaluation.noise == CORPUS:
+        return "babble of other test utterances"
+    return f"a file, SHA-256 {evaluation.noise[:12]}"
 
 
 def heat_cell(errors: WordErrors, small: str | None = None) -> Cell:

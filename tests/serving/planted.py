@@ -38,7 +38,7 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
         if name in ("foundation", "checkpoint"):
             save_file({"weight": np.arange(4, dtype=np.float32)}, path / "model.safetensors")
             (path / "config.json").write_text("{}\n")
-    modalities: list[Modality] = ["audio"] if modality == "audio" else ["audio", "video", "av"]
+    modalities: list[Modality] = ["audio", "video", "av"] if modality == "av" else [modality]
     rates = table({scale: {"clean": 2} for scale in SCALES})
     evaluation(dict.fromkeys(modalities, rates)).write(folders["evaluation"] / "evaluation.json")
     pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(

@@ -78,6 +78,16 @@ def test_a_model_for_sound_ignores_the_picture(serve: Callable[..., Served]) -> 
     assert served.post(MOUTH).json()["error"]["code"] == "unsupported_modality"
 
 
+def test_a_model_for_lips_ignores_the_sound_and_refuses_it_alone(serve: Callable[..., Served]) -> None:
+    served = serve(modality="video")
+    files = {"file": ("a.wav", SPEECH), "video": ("m.mp4", MOUTH)}
+
+    assert served.client.post("/audio/transcriptions", files=files).json()["text"] == "video at a16v5"
+    error = served.post(SPEECH).json()["error"]
+    assert error["code"] == "unsupported_modality"
+    assert error["message"] == "this model was not made for audio recordings; it takes video"
+
+
 def test_silence_is_answered_and_says_that_there_was_no_speech(served: Served) -> None:
     facts = served.post(wav(np.zeros(16_000, np.float32)), response_format="verbose_json").json()["x_mome"]
 
