@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperFeatureExtr
 
 from mome.errors import CheckpointError, ConfigError
 from mome.model.avhubert_checkpoint import import_checkpoint
+from mome.model.hub import explain
 from mome.model.loading import load_model
 from mome.model.tokens import SPECIAL_TOKENS
 from mome.model.video_encoder import VideoEncoder
@@ -38,7 +39,7 @@ def take_audio(source: str, output: Path) -> None:
     try:
         extractor = WhisperFeatureExtractor.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source}: expected Whisper's feature extractor: {error}") from error
+        raise CheckpointError(f"{source}: expected Whisper's feature extractor: {explain(error)}") from error
     whisper.save_pretrained(output)
     extractor.save_pretrained(output)
 
@@ -54,6 +55,11 @@ def take_video(source: str, output: Path) -> None:
         CheckpointError: If it is neither.
     """
     path = Path(source)
+    if not path.exists():
+        raise CheckpointError(
+            f"{source}: no such file or folder in this step; is its volume mounted? On a cluster put the "
+            "checkpoint on volume mome-models and give its whole path, foundation.video: /models/..."
+        )
     if path.is_file():
         import_checkpoint(path, output)
         return
@@ -81,7 +87,7 @@ def take_llm(source: str, output: Path, seed: int) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source}: expected the LLM's tokenizer: {error}") from error
+        raise CheckpointError(f"{source}: expected the LLM's tokenizer: {explain(error)}") from error
     _add_rows(llm, tokenizer, seed)
     llm.save_pretrained(output)
     tokenizer.save_pretrained(output)
@@ -112,6 +118,8 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
     """Return what ``from_pretrained`` is told: a folder, or a hub's name and its pinned revision."""
     if Path(source).is_dir():
         return source, {"local_files_only": True}
+    if source.startswith(("/", ".")):
+        raise CheckpointError(f"{source}: no such folder in this step; is its volume mounted?")
     name, _, revision = source.partition("@")
     if not revision:
         raise ConfigError(f"{source}: expected a folder, or a hub's name with its revision: name@revision")

@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from mome.errors import CheckpointError
+from mome.model.hub import explain
 
 __all__ = ["load_model"]
 
@@ -40,7 +41,7 @@ def load_model(kind: Any, source: str | Path, what: str, unused: str = r"(?!)", 
             **options,
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{source}: expected {what} in safetensors: {error}") from error
+        raise CheckpointError(f"{source}: expected {what} in safetensors: {explain(error)}") from error
     problems = [
         *(f"{name} is missing" for name in sorted(loading["missing_keys"])),
         *(

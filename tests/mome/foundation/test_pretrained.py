@@ -19,7 +19,7 @@ from transformers import (
 from mome.config import FoundationParams, TrainParams, load_params, parse_section
 from mome.errors import CheckpointError, ConfigError
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder
-from mome.foundation.pretrained import take_audio, take_llm
+from mome.foundation.pretrained import take_audio, take_llm, take_video
 from mome.foundation.run import run
 from mome.inference import Transcriber
 from mome.model.audio_encoder import AudioEncoder
@@ -113,6 +113,10 @@ def test_a_foundation_of_taken_models_trains_and_transcribes(
 def test_what_cannot_be_taken_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"openai/whisper-small: expected a folder, or .* name@revision"):
         take_audio("openai/whisper-small", tmp_path / "audio")
+    with pytest.raises(CheckpointError, match=r"^/models/whisper: no such folder .* is its volume mounted\?"):
+        take_audio("/models/whisper", tmp_path / "audio")
+    with pytest.raises(CheckpointError, match=r"^large\.pt: no such file .*mounted\? .*video: /models/"):
+        take_video("large.pt", tmp_path / "video")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="expected a causal LLM in safetensors"):
         take_llm(str(tmp_path / "empty"), tmp_path / "llm", seed=0)
