@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ import kfp
 import urllib3
 
 from mome.errors import ConfigError
-from pipelines.calls import TIMEOUT_S, Patience, ServerError, read, refused
+from pipelines.calls import Patience, ServerError, read, refused, timeouts
 from pipelines.credentials import Credentials, find_credentials
 
 __all__ = ["NEEDED", "Connection", "add_options", "connect"]
@@ -35,6 +37,7 @@ NEEDED = (2, 17)  # its server closes holes of the older ones, and its API is wh
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 INSIDE = (".svc", ".svc.cluster.local")
 LARGEST = 16 * 2**20  # bytes of an answer that is read as text
+PIECE = 2**16  # of it at a time
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,18 @@ class Connection:
         """Return the page of a run."""
         return f"{self.ui}/#/runs/details/{quote(run_id)}"
 
-    def get(self, path: str, query: dict[str, str] | None = None) -> tuple[str, bytes]:
+    def get(
+        self, path: str, query: dict[str, str] | None = None, *, until: float = math.inf
+    ) -> tuple[str, bytes]:
         """Read a path that kfp's interface does not have; return the content's type and the content.
 
+        Args:
+            path: Behind the server's address.
+            query: Of the address.
+            until: Moment of `time.monotonic` at which time is over.
+
         Raises:
-            urllib3.exceptions.HTTPError: If the server cannot be reached.
+            urllib3.exceptions.HTTPError: If the server cannot be reached, or time is over.
             ServerError: If it answers with anything but 200; a redirection leads to a login page.
         """
         headers = {"Accept": "application/json, text/plain"}
@@ -112,15 +122,13 @@ class Connection:
                 f"{self.host}{path}" + (f"?{urlencode(query)}" if query else ""),
                 headers=headers,
                 redirect=False,
-                timeout=urllib3.Timeout(*TIMEOUT_S),
+                timeout=urllib3.Timeout(*timeouts(until)),
                 preload_content=False,
             )
             try:
-                content = reply.read(LARGEST, decode_content=True)
+                content = _content(reply, until)
             finally:
                 reply.release_conn()
-        if 300 <= reply.status < 400:
-            raise refused(f"read {path}", 401, "the answer was a login page")
         if reply.status != 200:
             raise refused(f"read {path}", reply.status, content)
         return reply.headers.get("Content-Type", ""), content
@@ -141,7 +149,8 @@ def connect(connection: Connection, patience: Patience | None = None) -> kfp.Cli
     Raises:
         ServerError: If it is none of these; the message says what to do.
     """
-    health = read("ask the server how it is", _health, connection, patience=patience or Patience())
+    patience = patience or Patience()
+    health = read("ask the server how it is", _health, connection, patience.until, patience=patience)
     _check_version(health)
     if health.get("multi_user", health.get("apiServerMultiUser")) is True and not connection.namespace:
         raise ServerError(
@@ -151,13 +160,16 @@ def connect(connection: Connection, patience: Patience | None = None) -> kfp.Cli
     with warnings.catch_warnings():
         # Said by every client: that it does not work with servers before 2.0.
         warnings.filterwarnings("ignore", "This client only works with", FutureWarning)
-        return kfp.Client(
+        client = kfp.Client(
             host=connection.host,
             ui_host=connection.ui,
             namespace=connection.namespace or "kubeflow",
             credentials=connection.credentials,
             ssl_ca_cert=None if connection.ca_cert is None else str(connection.ca_cert),
         )
+    # urllib3 would send whatever failed three times more, without a wait and behind the back of `calls`.
+    client._run_api.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+    return client
 
 
 def _checked(host: str, credentials: Credentials | None) -> str:
@@ -175,9 +187,19 @@ def _checked(host: str, credentials: Credentials | None) -> str:
     return host.rstrip("/")
 
 
-def _health(connection: Connection, **_options: object) -> dict[str, Any]:
+def _content(reply: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """Return an answer up to `LARGEST`; one that trickles would outlive the limit of a single read."""
+    content = bytearray()
+    while len(content) < LARGEST and (part := reply.read1(PIECE, decode_content=True)):
+        content += part
+        if time.monotonic() >= until:
+            raise urllib3.exceptions.HTTPError("the answer takes too long")
+    return bytes(content)
+
+
+def _health(connection: Connection, until: float, **_options: object) -> dict[str, Any]:
     """Return the raw answer: kfp's own model of it leaves the version out."""
-    content = connection.get("/apis/v2beta1/healthz")[1]
+    content = connection.get("/apis/v2beta1/healthz", until=until)[1]
     try:
         answer: Any = json.loads(content)
     except ValueError:

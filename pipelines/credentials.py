@@ -18,6 +18,7 @@ import urllib3
 from kfp.client.token_credentials_base import TokenCredentialsBase
 
 from mome.errors import ConfigError
+from pipelines.calls import PASSING, NeverSent, Patience, ServerError, read, refused
 
 __all__ = ["Credentials", "find_credentials"]
 
@@ -30,6 +31,10 @@ PROJECTED_DEFAULT = Path("/var/run/secrets/kubeflow/pipelines/token")
 # Of GitHub, in a job with the permission `id-token: write`.
 GITHUB_URL, GITHUB_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 EARLY_S = 60.0  # a token is renewed so long before it ends
+ASKING = "ask GitHub for an identity token"
+PATIENCE = Patience(
+    attempts=3, first_wait_s=0.5
+)  # of one question; the call that needs the token has its own
 
 
 class Credentials(TokenCredentialsBase):  # type: ignore[misc]  # kfp has no types
@@ -49,6 +54,7 @@ class Credentials(TokenCredentialsBase):  # type: ignore[misc]  # kfp has no typ
 
         Raises:
             ConfigError: If there is none, or if it is not one line of printable text.
+            ServerError: If GitHub, who would give it, is away.
         """
         token = self._read().strip()
         if not token:
@@ -113,18 +119,29 @@ class _GitHub:
         return self._token
 
     def _ask(self) -> str:
+        """Ask GitHub, which is away for a moment now and then in the days of a run."""
         try:
-            reply = urllib3.request(
-                "GET",
-                f"{os.environ[GITHUB_URL]}&{urlencode({'audience': self._audience})}",
-                headers={"Authorization": f"Bearer {os.environ[GITHUB_TOKEN]}"},
-                timeout=30.0,
-            )
-            if reply.status == 200:
-                return str(reply.json()["value"])
-        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as error:
+            return read(ASKING, self._request, patience=PATIENCE)
+        except ServerError as error:
+            # The call that needed the token was not made, and may be tried again.
+            raise NeverSent(str(error)) from error
+
+    def _request(self, _request_timeout: tuple[float, float]) -> str:
+        reply = urllib3.request(
+            "GET",
+            f"{os.environ[GITHUB_URL]}&{urlencode({'audience': self._audience})}",
+            headers={"Authorization": f"Bearer {os.environ[GITHUB_TOKEN]}"},
+            timeout=urllib3.Timeout(*_request_timeout),
+            retries=False,
+        )
+        if reply.status in PASSING:
+            raise refused(ASKING, reply.status, None)
+        if reply.status != 200:
+            raise ConfigError(f"GitHub gave no identity token: its answer was {reply.status}")
+        try:
+            return str(reply.json()["value"])
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"GitHub gave no identity token: {type(error).__name__}") from error
-        raise ConfigError(f"GitHub gave no identity token: its answer was {reply.status}")
 
 
 def _end(token: str) -> float:

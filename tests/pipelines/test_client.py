@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -146,6 +146,49 @@ def test_no_identity_is_an_error_without_the_jobs_token(
     with pytest.raises(MomeError, match="no identity token") as refused:
         find_credentials().token()
     assert "of-the-job" not in str(refused.value)
+
+
+@pytest.fixture
+def github(listening: list[Listening], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Listening]:
+    """Make a job whose identity comes as these replies say, the last one for ever."""
+
+    def job(*replies: tuple[int, object]) -> Listening:
+        server = Listening(list(replies))
+        listening.append(server)
+        monkeypatch.setenv("KF_PIPELINES_OIDC_AUDIENCE", "kubeflow")
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{server.address}/token?v=1")
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-the-job")
+        monkeypatch.setattr("pipelines.credentials.PATIENCE", QUICK)
+        return server
+
+    return job
+
+
+def test_github_may_be_away_for_a_moment(github: Callable[..., Listening]) -> None:
+    server = github((503, {}), (200, {"value": jwt(600)}))
+    assert find_credentials().token().startswith("e30.")
+    assert len(server.asked) == 2
+
+
+def test_github_that_stays_away_is_a_server_that_is_away(github: Callable[..., Listening]) -> None:
+    server = github((503, {}))
+    with pytest.raises(ServerError, match=r"ask GitHub for an identity token: .* \(503\)") as away:
+        find_credentials().token()
+    assert "of-the-job" not in str(away.value)
+    server.listener.server_close()
+    with pytest.raises(ServerError, match="cannot be reached"):
+        find_credentials().token()
+
+
+def test_a_call_outlasts_a_github_that_is_away_for_longer_than_one_question(
+    github: Callable[..., Listening], listening: list[Listening]
+) -> None:
+    kubeflow = Listening([(200, HEALTHY)])
+    listening.append(kubeflow)
+    identity = jwt(600)
+    github((503, {}), (503, {}), (200, {"value": identity}))
+    connect(Connection.find(kubeflow.address), QUICK)
+    assert kubeflow.asked[0][1] == f"Bearer {identity}"
 
 
 def test_a_login_page_is_told_from_the_server(listening: list[Listening]) -> None:
