@@ -17,8 +17,10 @@ from mome.storage import write_text
 from pipelines.calls import Patience, ServerError, one_line
 from pipelines.client import Connection, add_options
 from pipelines.compile import PIPELINES
-from pipelines.submit.job import Interrupted, Plan, Wishes, execute, plan
+from pipelines.submit.images import check_images
+from pipelines.submit.job import Interrupted, Wishes, execute
 from pipelines.submit.outcome import Exit, Outcome, Submission
+from pipelines.submit.plan import Plan, plan, read_plan, write_plan
 from pipelines.submit.report import markdown
 from pipelines.submit.triggers import KINDS, PAYLOAD
 
@@ -27,16 +29,17 @@ __all__ = ["main"]
 CODES = """\
 exit code:
   0    the gate passed the model; or the run ended well and has no gate, or nobody waited for it
-  1    parameters, package or payload are wrong: nothing was started
+  1    parameters, package, payload or images are wrong: nothing was started
   2    the command line is wrong
   3    the gate rejected the model
   4    the run failed before or after the gate, or was cancelled on the server
   5    the server is away, too old, or does not let us in
-  6    the run had not ended after --timeout
+  6    the run had not ended after --timeout, or its turn had not come
   130  interrupted
 
 A run is started at most once: its name holds --key and is looked for before each attempt. The same
-command with the same key finds the run of an attempt that was broken off, and waits for it.
+command with the same key finds the run of an attempt that was broken off, and waits for it; after a run
+that failed or was cancelled it starts another one.
 """
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -44,18 +47,33 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code (`outcome.Exit`)."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # CI cancels a job with it
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return _run(options)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(options: argparse.Namespace) -> int:
     submission: Submission | None = None
+    patience = Patience(first_wait_s=options.retry_wait)
     try:
         job = _plan(options)
+        if options.require_digests:
+            job.package.require_digests()
+        if options.check_images:
+            check_images(job.package.images, patience)
         if options.dry_run:
             _show(job)
+            if options.save_plan:
+                write_plan(options.save_plan, job)
             return Exit.PASSED
         submission = execute(
             job,
             Connection.find(options.host, options.namespace, options.token_file, options.ca_cert),
             _wishes(options),
-            Patience(first_wait_s=options.retry_wait),
+            patience,
         )
     except Interrupted as interruption:
         submission = interruption.submission
@@ -110,8 +128,25 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", help="of the pipeline; default: <version>+g<commit>")
     parser.add_argument("--tag", help="of a release; must be v<version>, in a checkout without changes")
     parser.add_argument("--require-digests", action="store_true", help="refuse images named by a tag")
+    parser.add_argument(
+        "--check-images",
+        action="store_true",
+        help="ask their registry for every image before a run is started",
+    )
+    parser.add_argument(
+        "--save-plan", type=Path, metavar="FILE", help="with --dry-run: keep what was checked"
+    )
+    parser.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="submit what --save-plan kept; --set may add parameters of the pipeline, as in registry=...",
+    )
     parser.add_argument("--experiment", default="mome", help="default: mome")
     parser.add_argument("--key", type=_key, default=None, help="of this submission; default: a drawn one")
+    parser.add_argument(
+        "--one-at-a-time", action="store_true", help="wait until no other run of the experiment is at work"
+    )
     parser.add_argument("--service-account", help="that the steps run as")
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--dry-run", action="store_true", help="check all, show the plan, ask no server")
@@ -136,10 +171,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--result", type=Path, help="JSON file: what it came to")
     parser.add_argument("--markdown", type=Path, help="Markdown file: the same for a comment")
     add_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.save_plan and not options.dry_run:
+        parser.error("--save-plan goes with --dry-run: what is submitted at once needs no file")
+    more = [name for name in ("profile", "pointer", "trigger", "version", "tag") if getattr(options, name)]
+    if options.plan and more:
+        parser.error(f"--plan and --{more[0]}: the plan holds it already")
+    return options
 
 
 def _plan(options: argparse.Namespace) -> Plan:
+    if options.plan:
+        return read_plan(options.plan, options.set)
     return plan(
         options.pipeline,
         params=options.params,
@@ -149,7 +192,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         trigger=options.trigger,
         version=options.version,
         tag=options.tag,
-        require_digests=options.require_digests,
+        starts=not options.upload_only,
     )
 
 
@@ -162,6 +205,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         key=options.key or secrets.token_hex(4),
         wait=not options.no_wait,
         upload_only=options.upload_only,
+        in_turn=options.one_at_a_time,
         every_s=options.poll,
         at_most_s=options.timeout,
         end_on=frozenset(options.terminate_on),
@@ -198,6 +242,10 @@ def _key(text: str) -> str:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # CI sends one signal and a few seconds later the other: that must not break off what the first one
+    # began, the end of the run. A person who presses Ctrl-C again means it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     raise KeyboardInterrupt
 
 

@@ -15,7 +15,7 @@ from mome.config import load_params
 from mome.errors import ConfigError
 from pipelines.submit.package import Package
 
-__all__ = ["arguments", "parse_changes"]
+__all__ = ["CHANGES", "arguments", "parse_changes", "typed"]
 
 # kfp's name of a type, what YAML makes of a value of it, and how a person calls it.
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -78,14 +78,19 @@ def arguments(
         found[CHANGES] = unseen
     for name, text in changes.items():
         if "." not in name:
-            found[name] = _typed(package, name, text)
+            found[name] = typed(package, name, text)
     missing = sorted(name for name, field in inputs.items() if field.required and name not in found)
     if missing:
         raise ConfigError(f"{package.name} needs {', '.join(missing)}: give --set {missing[0]}=...")
     return found
 
 
-def _typed(package: Package, name: str, text: str) -> Any:
+def typed(package: Package, name: str, text: str) -> Any:
+    """Return the value of a parameter of the pipeline that ``--set name=text`` gives.
+
+    Raises:
+        ConfigError: If there is no such parameter, or the text is no value of its type.
+    """
     inputs = package.inputs
     if name not in inputs:
         raise ConfigError(f"--set {name}: {package.name} has {', '.join(sorted(inputs))}")

@@ -3,48 +3,40 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mome.config import load_params
+from mome.errors import MomeError
 from mome.records import Evaluation, GateDecision
-from pipelines.calls import Patience, ServerError, one_line
+from pipelines.calls import Patience, one_line
 from pipelines.client import Connection, connect
-from pipelines.submit.arguments import arguments, parse_changes
-from pipelines.submit.outcome import EXITS, Exit, Outcome, Submission, decide
-from pipelines.submit.package import Package, load_package, version_name
+from pipelines.submit.outcome import EXITS, PROMOTE, Exit, Outcome, Submission, decide
+from pipelines.submit.package import Package
+from pipelines.submit.plan import Plan
 from pipelines.submit.publish import Publisher
 from pipelines.submit.report import records_in
+from pipelines.submit.start import BROKEN, Order, newest, start
 from pipelines.submit.tasks import Task, error_of, log_of, tasks_of
-from pipelines.submit.triggers import Trigger, corpus_address, pointer_address, read_trigger
-from pipelines.submit.watch import RunTimeout, watch
+from pipelines.submit.watch import ENDED, RunTimeout, watch
 
-__all__ = ["Interrupted", "Plan", "execute", "plan"]
+__all__ = ["Interrupted", "Wishes", "execute"]
 
 MOST_LOGS = 5  # of failed steps that are read
+LOGS_S = 120.0  # for all logs together: they say why, the verdict does not wait for them
 WAITING = Patience(attempts=20)  # nine minutes: longer than a server takes to be replaced
+STARTING_S = 60.0  # that all before the wait is given, however short the wait
+LEAVING_S = 20.0  # to end a run that nobody waits for any more; CI kills what takes longer
+LOOKS = 3  # for a run that was being started when the interruption came
 
 
 class Interrupted(KeyboardInterrupt):
-    """The wait was broken off; the run is known."""
+    """The wait was broken off; what is known is told."""
 
     def __init__(self, submission: Submission) -> None:
         super().__init__()
         self.submission = submission
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be submitted; all of it is checked before a server is asked."""
-
-    package: Package
-    version: str
-    arguments: Mapping[str, Any]
-    changes: Mapping[str, str]  # what differs from params.yaml, for people
-    trigger: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,8 @@ class Wishes:
         key: Makes the run's name its own: the same key finds the run of an earlier attempt.
         wait: Whether to wait for the end of the run.
         upload_only: Start no run.
-        every_s, at_most_s: The wait.
+        in_turn: Start it when no other run of the experiment is at work.
+        every_s, at_most_s: The wait; all of the submission keeps to it.
         end_on: ``interrupt`` and ``timeout``: what ends the run on the server.
         more: ``service_account`` and what else a run takes.
     """
@@ -65,78 +58,32 @@ class Wishes:
     key: str
     wait: bool
     upload_only: bool
+    in_turn: bool
     every_s: float
     at_most_s: float
     end_on: frozenset[str]
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan(
-    source: str,
-    *,
-    params: Path,
-    profile: str | None,
-    changes: list[str],
-    pointer: Path | None,
-    trigger: str | None,
-    version: str | None,
-    tag: str | None,
-    require_digests: bool,
-) -> Plan:
-    """Check all that is given and return what is to be submitted.
-
-    Args:
-        source: Name of a pipeline, or a compiled file.
-        params: Sections of the run.
-        profile: Whose sections stand in for those of ``params``.
-        changes: ``name=value``.
-        pointer: A ``.dvc`` file that names the corpus.
-        trigger: Kind of the payload that `triggers.PAYLOAD` brings.
-        version: Name of the version; from the commit if None.
-        tag: Of a release.
-        require_digests: Refuse images that are named by a tag.
-
-    Raises:
-        ConfigError: If anything of it is wrong.
-    """
-    package = load_package(source)
-    if require_digests:
-        package.require_digests()
-    asked: Trigger = read_trigger(trigger) if trigger else Trigger()
-    profile = profile or asked.asked_profile
-    given = parse_changes(changes)
-    corpus = given.get("corpus") or (pointer_address(pointer) if pointer else None)
-    corpus = corpus_address(corpus, asked)
-    if corpus is not None:
-        given["corpus"] = corpus
-    sections = asked.sections(load_params(params, profile).train)
-    shown = {f"{part}.{key}": str(value) for part, found in sections.items() for key, value in found.items()}
-    return Plan(
-        package=package,
-        version=version or version_name(package, tag),
-        arguments=arguments(package, params, profile, given, sections),
-        changes=shown | given,
-        trigger=trigger or "",
-        reason=asked.reason,
-    )
-
-
 def execute(job: Plan, connection: Connection, wishes: Wishes, patience: Patience) -> Submission:
     """Submit, wait if asked to, and return what it came to.
 
     Raises:
-        ServerError: If the server cannot be reached or refuses.
+        ServerError: If the server cannot be reached or refuses before a run could be started.
         ConfigError: If the server has another pipeline under this version.
         Interrupted: If the wait was broken off.
     """
+    now = time.monotonic()
+    until = now + wishes.at_most_s
+    patience = replace(patience, until=max(until, now + STARTING_S))
     client = connect(connection, patience)
     publisher = Publisher(client, connection.namespace, patience)
-    pipeline_id, version_id = publisher.version(job.package, job.version, job.reason)
+    pipeline = publisher.version(job.package, job.version, job.reason)
     known: dict[str, Any] = {
         "pipeline": job.package.name,
         "version": job.version,
-        "pipeline_id": pipeline_id,
-        "version_id": version_id,
+        "pipeline_id": pipeline[0],
+        "version_id": pipeline[1],
         "trigger": job.trigger,
         "reason": job.reason,
         "changes": dict(job.changes),
@@ -144,59 +91,142 @@ def execute(job: Plan, connection: Connection, wishes: Wishes, patience: Patienc
     _say(f"{job.package.name} {job.version} is on the server")
     if wishes.upload_only:
         return _told(known, Outcome(verdict="none", reason="uploaded; no run was asked for"))
-    name = f"{job.package.name} {job.version} {wishes.key}"
-    experiment_id = publisher.experiment(wishes.experiment)
-    run = publisher.run(name, experiment_id, (pipeline_id, version_id), dict(job.arguments), **wishes.more)
-    known |= {"experiment": wishes.experiment, "run": name, "run_id": run.run_id}
-    known["run_url"] = connection.run_url(run.run_id)
-    _say(f"run {run.run_id}: {known['run_url']}")
-    if not wishes.wait:
-        return _told(known, Outcome(verdict="none", reason="started; nobody waited for its end"))
-    names = list(job.package.steps())
-    waiting = Patience(WAITING.attempts, patience.first_wait_s, patience.longest_wait_s)
-    try:
-        run = watch(
-            lambda: publisher.get(run.run_id, waiting),
-            names,
-            every_s=wishes.every_s,
-            at_most_s=wishes.at_most_s,
+    order = Order(
+        name=f"{job.package.name} {job.version} {wishes.key}",
+        experiment_id=publisher.experiment(wishes.experiment),
+        pipeline=pipeline,
+        arguments=job.arguments,
+        more=wishes.more,
+    )
+    known |= {"experiment": wishes.experiment, "run": order.name}
+    return _Wait(job.package, connection, publisher, order, wishes, until, known).result()
+
+
+@dataclass
+class _Wait:
+    """The run of one submission, from its start to its end, and whatever comes between."""
+
+    package: Package
+    connection: Connection
+    publisher: Publisher
+    order: Order
+    wishes: Wishes
+    until: float
+    known: dict[str, Any]
+    run: Any = None  # once it is there
+
+    def result(self) -> Submission:
+        names = list(self.package.steps())
+        patience = self.publisher.patience
+        patient = replace(WAITING, first_wait_s=patience.first_wait_s, until=self.until)
+        try:
+            self._start()
+            if not self.wishes.wait:
+                return self._told("none", "started; nobody waited for its end")
+            run = watch(
+                lambda: self.publisher.get(self.run.run_id, patient),
+                names,
+                every_s=self.wishes.every_s,
+                until=self.until,
+            )
+        except KeyboardInterrupt:
+            self._look_again()
+            reason = f"interrupted; {self._left('interrupt')}"
+            raise Interrupted(self._told("unfinished", reason, Exit.INTERRUPTED)) from None
+        except RunTimeout as error:
+            if error.run is not None:
+                self.known |= _states(error.run, tasks_of(error.run, names))
+            said = f"{error.reason}; " if error.reason else ""
+            reason = f"not finished after {self.wishes.at_most_s:g} s; {said}{self._left('timeout')}"
+            return self._told("unfinished", reason)
+        except MomeError as error:  # the run is known, and whoever reads the result has to know it
+            return self._told("error", f"{error}; {self._left('error')}", Exit.SERVER)
+        tasks = tasks_of(run, names)
+        evaluation, gate, outcome = _judged(self.package, self.connection, run, tasks)
+        more = {"evaluation": evaluation, "gate": gate}
+        return _told(self.known | _states(run, tasks) | more, outcome)
+
+    def _start(self) -> None:
+        run = start(
+            self.publisher,
+            self.order,
+            self._is_no,
+            in_turn=self.wishes.in_turn,
+            every_s=self.wishes.every_s,
+            until=self.until,
         )
-    except KeyboardInterrupt:
-        ended = _left(publisher, run.run_id, "interrupt" in wishes.end_on)
-        reason = f"the wait was interrupted; {ended}"
-        raise Interrupted(
-            _told(known, Outcome(verdict="unfinished", reason=reason), Exit.INTERRUPTED)
-        ) from None
-    except RunTimeout as error:
-        ended = _left(publisher, run.run_id, "timeout" in wishes.end_on)
-        reason = f"not finished after {wishes.at_most_s:g} s; {ended}"
-        tasks = tasks_of(error.run, names)
-        return _told(known | _states(error.run, tasks), Outcome(verdict="unfinished", reason=reason))
-    except ServerError as error:  # the run is known, and whoever reads the result has to know it
-        reason = f"{error}; {_left(publisher, run.run_id, end=False)}"
-        return _told(known, Outcome(verdict="error", reason=reason), Exit.SERVER)
-    return _judged(job.package, connection, run, tasks_of(run, names), known)
+        self._take(run)
+        _say(f"run {run.run_id}: {self.known['run_url']}")
+
+    def _take(self, run: Any) -> None:
+        self.run = run
+        self.known |= {"run": run.display_name, "run_id": run.run_id}
+        self.known["run_url"] = self.connection.run_url(run.run_id)
+
+    def _is_no(self, found: Any) -> bool:
+        run = self.publisher.get(found.run_id)
+        tasks = tasks_of(run, self.package.steps())
+        return _judged(self.package, self.connection, run, tasks)[2].verdict == "rejected"
+
+    def _look_again(self) -> None:
+        """Find the run whose start was interrupted: the server may have heard of it all the same."""
+        patience = self._hurry()
+        for look in range(LOOKS):
+            if self.run is not None:
+                return
+            try:
+                found = newest(replace(self.publisher, patience=patience), self.order)
+            except MomeError:
+                return
+            if found is not None and str(found.state or "").upper() not in (*ENDED, *BROKEN):
+                self._take(found)
+            elif look + 1 < LOOKS:
+                patience.wait(look)
+
+    def _left(self, cause: str) -> str:
+        """End the run if that is wished for, and say what becomes of it."""
+        if self.run is None:
+            known = "no run was started" if cause == "timeout" else "no run is known of"
+            return f"{known}; the same command with the same --key finds or starts it"
+        run_id = self.run.run_id
+        if cause in self.wishes.end_on:
+            try:
+                replace(self.publisher, patience=self._hurry()).terminate(run_id)
+            except MomeError as error:
+                return f"run {run_id} should end, but goes on: {error}"
+            return f"run {run_id} was told to end"
+        return f"run {run_id} goes on; the same command with the same --key waits for it again"
+
+    def _hurry(self) -> Patience:
+        first = self.publisher.patience.first_wait_s
+        return Patience(attempts=LOOKS, first_wait_s=first, until=time.monotonic() + LEAVING_S)
+
+    def _told(self, verdict: Any, reason: str, code: Exit | None = None) -> Submission:
+        return _told(self.known, Outcome(verdict=verdict, reason=reason), code)
 
 
 def _judged(
-    package: Package, connection: Connection, run: Any, tasks: dict[str, Task], known: dict[str, Any]
-) -> Submission:
-    errors: dict[str, str] = {}
-    for task in [task for task in tasks.values() if task.state == "FAILED"][:MOST_LOGS]:
-        log = log_of(connection, run, task)
-        if log is not None:
-            errors[task.name] = error_of(log)
+    package: Package, connection: Connection, run: Any, tasks: Mapping[str, Task]
+) -> tuple[Evaluation | None, GateDecision | None, Outcome]:
+    """Return the word error table and the decision, as far as logs tell, and what the run came to."""
+    until = time.monotonic() + LOGS_S
     evaluation: Evaluation | None = None
     gate: GateDecision | None = None
-    for name in ("gate", "evaluate"):
-        if name in tasks and evaluation is None:
-            log = log_of(connection, run, tasks[name], lambda text: any(records_in(text)))
-            evaluation, decision = records_in(log or "")
-            gate = gate or decision
-    outcome = decide(package, str(run.state).upper(), tasks, errors)
-    if gate is not None and not gate.passed and outcome.verdict == "rejected":
-        outcome = outcome.model_copy(update={"reason": gate.reason})
-    return _told(known | _states(run, tasks) | {"evaluation": evaluation, "gate": gate}, outcome)
+    if "gate" in tasks:
+        log = log_of(connection, run, tasks["gate"], lambda text: records_in(text)[1] is not None, until)
+        evaluation, gate = records_in(log or "")
+    if "evaluate" in tasks and evaluation is None:
+        log = log_of(connection, run, tasks["evaluate"], lambda text: records_in(text)[0] is not None, until)
+        evaluation = records_in(log or "")[0]
+    errors: dict[str, str] = {}
+    failed = [task for task in tasks.values() if task.state == "FAILED"]
+    # First those that the verdict hangs on.
+    failed.sort(key=lambda task: task.name not in (package.judge("gate"), PROMOTE))
+    for task in failed[:MOST_LOGS]:
+        log = log_of(connection, run, task, until=until)
+        if log is not None:
+            errors[task.name] = error_of(log)
+    return evaluation, gate, decide(package, str(run.state).upper(), tasks, errors, gate)
 
 
 def _states(run: Any, tasks: Mapping[str, Task]) -> dict[str, Any]:
@@ -209,13 +239,6 @@ def _states(run: Any, tasks: Mapping[str, Task]) -> dict[str, Any]:
 
 def _told(known: Mapping[str, Any], outcome: Outcome, code: Exit | None = None) -> Submission:
     return Submission(**known, outcome=outcome, exit_code=EXITS[outcome.verdict] if code is None else code)
-
-
-def _left(publisher: Publisher, run_id: str, end: bool) -> str:
-    if end:
-        publisher.terminate(run_id)
-        return f"run {run_id} was told to end"
-    return f"run {run_id} goes on; the same command with the same --key waits for it again"
 
 
 def _say(line: str) -> None:

@@ -7,20 +7,20 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import yaml
 from google.protobuf import json_format  # type: ignore[import-untyped]
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from mome import __version__
 from mome.config import load_params
 from mome.errors import ConfigError
-from pipelines.compile import PIPELINES, compile_pipeline
+from pipelines.compile import COMPILED, PIPELINES, compile_pipeline
 
-__all__ = ["Input", "Package", "load_package", "version_name"]
+__all__ = ["Input", "Package", "load_package", "parse_package", "version_name"]
 
 ROOT = Path(__file__).parents[2]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
@@ -37,11 +37,19 @@ class Input:
 
 @dataclass(frozen=True)
 class Package:
-    """A compiled pipeline."""
+    """A compiled pipeline.
+
+    Args:
+        name: Of the pipeline.
+        text: The file.
+        spec: Its first document: steps, parameters, images.
+        platform: Its second one, if there is one: what only Kubernetes reads, as volumes and secrets.
+    """
 
     name: str
     text: str
     spec: Mapping[str, Any]
+    platform: Mapping[str, Any]
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -107,9 +115,14 @@ class Package:
 
     def same(self, stored: Any) -> bool:
         """Tell whether a server's copy is this pipeline; it may have left out what is the default."""
-        theirs = stored.get("pipeline_spec", stored) if isinstance(stored, dict) else {}
+        if not isinstance(stored, dict):
+            return False
+        theirs = stored.get("pipeline_spec", stored)
         try:
-            return bool(_message(theirs) == _message(self.spec))
+            return bool(
+                _message(theirs) == _message(self.spec)
+                and _platform(stored.get("platform_spec") or {}) == _platform(self.platform)
+            )
         except json_format.ParseError:
             return False
 
@@ -126,26 +139,46 @@ def load_package(source: str) -> Package:
         ConfigError: If it is neither, or if the file is no compiled pipeline.
     """
     if source in PIPELINES:
-        text = compile_pipeline(source, load_params(ROOT / "params.yaml"))
-    else:
-        try:
-            text = Path(source).read_text()
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"{source}: no such pipeline; expected {', '.join(PIPELINES)}, or a compiled file"
-            ) from None
+        return parse_package(compile_pipeline(source, load_params(ROOT / "params.yaml")), source)
     try:
-        # A second document holds what only Kubernetes reads.
-        spec = next((part for part in yaml.load_all(text, Loader=_LOADER) if isinstance(part, dict)), {})
+        text = Path(source).read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{source}: no such pipeline; expected {', '.join(PIPELINES)}, or a compiled file"
+        ) from None
+    return parse_package(text, source)
+
+
+def parse_package(text: str, source: str) -> Package:
+    """Return the pipeline that a text holds.
+
+    Args:
+        text: YAML, as kfp's compiler writes it.
+        source: Where it is from, for messages.
+
+    Raises:
+        ConfigError: If it is no compiled pipeline, or one whose parts do not fit together.
+    """
+    try:
+        documents = [part for part in yaml.load_all(text, Loader=_LOADER) if isinstance(part, dict)]
+        spec, platform = (*documents, {}, {})[:2]
         _message(spec)
-        return Package(spec["pipelineInfo"]["name"], text, spec)
-    except (yaml.YAMLError, json_format.ParseError, KeyError, TypeError) as error:
+        _platform(platform)
+        package = Package(spec["pipelineInfo"]["name"], text, spec, platform)
+        # All that is read of it later, when a run may have begun already.
+        _ = package.inputs, package.images, package.steps()
+        return package
+    except RecursionError:
+        raise ConfigError(f"{source}: no compiled pipeline: a component holds itself") from None
+    except (yaml.YAMLError, json_format.ParseError, AttributeError, CycleError, KeyError, TypeError) as error:
         said = " ".join(str(error).split())[:300]
         raise ConfigError(f"{source}: no compiled pipeline: {said}; `make compile` writes them") from error
 
 
 def version_name(package: Package, tag: str | None = None) -> str:
     """Return ``<version>+g<commit>``, and what differs from the commit as ``.d<digest of the package>``.
+
+    A checkout without changes can differ, too: variables say where images are and what a cluster gives.
 
     Args:
         package: Whose version is named.
@@ -159,16 +192,21 @@ def version_name(package: Package, tag: str | None = None) -> str:
     commit, changed = _git("rev-parse", "--short=12", "HEAD"), _git("status", "--porcelain", "-uno")
     if commit is None or changed is None:
         raise ConfigError("no git checkout to name the version by; give --version")
-    name = f"{__version__}+g{commit}"
-    if not changed:
-        return name
-    if tag is not None:
+    if changed and tag is not None:
         raise ConfigError(f"tag {tag!r}: the checkout differs from its commit: {' '.join(changed.split())}")
+    name = f"{__version__}+g{commit}"
+    # What the commit compiles to without variables is part of it.
+    if not changed and package.text in {path.read_text() for path in COMPILED.glob("*.yaml")}:
+        return name
     return f"{name}.d{hashlib.sha256(package.text.encode()).hexdigest()[:8]}"
 
 
 def _message(spec: Any) -> PipelineSpec:
     return json_format.ParseDict(spec, PipelineSpec())
+
+
+def _platform(spec: Any) -> PlatformSpec:
+    return json_format.ParseDict(spec, PlatformSpec())
 
 
 def _git(*command: str) -> str | None:

@@ -8,6 +8,7 @@ before every attempt to create it, the first included.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 from mome.errors import ConfigError
 from pipelines.calls import NotThere, Patience, ServerError, create, read
 from pipelines.submit.package import Package
+from pipelines.submit.watch import ENDED
 
-__all__ = ["Publisher"]
+__all__ = ["Publisher", "seniority"]
+
+PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class Publisher:
         )
         if stored.pipeline_spec is not None and not package.same(stored.pipeline_spec):
             raise ConfigError(
-                f"version {name} of {package.name} is on the server with another content; commit your "
-                "change, or raise the version in mome/__init__.py"
+                f"version {name} of {package.name} is on the server with another content; leave out "
+                "--version, so that the content is part of its name, or give another one"
             )
         return pipeline_id, version_id
 
@@ -104,13 +108,36 @@ class Publisher:
             f"start run {name!r}",
             self.client.runs.run_service_create_run,
             body,
-            find=lambda: self._listed(
-                "run", self.client.runs.run_service_list_runs, "runs", name, experiment_id=experiment_id
-            ),
+            find=lambda: self.find_run(name, experiment_id),
             patience=self.patience,
         )
         _id("run", found.run_id)
         return found
+
+    def find_run(self, name: str, experiment_id: str) -> Any | None:
+        """Return the run of this name in the experiment, or None."""
+        return self._listed(
+            "run", self.client.runs.run_service_list_runs, "runs", name, experiment_id=experiment_id
+        )
+
+    def unfinished(self, experiment_id: str) -> list[Any]:
+        """Return the runs of the experiment that have not ended, the oldest first."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            answer = read(
+                "list the runs of the experiment",
+                self.client.runs.run_service_list_runs,
+                patience=self.patience,
+                experiment_id=experiment_id,
+                page_size=PAGE,
+                page_token=token,
+                sort_by="created_at desc",
+            )
+            found += [run for run in answer.runs or [] if str(run.state or "").upper() not in ENDED]
+            token = answer.next_page_token or ""
+            if not token:
+                return sorted(found, key=seniority)
 
     def get(self, run_id: str, patience: Patience | None = None) -> Any:
         """Return a run as it is now."""
@@ -185,6 +212,11 @@ class Publisher:
             return None
         found = [item for item in getattr(answer, field) or [] if item.display_name == name]
         return found[0] if found else None
+
+
+def seniority(run: Any) -> tuple[float, str]:
+    """Return what orders runs by age; the id decides within a second, so that all see the same order."""
+    return (run.created_at.timestamp() if run.created_at else math.inf, str(run.run_id))
 
 
 def _id(kind: str, value: str | None) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +19,7 @@ from typing import Any
 import urllib3
 
 from mome import errors
-from pipelines.calls import ServerError
+from mome.errors import MomeError
 from pipelines.client import Connection
 from pipelines.execution import failure_message
 
@@ -97,7 +99,11 @@ def _real(moment: datetime | None) -> bool:
 
 
 def log_of(
-    connection: Connection, run: Any, task: Task, wanted: Callable[[str], bool] = lambda _: True
+    connection: Connection,
+    run: Any,
+    task: Task,
+    wanted: Callable[[str], bool] = lambda _: True,
+    until: float = math.inf,
 ) -> str | None:
     """Return the log of a step, or None where no way to it is open.
 
@@ -109,26 +115,27 @@ def log_of(
         run: kfp's ``V2beta1Run``.
         task: The step.
         wanted: Tells whether a log is the one; what has another is looked past.
+        until: Moment of `time.monotonic` after which nothing is asked for any more.
     """
     # The newest first: it is the attempt that counted.
     for node in [*reversed(task.nodes), *reversed(task.attempts)][:MOST_NODES]:
         # Each becomes part of an address.
         if all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", part) for part in (node, run.run_id)):
-            log = _log_of_node(connection, run, node)
+            log = _log_of_node(connection, run, node, until)
             if log is not None and wanted(log):
                 return log
     return None
 
 
-def _log_of_node(connection: Connection, run: Any, node: str) -> str | None:
+def _log_of_node(connection: Connection, run: Any, node: str, until: float) -> str | None:
     own = f"/runs/{run.run_id}/nodes"
-    archived = _text(connection, f"/apis/v2beta1{own}/{node}/artifacts/main-logs:read", {})
+    archived = _text(connection, f"/apis/v2beta1{own}/{node}/artifacts/main-logs:read", {}, until)
     if archived is not None:
         return archived
     workflow, _, number = node.rpartition("-")
     for template in TEMPLATES:
         pod = f"{workflow}-{template}-{number}"
-        log = _text(connection, f"/apis/v1alpha1{own}/{pod}/log", {})
+        log = _text(connection, f"/apis/v1alpha1{own}/{pod}/log", {}, until)
         if log is not None:
             return log
         query = {"podname": pod, "runid": run.run_id}
@@ -136,16 +143,18 @@ def _log_of_node(connection: Connection, run: Any, node: str) -> str | None:
             query["createdat"] = run.created_at.strftime("%Y-%m-%d")
         if connection.namespace:
             query["podnamespace"] = connection.namespace
-        log = _text(connection, "/k8s/pod/logs", query)
+        log = _text(connection, "/k8s/pod/logs", query, until)
         if log is not None:
             return log
     return None
 
 
-def _text(connection: Connection, path: str, query: dict[str, str]) -> str | None:
+def _text(connection: Connection, path: str, query: dict[str, str], until: float) -> str | None:
+    if time.monotonic() >= until:
+        return None
     try:
-        kind, content = connection.get(path, query)
-    except (ServerError, urllib3.exceptions.HTTPError):
+        kind, content = connection.get(path, query, until=until)
+    except (MomeError, urllib3.exceptions.HTTPError):
         return None
     if "html" in kind:  # the pages' server answers with its page where it knows no such path
         return None

@@ -7,20 +7,27 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
+from pipelines.calls import OutOfTime
 from pipelines.submit.tasks import Task, tasks_of
 
-__all__ = ["RunTimeout", "watch"]
+__all__ = ["ENDED", "RunTimeout", "watch"]
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 LINE_EVERY_S = 300.0  # where nobody looks at a terminal, so that a log shows that the wait goes on
 
 
 class RunTimeout(Exception):
-    """The run had not ended in time; it goes on."""
+    """Time was over before the run had ended, or before it was its turn.
 
-    def __init__(self, run: Any) -> None:
-        super().__init__(run.run_id)
+    Args:
+        run: As it was seen last; None if it was not seen.
+        reason: What it hung on, if that was not the run itself.
+    """
+
+    def __init__(self, run: Any | None, reason: str = "") -> None:
+        super().__init__(reason)
         self.run = run
+        self.reason = reason
 
 
 def watch(
@@ -28,7 +35,7 @@ def watch(
     names: Sequence[str],
     *,
     every_s: float,
-    at_most_s: float,
+    until: float,
     stream: IO[str] | None = None,
 ) -> Any:
     """Return the run once it has ended.
@@ -37,21 +44,24 @@ def watch(
         get: Returns kfp's ``V2beta1Run`` as it is now.
         names: Steps of the pipeline, in the order of showing.
         every_s: Seconds between two looks.
-        at_most_s: Seconds to wait in all.
+        until: Moment of `time.monotonic` at which the wait is over; ``get`` has to keep to it, too.
         stream: Where to show it; standard error by default.
 
     Raises:
         RunTimeout: If it has not ended by then.
     """
     lines = _Lines(stream or sys.stderr)
-    deadline = time.monotonic() + at_most_s
+    run = None
     while True:
-        run = get()
+        try:
+            run = get()
+        except OutOfTime as error:
+            raise RunTimeout(run, str(error)) from error
         state = str(run.state or "PENDING").upper()
         lines.show(state, tasks_of(run, names))
         if state in ENDED:
             return run
-        left = deadline - time.monotonic()
+        left = until - time.monotonic()
         if left <= 0:
             raise RunTimeout(run)
         time.sleep(min(every_s, left))

@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Fault:
     times: int = 1
     lost: bool = False
     late: bool = False  # what was asked for is there only when it is looked for a second time
+    hang_s: float = 0.0  # before it answers
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Server:
     multi_user: bool = False
     # What a run looks like, look by look: its state, and state by step.
     story: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    stories: dict[str, list[tuple[str, dict[str, str]]]] = field(default_factory=dict)  # of runs by id
     logs: dict[str, str] = field(default_factory=dict)  # by step
     log_route: str = "archive"
     retried: bool = False  # between a step and its pod there is a node more
@@ -58,6 +61,7 @@ class Server:
     versions: list[Any] = field(default_factory=list)
     runs: list[Any] = field(default_factory=list)
     looks: int = 0
+    busy: dict[str, int] = field(default_factory=dict)  # how often a run is listed before it ends
     terminated: list[str] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -95,12 +99,10 @@ class Server:
             case ("GET", "/pipelines/p1/versions"):
                 found = self.filtered(self.versions, query)
                 return JSON(api.V2beta1ListPipelineVersionsResponse(pipeline_versions=found))
-            case ("GET", "/pipelines/p1/versions/v1"):
-                return JSON(self.versions[0])
             case ("POST", "/pipelines/upload_version"):
                 version = api.V2beta1PipelineVersion(
                     pipeline_id=query["pipelineid"][0],
-                    pipeline_version_id="v1",
+                    pipeline_version_id=f"v{len(self.versions) + 1}",
                     name=query["name"][0],
                     display_name=query["display_name"][0],
                     pipeline_spec=stored(uploaded(body, kind)),
@@ -116,20 +118,25 @@ class Server:
                     experiment_id=sent["experiment_id"],
                     runtime_config=sent["runtime_config"],
                     pipeline_version_reference=sent["pipeline_version_reference"],
-                    created_at=BEGAN,
+                    created_at=BEGAN + timedelta(seconds=len(self.runs)),
                     state="PENDING",
                 )
                 return self.keep(self.runs, run)
+        if found := re.fullmatch(r"/pipelines/p1/versions/v(\d+)", route[1]):
+            return JSON(self.versions[int(found[1]) - 1])
         if found := re.fullmatch(r"/runs/(\w+)", route[1]):
             return JSON(self.now(found[1]))
         if found := re.fullmatch(r"/runs/(\w+):terminate", route[1]):
             self.terminated.append(found[1])
+            next(run for run in self.runs if run.run_id == found[1]).state = "CANCELED"
+            self.stories.setdefault(found[1], [("CANCELED", {})])
             return {}
         return self.log(path, query)
 
     def now(self, run_id: str) -> Any:
         run = next(run for run in self.runs if run.run_id == run_id)
-        state, steps = self.story[min(self.looks, len(self.story) - 1)]
+        story = self.stories.get(run_id, self.story)
+        state, steps = story[min(self.looks, len(story) - 1)]
         self.looks += 1
         nodes = [
             ("root-driver", "SUCCEEDED", []),
@@ -162,7 +169,8 @@ class Server:
         return run
 
     def log(self, path: str, query: dict[str, list[str]]) -> Any:
-        steps = list(self.story[-1][1])
+        run_id = next(iter(re.findall(r"/runs/(\w+)/", path)), "")
+        steps = list(self.stories.get(run_id, self.story)[-1][1])
         ways = {
             "archive": r"/apis/v2beta1/runs/\w+/nodes/mome-x-(\d+)/artifacts/main-logs:read",
             "server": r"/apis/v1alpha1/runs/\w+/nodes/mome-x-system-container-impl-(\d+)/log",
@@ -184,6 +192,12 @@ class Server:
                 kept.append(item)
             else:
                 self.coming.append((kept, item, looks - 1))
+        if "filter" not in query:
+            for item in items:
+                self.busy[item.run_id] = self.busy.get(item.run_id, 0) - 1
+                if self.busy[item.run_id] == 0:
+                    item.state = "SUCCEEDED"
+            return items
         (predicate,) = json.loads(query["filter"][0])["predicates"]
         assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
         return [item for item in items if item.display_name == predicate["stringValue"]]
@@ -231,6 +245,10 @@ class Handler(BaseHTTPRequestHandler):
         planted.asked.append((self.command, path))
         planted.headers.append({name.lower(): value for name, value in self.headers.items()})
         fault = planted.fault(self.command, path)
+        if fault is not None and fault.hang_s:
+            time.sleep(fault.hang_s)
+            self.close_connection = True
+            return None
         if fault is not None and not fault.lost:
             return self.reply(fault.status, {"code": 13, "message": f"planted {fault.status}"})
         if planted.token and self.headers.get("Authorization") != f"Bearer {planted.token}":

@@ -3,72 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from mome.config import load_params
 from mome.errors import MomeError
 from mome.records import GateDecision
 from pipelines.client import Connection, connect
-from pipelines.submit.__main__ import main
-from pipelines.submit.package import load_package, version_name
-from tests.pipelines.planted_server import Fault, Server, serving
+from tests.pipelines.planted_server import Fault, Server
+from tests.pipelines.submit.submission import (
+    DONE,
+    JUDGE,
+    LOG,
+    PASSED,
+    REJECTED,
+    ROOT,
+    cached,
+    submit,
+)
 from tests.planted import evaluation
 from tests.planted import table as planted
-
-ROOT = Path(__file__).parents[3]
-cached, read = cache(load_package), cache(load_params)
-PACKAGE = cached("training")
-JUDGE = PACKAGE.judge("gate")
-STEPS = list(PACKAGE.steps())
-BEFORE = STEPS[: STEPS.index(JUDGE)]
-DONE = dict.fromkeys(STEPS, "SUCCEEDED")
-PASSED = [("PENDING", {}), ("RUNNING", {STEPS[0]: "RUNNING"}), ("SUCCEEDED", DONE)]
-REJECTED = [("FAILED", dict.fromkeys(BEFORE, "SUCCEEDED") | {JUDGE: "FAILED"})]
-LOG = """[KFP Executor 2026-11-20 12:00:00 INFO]: Got executor_input
-Traceback (most recent call last):
-  File "/app/mome/verdict.py", line 40, in require
-    raise error(reason)
-mome.errors.{}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith(("KF_PIPELINES", "MOME_", "ACTIONS_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("KF_PIPELINES_TOKEN", "right")
-    # Compiled and read once; what differs between the tests is the run.
-    monkeypatch.setattr("pipelines.submit.job.load_package", cached)
-    monkeypatch.setattr("pipelines.submit.job.load_params", read)
-    monkeypatch.setattr("pipelines.submit.arguments.load_params", read)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Server(story=PASSED)) as planted:
-        yield planted
-
-
-def submit(server: Server, tmp_path: Path, *more: str) -> tuple[int, dict, str]:
-    """Run the command; return exit code, result and comment."""
-    result, markdown = tmp_path / "result.json", tmp_path / "comment.md"
-    quick = ["--host", server.address, "--poll", "0.01", "--retry-wait", "0.01", "--version", "1.0.0+gabc"]
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        code = main([*quick, "--result", str(result), "--markdown", str(markdown), *more])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return code, json.loads(result.read_text()), markdown.read_text()
 
 
 def test_a_passed_run_is_exit_0_and_tells_every_step(
@@ -339,15 +297,6 @@ def test_an_interrupted_wait_is_exit_130_and_says_how_to_go_on(
     assert server.terminated == ended
 
 
-def test_a_version_with_another_content_is_refused(server: Server, tmp_path: Path) -> None:
-    assert submit(server, tmp_path, "--upload-only")[0] == 0
-    stored = server.versions[0].pipeline_spec
-    stored.get("pipeline_spec", stored)["root"]["dag"]["tasks"].popitem()
-    code, result, _ = submit(server, tmp_path)
-    assert (code, len(server.runs)) == (1, 0)
-    assert "another content" in result["outcome"]["reason"]
-
-
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -377,31 +326,6 @@ def test_a_compiled_file_is_taken_as_it_is(server: Server, tmp_path: Path) -> No
     path = tmp_path / "package.yaml"
     path.write_text((ROOT / "pipelines" / "compiled" / "training.yaml").read_text())
     assert submit(server, tmp_path, str(path))[0] == 0
-
-
-def test_a_version_is_named_by_commit_and_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mome import __version__
-
-    def git(*command: str) -> str:
-        done = subprocess.run(["git", *command], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MomeError, match="no git checkout"):
-        version_name(PACKAGE)
-    git("init", "-q")
-    (tmp_path / "file").write_text("a")
-    git("add", "file")
-    git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "a")
-    commit = git("rev-parse", "--short=12", "HEAD")
-    assert version_name(PACKAGE) == f"{__version__}+g{commit}"
-    assert version_name(PACKAGE, f"v{__version__}") == f"{__version__}+g{commit}"
-    with pytest.raises(MomeError, match=f"expected v{__version__}"):
-        version_name(PACKAGE, "v9.9.9")
-    (tmp_path / "file").write_text("b")
-    assert version_name(PACKAGE).startswith(f"{__version__}+g{commit}.d")
-    with pytest.raises(MomeError, match="differs"):
-        version_name(PACKAGE, f"v{__version__}")
 
 
 def test_a_token_does_not_travel_unencrypted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import UTC, datetime, timedelta
 
 import kfp_server_api as api
@@ -34,7 +35,7 @@ class Terminal(io.StringIO):
 
 def shown(stream: io.StringIO, *looks: api.V2beta1Run) -> str:
     story = iter(looks)
-    watch(lambda: next(story), ["train", "shard"], every_s=0.001, at_most_s=60, stream=stream)
+    watch(lambda: next(story), ["train", "shard"], every_s=0.001, until=time.monotonic() + 60, stream=stream)
     return stream.getvalue()
 
 
@@ -82,7 +83,7 @@ def test_the_state_of_a_loop_is_that_of_its_worst_turn(turns: list[str], state: 
 
 def test_a_run_that_does_not_end_is_given_back_as_it_is() -> None:
     with pytest.raises(RunTimeout) as timeout:
-        watch(lambda: LOOKS[1], ["train"], every_s=0.001, at_most_s=0.01, stream=io.StringIO())
+        watch(lambda: LOOKS[1], ["train"], every_s=0.001, until=time.monotonic() + 0.01, stream=io.StringIO())
     assert timeout.value.run is LOOKS[1]
 
 
