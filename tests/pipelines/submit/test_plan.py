@@ -65,14 +65,12 @@ def test_a_plan_is_submitted_as_it_was_made(
     assert result["changes"]["registry"] == "s3://staging/models"
 
 
-@pytest.mark.parametrize(
-    "given", [["--set", "train.steps=3"], ["--set", "nothing=3"], ["--set", "monitor=3"]]
-)
-def test_of_a_plan_only_the_pipelines_own_parameters_can_be_added(
-    server: Server, tmp_path: Path, given: list[str]
+@pytest.mark.parametrize("given", ["train.steps=3", "nothing=3", "monitor={window: 3}", "changes={}"])
+def test_to_a_plan_only_parameters_that_are_no_section_can_be_added(
+    server: Server, tmp_path: Path, given: str
 ) -> None:
     _, file = planned(tmp_path)
-    code, _, _ = submit(server, tmp_path, "--plan", str(file), *given)
+    code, _, _ = submit(server, tmp_path, "--plan", str(file), "--set", given)
     assert (code, server.asked) == (1, [])
 
 
@@ -151,7 +149,7 @@ def test_a_commit_needs_no_repository() -> None:
 def test_a_repository_that_cannot_be_asked_is_told_of_without_its_password(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match="cannot be asked for its commit: .*; name the commit"):
+    with pytest.raises(ConfigError, match=r"cannot be asked for its commit: .*; name the commit"):
         pinned(f"{address.format(tmp_path)}@main")
     with pytest.raises(ConfigError) as refused:
         pinned("https://user:secret@127.0.0.1:9/speech.git@main")
