@@ -152,9 +152,14 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
     heads = "".join(f"{f'TFLOPs {name}':>24}" for name in work)
     lines.append(f"{'scale':8}{'tokens/s':>10}{'tokens':>8}{heads}")
     modality = _richest(train)
-    for scale, *_ in [(Scale(1, 1),), *distinct_scales(scales, modality)]:
+    for alike in distinct_scales([Scale(1, 1), *scales], modality):
+        scale = next((each for each in alike if each in scales), alike[0])
         tokens = prefix_tokens(scale, 10, modality)
-        per_second = (prefix_tokens(scale, 100, modality) - prefix_tokens(scale, 0, modality)) / 100
+        per_second = {
+            "av": scale.tokens_per_second,
+            "audio": AUDIO_FRAMES_PER_SECOND / scale.audio_rate,
+            "video": VIDEO_FRAMES_PER_SECOND / scale.video_rate,
+        }[modality]
         done = "".join(f"{tera_flops(read + each, tokens):24.2f}" for each in active)
         lines.append(f"{scale!s:8}{per_second:10.3g}{tokens:8}{done}")
     weights = sum(frozen.values()) * _BYTES[train.precision]

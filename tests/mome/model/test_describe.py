@@ -115,6 +115,8 @@ def test_the_table_names_what_is_trained_beside_an_encoder() -> None:
         ("lrs3-vsr", r"a4v5 +[\d.]+ +(\d+)", 250 // 5 + 5),
         ("lrs3-asr", r"a20v2 +[\d.]+ +(\d+)", 500 // 20 + 5),
         ("lrs3-asr", r"a20v2 +([\d.]+)", 2.5),
+        ("lrs3-asr", r"a12v2 +([\d.]+)", 4.17),
+        ("lrs3-vsr", r"a4v1 +([\d.]+)", 25),
         # Five projectors of sound, 6.30 M each (model facts 1.4), beside 14.13 M of MoME.
         ("lrs3-asr", r"mome-layer +[\d.]+ M +[\d.]+ M +[\d.]+ M +([\d.]+) M", 14.127 + 5 * 6.29965),
         ("lrs3-8b", r"a16v2 +[\d.]+ +163 +([\d.]+)", 2.45),  # with MoME
