@@ -105,8 +105,7 @@ class AudioEncoder(nn.Module):
             local_files_only=True,
             # A checkpoint in half precision would meet spectrograms in single precision.
             dtype=torch.float32,
-            # At these lengths faster on a CPU than the fused kernel, above all backward.
-            attn_implementation="eager",
+            attn_implementation="sdpa",
         )
         try:
             extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)

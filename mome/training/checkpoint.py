@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -35,6 +34,7 @@ from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.speech.noise_file import noise_digest
 from mome.storage import new_folder, write_text
+from mome.training.adapters import load_adapters, save_adapters
 from mome.training.processes import ALONE, Processes
 from mome.training.sharding import shard_layers
 from mome.training.state import History
@@ -95,11 +95,11 @@ def write_checkpoint(
         if name.startswith(_PROJECTORS)
     }
     with new_folder(folder) as temporary:
-        _save_adapter(model.llm, "foundation/llm", temporary / _ADAPTER)
+        save_adapters(model.llm, "foundation/llm", temporary / _ADAPTER)
         if params.audio_lora_rank:
-            _save_adapter(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
+            save_adapters(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
         if params.video_lora_rank:
-            _save_adapter(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
+            save_adapters(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
@@ -121,7 +121,7 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     try:
         about = json.loads((folder / CONFIG_FILE).read_text())
         projectors = load_file(folder / _PROJECTORS_FILE)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a checkpoint: {error}") from error
     found = foundation_digest(foundation)
     if found != about["foundation"]:
@@ -132,14 +132,16 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     params = parse_section(TrainParams, about["train"])
     encoders = Encoders.load(foundation, device, params.audio_padding)
     if params.audio_lora_rank:
-        encoders.audio.encoder = _load_adapter(
+        encoders.audio.encoder = load_adapters(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER
         ).merge_and_unload()
     if params.video_lora_rank:
-        encoders.video.avhubert = _load_adapter(
+        encoders.video.avhubert = load_adapters(
             encoders.video.avhubert, folder / _VIDEO_ADAPTER
         ).merge_and_unload()
-    llm = _load_adapter(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
+    llm = load_adapters(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
+    # What trained needed more digits than the LLM; what only runs does not.
+    llm = llm.to(llm.get_base_model().dtype)
     model = _new_model(llm, encoders, foundation, params)
     # By parameter, not by tensor name: what two projectors share is saved once.
     expected = {name for name, _ in model.named_parameters() if name.startswith(_PROJECTORS)}
@@ -150,30 +152,6 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     except RuntimeError as error:
         raise CheckpointError(f"{folder / _PROJECTORS_FILE}: {error}") from error
     return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
-
-
-def _save_adapter(adapted: Any, base: str, folder: Path) -> None:
-    for config in adapted.peft_config.values():
-        # peft would write where the foundation lies on this machine; equal weights should be equal files.
-        config.base_model_name_or_path = base
-    # Embeddings are frozen; left to itself peft would ask a hub whether they have changed.
-    adapted.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # an empty form of peft's, with the machine's folders in it
-
-
-def _load_adapter(base: Any, folder: Path, names: Sequence[str] = ("default",)) -> Any:
-    """Load adapters from where peft saves them: in folders of their names, the default one in none."""
-    adapted: Any = None
-    for name in names:
-        place = folder if name == "default" else folder / name
-        if not (place / "adapter_model.safetensors").is_file():
-            # peft would fall back to a pickle beside it.
-            raise CheckpointError(f"{place}: expected adapter_model.safetensors")
-        if adapted is None:
-            adapted = PeftModel.from_pretrained(base, str(place), adapter_name=name)
-        else:
-            adapted.load_adapter(str(place), adapter_name=name)
-    return adapted
 
 
 def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainParams) -> AVSRModel:
@@ -211,7 +189,6 @@ def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:
         local_files_only=True,
         # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
         dtype=torch.float32 if on_cpu else params.precision,
-        # At these sequence lengths a CPU is faster without the fused kernel.
-        attn_implementation="eager" if on_cpu else "sdpa",
+        attn_implementation="sdpa",
     )
     return llm.eval().requires_grad_(False)
