@@ -23,6 +23,7 @@ from data.processors import available_processors
 from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
+from mome.errors import ConfigError
 from mome.memory import memory_watched
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
@@ -51,10 +52,13 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
         processes: At work at a time; None takes one for each processor. They do not change the result.
 
     Raises:
+        ConfigError: If no process is to be at work.
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If the content is no packed corpus.
         Stopped: If a signal asks to stop.
     """
+    if processes is not None and processes < 1:
+        raise ConfigError(f"processes is {processes}, expected at least 1")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.raw.") as temporary:
         raw = Path(temporary) / "corpus"

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from data import prepare, version
-from mome.errors import RevisionError
+from mome.errors import ConfigError, RevisionError
 from mome.speech.shards import read_manifest, read_split
 
 GRID = Path("../shared/corpora/grid")
@@ -54,6 +54,11 @@ def test_two_processes_give_what_one_gives(tmp_path, revision, prepare_params, m
     assert all(
         (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files
     )
+
+
+def test_no_process_at_all_is_refused(tmp_path, revision, prepare_params):
+    with pytest.raises(ConfigError, match="processes is 0, expected at least 1"):
+        prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset", processes=0)
 
 
 def test_a_failed_run_leaves_the_last_dataset_and_no_debris(tmp_path, revision, prepare_params, monkeypatch):
