@@ -102,7 +102,7 @@ class MomeLayer(nn.Module, BaseTunerLayer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the frozen module and add the active experts' output to its hidden states."""
-        normed_BTD = self._normed_BTD.pop(threading.get_ident(), None)
+        normed_BTD = self._normed_BTD.pop(_thread(), None)
         result = self.base_layer(*args, **kwargs)
         own_BTD = args[0] if args else kwargs["hidden_states"]
         hidden = result[0] if isinstance(result, tuple) else result
@@ -128,7 +128,7 @@ class MomeLayer(nn.Module, BaseTunerLayer):
 
     def _keep(self, _norm: nn.Module, _inputs: object, normed_BTD: Tensor) -> None:
         if any(self._positions[name] == "layer" for name, _ in self.active_experts()):
-            self._normed_BTD[threading.get_ident()] = normed_BTD
+            self._normed_BTD[_thread()] = normed_BTD
 
     def _added(self, experts: Experts, tokens_BTD: Tensor, dtype: torch.dtype) -> Tensor:
         """Return what one adapter adds to hidden states of ``dtype``, which may have fewer digits."""
@@ -148,3 +148,8 @@ class MomeLayer(nn.Module, BaseTunerLayer):
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles start afresh; a tensor in the middle of a graph cannot be copied at all.
         return self.__dict__ | {"_normed_BTD": {}}
+
+
+def _thread() -> int:
+    # torch.compile cannot trace the question, and what it compiles runs in one thread.
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()

@@ -217,6 +217,21 @@ def test_a_model_that_has_read_can_be_copied_and_pickled() -> None:
     torch.testing.assert_close(again(input_ids=IDS).logits, expected)
 
 
+def test_torch_compile_takes_the_model_in_one_graph() -> None:
+    tuned = get_peft_model(small_llm(num_hidden_layers=1), config()).eval()
+    with torch.no_grad():
+        expected = tuned(input_ids=IDS).logits
+        compiled = torch.compile(tuned.get_base_model().model.forward, backend="eager", fullgraph=True)
+        hidden = compiled(input_ids=IDS, use_cache=False).last_hidden_state
+        torch.testing.assert_close(tuned.get_base_model().lm_head(hidden), expected)
+
+
+def test_a_static_cache_gives_the_same_text() -> None:
+    tuned = get_peft_model(small_llm(), config()).eval()
+    settings = {"input_ids": IDS, "max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    assert torch.equal(tuned.generate(**settings), tuned.generate(**settings, cache_implementation="static"))
+
+
 def test_a_model_without_head_takes_experts_too() -> None:
     torch.manual_seed(0)
     bare = LlamaModel(LlamaConfig(**SIZES)).eval()
