@@ -3,7 +3,7 @@
     python -m serving.registry list [CORPUS]
     python -m serving.registry show CORPUS [VERSION]
     python -m serving.registry register CORPUS BUNDLE
-    python -m serving.registry promote CORPUS VERSION
+    python -m serving.registry promote CORPUS VERSION [--again --reason TEXT]
     python -m serving.registry rollback CORPUS --reason TEXT [--to VERSION]
     python -m serving.registry pull CORPUS FOLDER [--version VERSION]
     python -m serving.registry evaluation CORPUS FOLDER
@@ -85,6 +85,8 @@ def _show(registry: Registry, given: argparse.Namespace) -> None:
     for entry in history.entries:
         if entry.version == version.version:
             print(f"  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.event}, by {entry.by}: {entry.reason}")
+        elif entry.event == "rolled back" and entry.replaced == version.version:
+            print(f"  {entry.at:%Y-%m-%d %H:%M:%S}  left for {entry.version}, by {entry.by}: {entry.reason}")
 
 
 def _chosen(history: History, version: str | None) -> Version:
@@ -110,7 +112,13 @@ def _register(registry: Registry, given: argparse.Namespace) -> None:
 
 
 def _promote(registry: Registry, given: argparse.Namespace) -> None:
-    version = registry.promote(given.corpus, given.version, by=given.by, reason=given.reason)
+    if given.again and not given.reason:
+        raise BundleError(
+            "--again: give --reason, too: why the way back from this version is over; it is kept"
+        )
+    version = registry.promote(
+        given.corpus, given.version, by=given.by, reason=given.reason, again=given.again
+    )
     print(f"{given.corpus}: the champion is {version.version}")
 
 
@@ -174,7 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command("promote", _promote, "make a version the champion, if the gate agrees")
     added.add_argument("corpus")
     added.add_argument("version")
-    added.add_argument("--reason", default="")
+    added.add_argument("--reason", default="", help="why; it is kept")
+    added.add_argument("--again", action="store_true", help="although somebody went back from it")
     added = command("rollback", _rollback, "make an earlier champion the champion again")
     added.add_argument("corpus")
     added.add_argument("--to", help="an earlier champion; default: the one before")

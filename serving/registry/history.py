@@ -106,6 +106,7 @@ class History:
         self._line: list[str] = []  # champions, newest last: the way back
         self._promoted: dict[str, datetime] = {}
         self._removed: set[str] = set()
+        self._left: dict[str, Entry] = {}  # versions that somebody went back from, and that entry
         for entry in self.entries:
             self._take(entry)
 
@@ -133,6 +134,10 @@ class History:
         """Return since when, or when last, a version was the champion."""
         return self._promoted.get(version)
 
+    def left(self, version: str) -> Entry | None:
+        """Return the way back that led away from a version, unless it was promoted again since."""
+        return self._left.get(version)
+
     def get(self, version: str) -> Version:
         """Return a version whose files are kept.
 
@@ -158,6 +163,9 @@ class History:
         else:
             if entry.event == "rolled back" and version in self._line:
                 newest = len(self._line) - 1 - self._line[::-1].index(version)
+                # Also those in between: whoever passes over a champion does not want it back either.
+                self._left |= dict.fromkeys(self._line[newest:], entry)
                 del self._line[newest:]
+            self._left.pop(version, None)
             self._line.append(version)
             self._promoted[version] = entry.at

@@ -83,7 +83,11 @@ class Log:
         try:
             return Entry.model_validate_json(content)
         except ValidationError as error:
-            raise BundleError(f"{self._store.uri(name)}: not an entry: {error}") from error
+            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise BundleError(
+                f"{self._store.uri(name)}: not an entry: {'; '.join(wrong).removeprefix(': ')}; entries are"
+                " never changed: restore the file from a backup or from an earlier version of the object"
+            ) from error
 
 
 def _folder(corpus: str) -> str:

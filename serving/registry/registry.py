@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mome.bundle import Bundle, read_bundle
-from mome.errors import BundleError, MomeError, ServiceError
+from mome.errors import BundleError, GateRejected, MomeError, ServiceError
 from serving.registry.contents import Contents
 from serving.registry.history import Entry, Event, History, Lineage, Version, lineage_file
 from serving.registry.judgement import judge
@@ -115,14 +115,25 @@ class Registry:
                 self._contents.remove(version)  # another run was faster with the same content
         return self._published(corpus).get(version.version)
 
-    def promote(self, corpus: str, version: str, *, by: str, reason: str = "") -> Version:
+    def promote(
+        self, corpus: str, version: str, *, by: str, reason: str = "", again: bool = False
+    ) -> Version:
         """Make a version the champion, if its gate passed and it still holds against today's champion.
 
         The gate is asked again, with the version's own budget, because the champion may be another one
         than when it was asked first. Promoting the champion changes nothing.
 
+        Args:
+            corpus: Whose model.
+            version: That is registered.
+            by: Who does it.
+            reason: Why; by default what the gate said.
+            again: Although somebody went back from it: what its word errors do not show was wrong with it,
+                and the next run that makes the same model would undo the way back.
+
         Raises:
-            GateRejected: If the gate did not pass, or the version is worse than today's champion.
+            GateRejected: If the gate did not pass, the version is worse than today's champion, or somebody
+                went back from it.
             BundleError: If there is no such version, or its files are damaged or removed.
         """
 
@@ -130,6 +141,13 @@ class Registry:
             candidate, champion = history.get(version), history.champion
             if champion is not None and champion.version == version:
                 return None
+            left = history.left(version)
+            if left is not None and not again:
+                raise GateRejected(
+                    f"{version} cannot be promoted: {left.by} went back from it on {left.at:%Y-%m-%d %H:%M}:"
+                    f" {left.reason}; if that is over: python -m serving.registry promote {corpus} {version}"
+                    " --again --reason TEXT"
+                )
             judge(self._contents, candidate, champion)
             return _entry("promoted", candidate, by, reason or candidate.gate, replaced=champion)
 

@@ -55,6 +55,14 @@ def test_from_a_bundle_to_the_way_back(call: Call, tmp_path: Path) -> None:
     assert call("--by", "anna", "rollback", "digits", "--reason", "too slow") == (
         f"digits: the champion is {first} again\n"
     )
+    assert f"left for {first}, by anna: too slow" in call("show", "digits", second)
+    refused = call("promote", "digits", second)
+    assert "anna went back from it on" in refused
+    assert f"promote digits {second} --again --reason" in refused
+    assert "give --reason" in call("promote", "digits", second, "--again")
+    again = call("promote", "digits", second, "--again", "--reason", "the disk was slow")
+    assert again == f"digits: the champion is {second}\n"
+    call("--by", "anna", "rollback", "digits", "--reason", "too slow")
     shown = call("show", "digits")
     assert f"version         {first}\nstage           champion\n" in shown
     assert "rolled back, by anna: too slow" in shown

@@ -118,8 +118,8 @@ def test_the_way_back_goes_from_champion_to_champion(address: str, tmp_path: Pat
         registry.rollback("digits", by="test", reason="more")
     with pytest.raises(BundleError, match=r"not on the way back .*promote it"):
         registry.rollback("digits", to=candidate, by="test", reason="more")
-    # A version that was left is promoted again like any other, and is then on the line again.
-    registry.promote("digits", third, by="test")
+    # A version that was left and is promoted again is then on the line again.
+    registry.promote("digits", third, by="test", again=True)
     assert registry.rollback("digits", to=first, by="test", reason="back").version == first
     last = log_of(address)[-1]
     assert (last["event"], last["version"], last["replaced"], last["reason"]) == (
@@ -128,6 +128,40 @@ def test_the_way_back_goes_from_champion_to_champion(address: str, tmp_path: Pat
         third,
         "back",
     )
+
+
+def test_a_version_that_somebody_went_back_from_does_not_return_with_the_next_run(
+    address: str, tmp_path: Path
+) -> None:
+    registry = open_registry(address)
+    good, passed_over, bad = (
+        promote(registry, bundle(tmp_path / name, name, errors=errors))
+        for name, errors in (("good", 4), ("passed over", 3), ("bad", 2))
+    )
+    registry.rollback("digits", to=good, by="anna", reason="garbage in production")
+    # The next run makes the very same bundle, and so does one after its files were removed.
+    for _ in range(2):
+        for version, name in ((bad, "bad"), (passed_over, "passed over")):
+            register(registry, tmp_path / name / "bundle")
+            with pytest.raises(
+                GateRejected, match=r"anna went back from it on .*: garbage in production; .*"
+            ):
+                registry.promote("digits", version, by="run 3")
+        registry.prune("digits", keep=0, by="test")
+    assert registry.champion("digits").version == good
+    # Another model of the same corpus is nobody's concern.
+    better = promote(registry, bundle(tmp_path / "better", "better", errors=1))
+    assert registry.champion("digits").version == better
+
+    register(registry, tmp_path / "bad" / "bundle")
+    registry.rollback("digits", by="anna", reason="slow")
+    registry.promote("digits", bad, by="anna", reason="the microphone was broken", again=True)
+    assert registry.champion("digits").version == bad
+    assert log_of(address)[-1]["reason"] == "the microphone was broken"
+    # From now on it is a champion like any other.
+    registry.rollback("digits", by="test", reason="x")
+    registry.promote("digits", bad, by="test", again=True)
+    registry.promote("digits", bad, by="test")
 
 
 def test_what_failed_the_gate_is_registered_but_never_promoted(address: str, tmp_path: Path) -> None:
@@ -383,6 +417,13 @@ def test_a_log_that_lost_an_entry_or_leads_elsewhere_is_refused(tmp_path: Path) 
     (log / "00000001.json").write_text(json.dumps(first))
     with pytest.raises(BundleError, match=r"00000001\.json: not an entry"):
         registry.history("digits")
+    for text, said in (("", "Invalid JSON: EOF"), ("{}", "entry_id: Field required; at: Field required")):
+        (log / "00000001.json").write_text(text)
+        with pytest.raises(
+            BundleError, match=f"not an entry: {said}.*restore the file from a backup"
+        ) as damaged:
+            registry.history("digits")
+        assert "http" not in str(damaged.value)
     (log / "00000001.json").unlink()
     with pytest.raises(BundleError, match=r"entries are missing: there are 00000002\.json"):
         registry.champion("digits")
