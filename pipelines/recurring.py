@@ -26,7 +26,7 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 
 from mome.cli import main
 from mome.errors import ConfigError
-from pipelines.calls import NotThere, Patience, create, read
+from pipelines.calls import NotThere, Patience, ServerError, create, read
 from pipelines.client import Connection, add_options, connect
 from pipelines.submit.arguments import arguments, parse_changes
 from pipelines.submit.package import load_package, version_name
@@ -37,8 +37,19 @@ __all__ = ["Recurring", "Wish", "check_cron"]
 NAME = "mome-monitoring"
 EVERY_15_MINUTES = "0 */15 * * * *"
 _FIELDS = ("second", "minute", "hour", "day of month", "month", "day of week")
-_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-_NAMES = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat")
+_RANGES = (
+    (0, 59),
+    (0, 59),
+    (0, 23),
+    (1, 31),
+    (1, 12),
+    (0, 6),
+)  # of the library that the server reads them with
+_NAMES = {
+    "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    "day of week": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+}
+_OWN_ACCOUNTS = ("", "default-editor", "pipeline-runner")  # of a server, by the way it is installed
 _PAGE = 100
 
 
@@ -91,8 +102,12 @@ class Wish:
             and (parameters or {}) == self.parameters
             and bool(found.no_catchup)
             and str(found.max_concurrency) == "1"
-            and (found.service_account or "") in (self.service_account, "default-editor", "pipeline-runner")
+            and self._runs_as(found.service_account or "")
         )
+
+    def _runs_as(self, account: str) -> bool:
+        # A server fills in its own where none is wished for.
+        return account == self.service_account if self.service_account else account in _OWN_ACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -141,10 +156,10 @@ class Recurring:
             self._set(before[0], enabled=True)
             return "enabled"
         active = [run for run in before if run.mode == RecurringRunMode.ENABLE]
-        for run in active:
-            self._set(run, enabled=False)
         known = {run.recurring_run_id for run in before}
         try:
+            for run in active:
+                self._set(run, enabled=False)
             create(
                 f"create the recurring run {wish.name!r}",
                 self.api.recurring_run_service_create_recurring_run,
@@ -154,13 +169,23 @@ class Recurring:
                 ),
                 patience=self.patience,
             )
-        except BaseException:
-            for run in active:
-                self._set(run, enabled=True)
+        except BaseException as error:
+            self._restore(active, error)
             raise
         for run in before:
             self._delete(run)
         return "replaced" if before else "created"
+
+    def _restore(self, active: Sequence[Any], cause: BaseException) -> None:
+        """Let what recurred before recur again; whoever reads the error must know if that failed."""
+        for run in active:
+            try:
+                self._set(run, enabled=True)
+            except ServerError as error:
+                raise ServerError(
+                    f"{cause}; and the monitor may rest now: {error}; let it go on with `python -m "
+                    f"pipelines.recurring enable --name {run.display_name}`"
+                ) from cause
 
     def switch(self, name: str, *, enabled: bool) -> int:
         """Enable or disable the recurring runs of this name; returns how many there are."""
@@ -210,13 +235,29 @@ def check_cron(cron: str) -> str:
             f"{EVERY_15_MINUTES!r}"
         )
     for field, name, (low, high) in zip(fields, _FIELDS, _RANGES, strict=True):
-        parts = _NAMES.sub(str(low), field)
-        numbers = [int(number) for number in re.findall(r"(?<!/)\b\d+", parts)]
-        if not re.fullmatch(r"[\d*?,/-]+", parts) or any(not low <= number <= high for number in numbers):
+        if not all(_is_part(part, _NAMES.get(name, ()), low, high) for part in field.split(",")):
+            named = f" or {_NAMES[name][0]} to {_NAMES[name][-1]}" if name in _NAMES else ""
             raise ConfigError(
-                f"--cron {cron!r}: {name} is {field!r}, expected {low} to {high}, *, */n or a-b"
+                f"--cron {cron!r}: {name} is {field!r}, expected {low} to {high}{named}, *, */n or a-b"
             )
     return " ".join(fields)
+
+
+def _is_part(part: str, names: Sequence[str], low: int, high: int) -> bool:
+    """Tell whether a part of a field is ``*``, ``n`` or ``a-b``, each also as every ``/n``-th."""
+    found = re.fullmatch(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/0*([1-9]\d*))?", part)
+    if found is None:
+        return False
+    first, last = (
+        _number(end, names, low) for end in (found[1] or str(low), found[2] or found[1] or str(high))
+    )
+    return first is not None and last is not None and low <= first <= last <= high
+
+
+def _number(text: str, names: Sequence[str], low: int) -> int | None:
+    if text.lower() in names:
+        return low + names.index(text.lower())
+    return int(text) if re.fullmatch(r"[0-9]+", text) else None
 
 
 def _command(given: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from mome.errors import ConfigError
 from pipelines import recurring
-from pipelines.calls import Patience
+from pipelines.calls import Patience, ServerError
 from pipelines.recurring import EVERY_15_MINUTES, check_cron
 from tests.pipelines.planted_server import JSON, Fault, Handler, Server, serving
 
@@ -176,7 +176,47 @@ def test_a_wrong_token_is_said_with_what_to_do(
     assert server.recurring == []
 
 
-@pytest.mark.parametrize("cron", ["0 */15 * * * *", "0 0 9 ? * 2-6", "0  0 9 * * MON-FRI", "0 5,35 * * * *"])
+def test_the_account_that_the_server_fills_in_is_no_account_that_was_asked_for(
+    server: Recurring, command: Callable[..., str]
+) -> None:
+    apply(command)
+    for own in ("default-editor", "pipeline-runner"):
+        server.recurring[0]["service_account"] = own
+        assert ": unchanged (" in apply(command)
+    assert ": replaced (" in apply(command, "--service-account", "mome-monitor")
+    assert server.recurring[0]["service_account"] == "mome-monitor"
+    assert ": unchanged (" in apply(command, "--service-account", "mome-monitor")
+    assert ": replaced (" in apply(command)
+    assert "service_account" not in server.recurring[0]
+
+
+def test_the_monitor_is_not_left_at_rest_by_an_answer_that_was_lost(
+    server: Recurring, command: Callable[..., str]
+) -> None:
+    apply(command)
+    server.faults = [Fault("POST", ":disable", lost=True, times=9)]
+    with pytest.raises(ServerError, match="disable 'mome-monitoring': the server cannot be reached"):
+        apply(command, "--cron", "0 0 * * * *")
+    (kept,) = server.recurring
+    assert kept["mode"] == "ENABLE"
+
+
+def test_a_monitor_that_is_left_at_rest_all_the_same_is_told_of(
+    server: Recurring, command: Callable[..., str]
+) -> None:
+    apply(command)
+    server.faults = [Fault("POST", r"/recurringruns$", 400), Fault("POST", ":enable", 503, times=9)]
+    with pytest.raises(ServerError, match=r"refused \(400\).*may rest now.*recurring enable --name mome-mon"):
+        apply(command, "--cron", "0 0 * * * *")
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        *("0 */15 * * * *", "0 0 9 ? * 2-6", "0  0 9 * * MON-FRI", "0 5,35 * * * *", "0 0 0 1 jan-Mar sun"),
+        *("0 10-50/20 * * * *", "0 5/15 * * * *", "59 59 23 31 12 6"),
+    ],
+)
 def test_six_fields_are_a_schedule(cron: str) -> None:
     assert check_cron(cron) == " ".join(cron.split())
 
@@ -189,6 +229,14 @@ def test_six_fields_are_a_schedule(cron: str) -> None:
         ("0 0 25 * * *", "hour is '25'"),
         ("0 0 0 0 * *", "day of month is '0', expected 1 to 31"),
         ("0 x * * * *", "minute is 'x'"),
+        ("0 */0 * * * *", "minute is '*/0'"),
+        ("0 50-10 * * * *", "minute is '50-10'"),
+        ("0 0 0 * * 7", "day of week is '7', expected 0 to 6 or sun to sat"),
+        ("0 0 0 * * fri-mon", "day of week is 'fri-mon'"),
+        ("jan * * * * *", "second is 'jan'"),
+        ("0 1,, * * * *", "minute is '1,,'"),
+        ("0 -5 * * * *", "minute is '-5'"),
+        ("0 1-2-3 * * * *", "minute is '1-2-3'"),
         ("", "0 fields"),
     ],
 )
