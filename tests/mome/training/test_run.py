@@ -134,8 +134,9 @@ def test_two_processes_that_share_the_llm_are_killed_and_end_with_the_weights_of
     assert code == 0, (tmp_path / "log").read_text()[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == {name.replace("two/", "one/") for name in two}
+    # Rounding alone, 1.1e-5 of a weight in 50,000; a step of training is fifty times as long.
     for name, expected in one.items():
-        torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=2e-5, rtol=1e-5)
     # Weights do not tell gradients from twice the gradients; the optimiser's mean of them does.
     states = [
         load_file(*tmp_path.glob(f"{work}/train-*/state.safetensors")) for work in ("work-one", "work-two")
