@@ -36,7 +36,7 @@ def count_speakers(members: Iterable[tuple[str, str]], *, disjoint: bool) -> str
     """
     splits = Counter(speaker for _, speaker in set(members))
     several = sum(count > 1 for count in splits.values())
-    found = {0: "none", len(splits): "all"}.get(several, str(several))
+    found = {len(splits): "all", 0: "none"}.get(several, str(several))
     promise = ", as the corpus promises" if disjoint and not several else ""
     return f"{len(splits)}, {found} of them in more than one split{promise}"
 

@@ -53,7 +53,7 @@ def describe(
             "last training, and think of more data, a finer scale or a wider budget."
         )
     report.heading("Start it")
-    report.say("With corpus and registry of the last training; the section train else as in params.yaml:")
+    report.say("Fill in corpus and registry of the last training; all else is as in params.yaml:")
     levels = "[" + ", ".join(map(snr_key, after.noise_snrs_db)) + "]"
     changes = [f"train.noise_snrs_db={levels}", "corpus=CORPUS", "registry=REGISTRY"]
     sets = [part for change in changes for part in ("--set", change)]

@@ -24,11 +24,11 @@ _UNUSED = re.compile(r"(model\.)?decoder\..*|.*\.(running_mean|running_var|num_b
 _MEANING = {
     "audio_frame_accuracy": (
         "heard right",
-        f"which of {len(PHONEMES)} phonemes 20 ms of noisy speech belong to; guessing finds one of them",
+        f"which of {len(PHONEMES)} phonemes 20 ms of noisy speech are; guessing: {1 / len(PHONEMES):.1%}",
     ),
     "video_frame_accuracy": (
         "seen right",
-        "which phoneme 40 ms of lips belong to; many look alike, so that far from all can be told",
+        "which phoneme 40 ms of lips are; many look alike, so that far from all can be told",
     ),
 }
 
