@@ -41,8 +41,8 @@ format: .venv/complete ## lay the code out as `make lint` expects it
 	@.venv/bin/ruff check --fix --quiet .
 	@.venv/bin/ruff format --quiet .
 
-compile: .venv/complete ## write the pipelines as Kubeflow takes them, to pipelines/compiled/
-	@$(PYTHON) -m pipelines.compile
+compile: .venv/complete ## write the pipelines as Kubeflow takes them, to pipelines/compiled/; PROFILE= as for run
+	@$(PYTHON) -m pipelines.compile --profile "$(PROFILE)"
 
 readme: .venv/complete ## write the README of every component from its docstring
 	@$(PYTHON) -m components.readme

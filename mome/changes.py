@@ -11,6 +11,7 @@ from typing import Any
 
 from mome.config import EMBEDDED, Params, parse_section
 from mome.errors import ConfigError
+from mome.gpus import check_gpus
 from mome.speech.text import EMBEDDED_ALPHABET, outside_alphabet
 
 __all__ = ["configured"]
@@ -19,18 +20,27 @@ _ADVICE = "correct it in the run's parameters and start the run again"
 
 
 def configured(
-    changes: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]
+    changes: Mapping[str, Any],
+    sections: Mapping[str, Mapping[str, Any]],
+    gpus: Mapping[str, float] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the sections with the changes applied, checked one by one and against each other.
 
     Args:
         changes: Values by their path: ``{"train.steps": 200, "gate.max_wer.av.a4v2": 0.05}``.
         sections: All sections of ``params.yaml``.
+        gpus: As `check_gpus`, where a cluster is known.
 
     Raises:
-        ConfigError: If a path leads nowhere, a value has the wrong type, or two sections contradict
-            each other so that the run would fail hours later.
+        ConfigError: If the changes are none, a path leads nowhere, a value has the wrong type, or two
+            sections, or they and the cluster, contradict each other so that the run would fail hours later.
     """
+    # A form takes any JSON, whatever type it asks for.
+    if not isinstance(changes, Mapping):
+        raise ConfigError(
+            f'changes: expected values by their path, as in {{"train.steps": 200}}, or {{}} for none, got '
+            f"{changes!r}; {_ADVICE}"
+        )
     changed: dict[str, Any] = copy.deepcopy(dict(sections))
     for path, value in changes.items():
         _put(changed, path, value)
@@ -39,6 +49,10 @@ def configured(
     except ConfigError as error:
         raise ConfigError(f"{str(error).removeprefix('Params: ')}; {_ADVICE}") from error
     _agree(params)
+    try:
+        check_gpus(params, gpus or {})
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {_ADVICE}") from error
     return params.sections()
 
 

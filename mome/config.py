@@ -67,6 +67,7 @@ SnrDb = Annotated[
 AudioPadding = Literal["none", "30s"]
 Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -129,7 +130,7 @@ class TrainParams(Section):
     """Fine-tuning of one of the methods of `mome.methods`."""
 
     seed: int
-    device: str
+    device: Device
     threads: int = Field(gt=0)
     precision: Precision
     method: MethodName
@@ -203,7 +204,7 @@ class EvaluateParams(Section):
     """Word error rate for every modality, scale and noise level."""
 
     seed: int
-    device: str
+    device: Device
     threads: int = Field(gt=0)
     noise: str = Field(min_length=1)  # as in TrainParams
     snrs_db: list[SnrDb] = Field(min_length=1)

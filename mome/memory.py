@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["memory_watched"]
+__all__ = ["NEARLY_USED_UP", "memory_watched"]
+
+NEARLY_USED_UP = "memory is nearly used up"
 
 _GROUP = Path("/sys/fs/cgroup")
 _EVERY_S = 0.1  # a model that is loaded takes gigabytes a second
@@ -96,7 +98,7 @@ def _watch(files: _Group, limit: int, step: str, instead: str, done: threading.E
             told = percent
             advice = f"raise memory.limit of step {step}" + (f", or {instead}" if instead else "")
             print(
-                f"memory is nearly used up ({taken / _GIB:.1f} of {limit / _GIB:.4g} GiB): {advice}",
+                f"{NEARLY_USED_UP} ({taken / _GIB:.1f} of {limit / _GIB:.4g} GiB): {advice}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -22,12 +22,14 @@ from components.images import image
 from components.train_distributed.layout import Layout
 from mome.config import Params, Section
 from mome.errors import ConfigError
+from mome.gpus import check_gpus
 
 __all__ = ["CLUSTER_FILE", "Cluster", "Step", "Steps", "check_devices", "load_cluster", "steps"]
 
 CLUSTER_FILE = Path(__file__).with_suffix(".yaml")
 VARIABLE = "MOME_CLUSTER"  # names a file with what differs
 DISTRIBUTED = "train_distributed"
+DEVICE = "MOME_DEVICE"  # of the service that step rehearse starts
 
 
 def _is_quantity(text: str) -> str:
@@ -134,6 +136,10 @@ class Cluster(Section):
             ):
                 if missing := sorted(set(used) - set(there)):
                     raise ValueError(f"steps.{name}: no {kind} {missing[0]}; there are {', '.join(there)}")
+        rehearse = self.step("rehearse")
+        device, count = rehearse.env.get(DEVICE, "cpu"), rehearse.gpu.count
+        if device.startswith("cuda") != bool(count):
+            raise ValueError(f"steps.rehearse: {DEVICE} is {device}, but gpu.count is {count}")
         if self.distributed.nodes > 1 and not self.step("train").volumes:
             raise ValueError("distributed: several nodes share a volume, but steps.train has none")
         return self
@@ -153,6 +159,11 @@ class Cluster(Section):
     def processes(self) -> int:
         """How many processes of a node share a training: one for each GPU, or one."""
         return max(1, self.step("train").gpu.count)
+
+    @cached_property
+    def gpus(self) -> dict[str, int]:
+        """How many GPUs a step whose device is a parameter gets."""
+        return {name: self.step(name).gpu.count for name in ("train", "evaluate")}
 
     def layout(self) -> Layout:
         """Return how a training over several nodes is laid out."""
@@ -194,13 +205,7 @@ def check_devices(cluster: Cluster, params: Params) -> None:
     Raises:
         ConfigError: If they do not agree.
     """
-    for name, device in (("train", params.train.device), ("evaluate", params.evaluate.device)):
-        count = cluster.step(name).gpu.count
-        if device.startswith("cuda") != bool(count):
-            raise ConfigError(
-                f"{name}.device is {device} in the parameters, but steps.{name}.gpu.count is {count} for the "
-                f"cluster: change one of them ({VARIABLE} names a file with GPUs)"
-            )
+    check_gpus(params, cluster.gpus)
 
 
 class Steps:
@@ -216,6 +221,10 @@ class Steps:
     def __getattr__(self, name: str) -> Callable[..., dsl.PipelineTask]:
         component = getattr(catalogue, name)
         return lambda **inputs: self._set_up(component(**inputs), name)
+
+    def configure(self, **inputs: Any) -> dsl.PipelineTask:
+        """Check the parameters, also against what this cluster gives."""
+        return self._set_up(catalogue.configure(**inputs, gpus=self.cluster.gpus), "configure")
 
     def train(self, **inputs: Any) -> dsl.PipelineTask:
         """Fine-tune: with one process for each GPU of a node, or on several nodes where they are set."""

@@ -15,6 +15,7 @@ import yaml
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 
+from mome.cli import main
 from mome.config import Params, load_params
 from mome.storage import write_text
 from pipelines.cluster import check_devices, steps
@@ -73,12 +74,13 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Readable.add_representer(str, _represent_text)
 
 
-def _main() -> None:
+def _compile() -> None:
     parser = argparse.ArgumentParser(description="Compile the pipelines for a Kubeflow cluster.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--output", type=Path, default=COMPILED)
+    parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     arguments = parser.parse_args()
-    params = load_params(arguments.params)
+    params = load_params(arguments.params, arguments.profile or None)
     check_devices(steps.cluster, params)
     for name in PIPELINES:
         path = arguments.output / f"{name}.yaml"
@@ -87,4 +89,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    raise SystemExit(main(_compile))

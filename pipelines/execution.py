@@ -30,6 +30,7 @@ from kfp.local.status import Status
 from components.images import fingerprint
 from mome import errors
 from mome.errors import MomeError
+from mome.memory import NEARLY_USED_UP
 from pipelines.cures import cured
 
 __all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]
@@ -119,6 +120,8 @@ def execute(
 def pin_images(pipeline: str) -> str:
     """Make a compiled pipeline one of this machine: images tagged by what they hold, nothing tried again.
 
+    What the cluster gives that it was compiled for says nothing about this machine.
+
     kfp.local does not start the image, but its name is part of what a reused result depends on.
     """
     spec, *platform = yaml.safe_load_all(pipeline)
@@ -129,6 +132,8 @@ def pin_images(pipeline: str) -> str:
             executor["container"]["image"] = f"mome-{name}:source-{fingerprint(name)}"
     for graph in (spec["root"], *spec.get("components", {}).values()):
         for task in graph.get("dag", {}).get("tasks", {}).values():
+            if "gpus" in (given := task.get("inputs", {}).get("parameters", {})):
+                given["gpus"] = {"runtimeValue": {"constant": {}}}
             task.pop("retryPolicy", None)  # nobody takes a machine away here; a failure is one at once
     return str(yaml.safe_dump_all([spec, *platform], sort_keys=False))
 
@@ -213,6 +218,8 @@ def failure_message(output: str) -> str:
         number for number, line in enumerate(lines) if line.lstrip().startswith("Traceback (most recent")
     ]
     if not starts:
+        if short := [line for line in lines if NEARLY_USED_UP in line]:
+            return f"the step was killed: {short[-1].strip()}"
         return "the step ended without a word, as a process does that was killed (out of memory?)"
     # kfp.local indents what a step prints, the more the deeper its graph lies.
     indent = lines[starts[-1]].partition("Traceback")[0]

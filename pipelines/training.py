@@ -90,7 +90,7 @@ def _pipeline(name: str, description: str, prepared: Preparation) -> BaseCompone
                 package=package,
                 monitor=monitor,
                 rehearse=rehearse,
-            )
+            ).set_caching_options(False)
             section = configure_task.outputs
             version_task = steps.version_corpus(
                 corpus=corpus, registry=registry, params=section["prepare"]
@@ -102,14 +102,20 @@ def _pipeline(name: str, description: str, prepared: Preparation) -> BaseCompone
             valid_task = _require("validate", validate_task, "valid data or stop")
 
             # After validation: a broken corpus stops the run before minutes of training.
-            foundation_task = steps.build_foundation(params=section["foundation"]).after(valid_task)
+            foundation_task = steps.build_foundation(
+                params=section["foundation"], files=section["files"]
+            ).after(valid_task)
             frozen = foundation_task.outputs["foundation"]
-            train_task = steps.train(dataset=dataset, foundation=frozen, params=section["train"]).after(
-                valid_task
-            )
+            train_task = steps.train(
+                dataset=dataset, foundation=frozen, params=section["train"], files=section["files"]
+            ).after(valid_task)
             checkpoint = train_task.outputs["checkpoint"]
             evaluate_task = steps.evaluate(
-                dataset=dataset, foundation=frozen, checkpoint=checkpoint, params=section["evaluate"]
+                dataset=dataset,
+                foundation=frozen,
+                checkpoint=checkpoint,
+                params=section["evaluate"],
+                files=section["files"],
             )
             gate_task = steps.gate(
                 evaluation=evaluate_task.outputs["evaluation"],

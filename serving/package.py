@@ -35,7 +35,7 @@ __all__ = ["run"]
 _ROOT = Path(__file__).resolve().parents[1]
 _SOURCES = ("mome", "serving")  # code that goes into the Bento: the library and the service
 _SERVICE = "serving.service:MomeService"
-_BUILD_TIMEOUT_S = 300
+_BUILD_TIMEOUT_S = 1800  # the weights are copied, and there may be billions
 
 
 @stoppable()

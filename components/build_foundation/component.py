@@ -16,11 +16,13 @@ def build_foundation(
     report: dsl.Output[dsl.HTML],
     card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
+    files: str = "",  # noqa: ARG001
 ) -> None:
     """Teach or take the audio encoder, the video encoder and the LLM that stay frozen afterwards.
 
     Args:
         params: Section `foundation` of params.yaml.
+        files: Of step `configure`, not read here: other files behind the same parameters are another step.
 
     Returns:
         foundation: Folder with the three models, as transformers saves them.

@@ -15,6 +15,7 @@ def configure(
     card: dsl.Output[dsl.Markdown],
     changes: dict[str, Any],
     defaults: dict[str, Any],
+    gpus: dict[str, Any],
     prepare: dict[str, Any],
     validate: dict[str, Any],
     foundation: dict[str, Any],
@@ -36,6 +37,7 @@ def configure(
         ("package", dict[str, Any]),
         ("monitor", dict[str, Any]),
         ("rehearse", dict[str, Any]),
+        ("files", str),
     ],
 ):
     """Apply the changes of the run's form to the sections and check all of them at once.
@@ -45,6 +47,7 @@ def configure(
     Args:
         changes: Values by their path in params.yaml, as in {"train.steps": 200}.
         defaults: All sections of params.yaml, as they were when the pipeline was compiled.
+        gpus: Number of GPUs that train and evaluate get, as the pipeline was compiled; empty if unknown.
         prepare: Section of params.yaml.
         validate: Section of params.yaml.
         foundation: Section of params.yaml.
@@ -67,11 +70,14 @@ def configure(
         package: The section as the steps take it.
         monitor: The section as the steps take it.
         rehearse: The section as the steps take it.
+        files: What tells the content of files that the parameters name from another one.
     """
     from pathlib import Path
 
     from mome.changes import configured
+    from mome.config import Params, parse_section
     from mome.differences import describe
+    from mome.files import fingerprint
 
     found = configured(
         changes,
@@ -86,6 +92,7 @@ def configure(
             "monitor": monitor,
             "rehearse": rehearse,
         },
+        gpus,
     )
     describe(found, changes, defaults, Path(report.path), Path(card.path))
     return (
@@ -98,4 +105,5 @@ def configure(
         found["package"],
         found["monitor"],
         found["rehearse"],
+        fingerprint(parse_section(Params, found)),
     )

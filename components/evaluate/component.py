@@ -19,6 +19,7 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
     card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
+    files: str = "",  # noqa: ARG001
 ) -> None:
     """Transcribe the test split under every condition and count the word errors.
 
@@ -27,6 +28,7 @@ def evaluate(
         foundation: Frozen encoders and language model.
         checkpoint: Trained weights.
         params: Section `evaluate` of params.yaml.
+        files: Of step `configure`, not read here: other files behind the same parameters are another step.
 
     Returns:
         evaluation: Folder with evaluation.json, hypotheses.jsonl and baseline.parquet.

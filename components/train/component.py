@@ -19,6 +19,7 @@ def train(
     card: dsl.Output[dsl.Markdown],
     params: dict[str, Any],
     processes: int = 1,
+    files: str = "",  # noqa: ARG001
 ) -> None:
     """Fine-tune MoME; a training that was killed goes on where it stood.
 
@@ -30,6 +31,7 @@ def train(
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
         processes: How many share each step, on GPUs one for each; they end with the weights of one.
+        files: Of step `configure`, not read here: other files behind the same parameters are another step.
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.

@@ -32,6 +32,7 @@ def train_distributed(
     params: dict[str, Any],
     layout: dict[str, Any],
     config: dsl.TaskConfig,
+    files: str = "",  # noqa: ARG001
 ) -> None:
     """Fine-tune on several nodes with a TrainJob of Kubeflow Trainer, and wait for it.
 
@@ -45,6 +46,7 @@ def train_distributed(
         params: Section `train` of params.yaml.
         layout: Number of nodes and processes, image, runtime; see `components/train_distributed/layout.py`.
         config: Resources, variables and volumes of this step, which Kubeflow fills in.
+        files: Of step `configure`, not read here: other files behind the same parameters are another step.
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.

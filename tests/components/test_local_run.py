@@ -91,6 +91,6 @@ def test_shards_are_prepared_side_by_side_and_collected(
 def test_a_number_that_is_text_ends_the_run_in_its_first_step(
     local_run: Path, sections: dict[str, dict[str, Any]], said: Any
 ) -> None:
-    steps.configure(changes={"train.steps": "200"}, defaults=sections, **sections)
+    steps.configure(changes={"train.steps": "200"}, defaults=sections, gpus={}, **sections)
     assert "train.steps: input should be a valid integer, got '200'; correct it in the run's" in said()
     assert not list(local_run.glob("*/configure/executor_output.json"))

@@ -58,9 +58,11 @@ def test_configure_hands_on_every_section_in_its_place_and_says_what_differs(
     page, card = artifact(dsl.HTML, "configured_page"), artifact(dsl.Markdown, "configured_card")
     # As a form hands them over: one section was changed in place, and whole numbers are floats.
     given = sections | {"rehearse": sections["rehearse"] | {"requests_per_phase": 3.0}}
-    found = steps.configure.python_func(page, card, {"train.steps": 7}, sections, **given)
+    *found, files = steps.configure.python_func(page, card, {"train.steps": 7}, sections, {}, **given)
     usual = sections["train"]["steps"], sections["rehearse"]["requests_per_phase"]
-    names = [name for name in steps.configure.component_spec.outputs if name not in ("report", "card")]
+    names = [
+        name for name in steps.configure.component_spec.outputs if name not in ("report", "card", "files")
+    ]
     changed = {"train": {"steps": 7}, "rehearse": {"requests_per_phase": 3}}
     expected = {name: section | changed.get(name, {}) for name, section in sections.items()}
     assert dict(zip(names, found, strict=True)) == expected
@@ -71,12 +73,25 @@ def test_configure_hands_on_every_section_in_its_place_and_says_what_differs(
         rf"| rehearse.requests\_per\_phase | {usual[1]} | 3 | section |",
     ]
     assert "2 values differ" in Path(page.path).read_text()
+    assert files == "none", "embedded models and the corpus' own noise are no files"
 
 
 def test_configure_refuses_a_number_that_is_text(artifact: Maker, sections: Sections) -> None:
     outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
     with pytest.raises(ConfigError, match=r"train\.steps: .* got '200'; correct it in the run's parameters"):
-        steps.configure.python_func(*outputs, {"train.steps": "200"}, sections, **sections)
+        steps.configure.python_func(*outputs, {"train.steps": "200"}, sections, {}, **sections)
+
+
+def test_configure_refuses_what_the_cluster_or_a_volume_does_not_have(
+    artifact: Maker, sections: Sections
+) -> None:
+    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    with pytest.raises(ConfigError, match=r"train\.device is cuda .* but steps\.train\.gpu\.count is 0"):
+        steps.configure.python_func(
+            *outputs, {"train.device": "cuda"}, sections, {"train": 0.0, "evaluate": 0.0}, **sections
+        )
+    with pytest.raises(ConfigError, match=r"foundation\.video is nothing\.pt: .* is its volume mounted\?"):
+        steps.configure.python_func(*outputs, {"foundation.video": "nothing.pt"}, sections, {}, **sections)
 
 
 def test_prepare_leaves_the_dataset_its_figures_a_page_and_a_card(dataset: Any, artifact: Maker) -> None:

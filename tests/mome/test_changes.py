@@ -47,6 +47,8 @@ def test_a_struct_turns_whole_numbers_into_floats_and_they_come_back_whole(
         ({"train.steps": True}, r"^train\.steps: .* got True"),
         ({"train.stepps": 200}, r"train\.stepps: section train has seed, .* not 'stepps'"),
         ({"trian.steps": 200}, r"params\.yaml has prepare, .* not 'trian'"),
+        ({"train.device": "gpu"}, r"^train\.device: .* got 'gpu'"),
+        ({"evaluate.device": "mps"}, r"^evaluate\.device: .* got 'mps'"),
         ({"steps": 200}, r"expected section\.name, as in train\.steps"),
         ({"train.steps.more": 1}, r"train\.steps is one value and holds no others"),
         ({"train.learning_rate": float("nan")}, r"^train\.learning_rate: .* got nan"),
@@ -69,6 +71,39 @@ def test_what_is_wrong_is_named_with_what_to_do(
     with pytest.raises(ConfigError, match=said) as error:
         configured(changes, sections)
     assert str(error.value).endswith("correct it in the run's parameters and start the run again")
+
+
+@pytest.mark.parametrize("changes", [None, ["train.steps"], "train.steps=200", 7.0])
+def test_a_form_that_was_filled_in_with_something_else_is_shown_an_example(
+    sections: dict[str, dict[str, Any]], changes: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r'^changes: expected .* as in \{"train\.steps": 200\}, .* got'):
+        configured(changes, sections)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "said"),
+    [
+        ("cuda", 0, "train.device is cuda in the parameters, but steps.train.gpu.count is 0"),
+        ("cpu", 8, "train.device is cpu in the parameters, but steps.train.gpu.count is 8"),
+        ("cuda:9", 8, "train.device is cuda:9 in the parameters, but steps.train.gpu.count is 8"),
+    ],
+)
+def test_a_device_that_the_cluster_does_not_give_is_named(
+    sections: dict[str, dict[str, Any]], device: str, gpus: int, said: str
+) -> None:
+    # A pipeline's numbers arrive as floats.
+    given = {"train": float(gpus), "evaluate": 0.0}
+    with pytest.raises(ConfigError, match=f"^{said} for the cluster: .*start the run again$"):
+        configured({"train.device": device}, sections, given)
+
+
+def test_devices_that_the_cluster_gives_or_says_nothing_of_are_taken(
+    sections: dict[str, dict[str, Any]],
+) -> None:
+    changes = {"train.device": "cuda:7", "evaluate.device": "cuda"}
+    for gpus in ({"train": 8, "evaluate": 1}, {}, None):
+        assert configured(changes, sections, gpus)["train"]["device"] == "cuda:7"
 
 
 def test_all_mistakes_are_named_at_once(sections: dict[str, dict[str, Any]]) -> None:

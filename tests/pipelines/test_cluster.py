@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,7 @@ def test_several_nodes_train_through_a_step_that_hands_all_on(tmp_path: Path) ->
         ),
         ({"steps": {"gate": {"secrets": ["s3"]}}}, r"steps\.gate: no secret s3; there are notify"),
         ({"steps": {"train": {"volumes": []}}, "distributed": {"nodes": 2}}, "steps.train has none"),
+        ({"steps": {"rehearse": {"gpu": {"count": 1}}}}, "rehearse: MOME_DEVICE is cpu, but gpu.count is 1"),
         ({"user": 0}, "user: .*greater than 0"),
         ({"defaults": {"timeout_s": 0}}, r"timeout_s: .*greater than 0"),
         ({"volumes": {"work": {"path": "work"}}}, r"volumes\.work\.path"),
@@ -190,14 +193,48 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_gpus_are_asked_for_where_the_parameters_use_them_and_nowhere_else() -> None:
     embedded, papers = load_params(), load_params(profile="lrs3-8b")
-    on_gpu = papers.evaluate.model_copy(update={"device": "cuda"})
-    papers = papers.model_copy(update={"evaluate": on_gpu})
     check_devices(load_cluster(), embedded)
     check_devices(load_cluster(GPU), papers)
     with pytest.raises(ConfigError, match=r"train\.device is cpu .* but steps\.train\.gpu\.count is 8"):
         check_devices(load_cluster(GPU), embedded)
     with pytest.raises(ConfigError, match=r"train\.device is cuda .* but steps\.train\.gpu\.count is 0"):
         check_devices(load_cluster(), papers)
+
+
+def test_steps_see_the_volume_that_a_models_folder_or_a_noise_file_lies_on() -> None:
+    for given in (load_cluster(), load_cluster(GPU)):
+        for name in ("configure", "build_foundation", "train", "evaluate"):
+            assert "models" in given.step(name).volumes, name
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("*.yaml")))
+def test_the_papers_profiles_are_given_what_they_need(profile: str) -> None:
+    papers, given = load_params(profile=profile), load_cluster(GPU)
+    check_devices(given, papers)
+    rehearse = given.step("rehearse")
+    assert rehearse.gpu.count == 1
+    assert rehearse.env["MOME_DEVICE"] == papers.evaluate.device == "cuda"
+    assert rehearse.memory == given.step("evaluate").memory, "both hold the whole model"
+    assert load_params().rehearse.startup_timeout_s < papers.rehearse.startup_timeout_s < rehearse.timeout_s
+
+
+def test_a_profile_is_compiled_for_a_cluster_and_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.compile", "--output", str(tmp_path)]
+    environment = os.environ | {"MOME_CLUSTER": str(GPU)}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: train.device is cpu in the parameters, but steps.train.gpu.")
+    assert refused.stderr.count("\n") == 1
+    subprocess.run([*command, "--profile", "lrs3-8b"], env=environment, check=True, capture_output=True)
+    spec, platform = yaml.safe_load_all((tmp_path / "training.yaml").read_text())
+    executors = spec["deploymentSpec"]["executors"]
+    assert executors["exec-rehearse"]["container"]["resources"]["accelerator"]["resourceCount"] == "1"
+    assert executors["exec-train"]["container"]["resources"]["accelerator"]["resourceCount"] == "8"
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert [mount["mountPath"] for mount in settings["exec-build-foundation"]["pvcMount"]] == ["/models"]
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    given = tasks["configure"]["inputs"]["parameters"]["gpus"]["runtimeValue"]["constant"]
+    assert given == {"train": 8, "evaluate": 1}
 
 
 def test_no_secret_and_no_address_of_a_registry_stands_in_the_files() -> None:

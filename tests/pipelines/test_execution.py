@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from kfp import compiler, dsl
 
+from pipelines.compile import COMPILED
 from pipelines.execution import Stage, StageFailed, execute, failure_message, pin_images
 
 
@@ -120,6 +122,23 @@ def test_our_own_mistake_is_named(compiled: str, tmp_path: Path) -> None:
 
 def test_a_killed_step_says_that_it_was_killed() -> None:
     assert "killed" in failure_message("    [KFP Executor INFO]: Looking for component\n\n")
+
+
+def test_a_step_that_was_killed_for_its_memory_says_what_to_raise() -> None:
+    said = "memory is nearly used up (7.9 of 8 GiB): raise memory.limit of step train"
+    output = f"    step 10 of 850\n    {said.replace('7.9', '7.6')}\n    {said}\n    step 20 of 850\n"
+    assert failure_message(output) == f"the step was killed: {said}"
+
+
+def test_what_a_cluster_gives_says_nothing_of_this_machine() -> None:
+    compiled = (COMPILED / "training.yaml").read_text()
+
+    def gpus(text: str) -> Any:
+        tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+        return tasks["configure"]["inputs"]["parameters"]["gpus"]["runtimeValue"]["constant"]
+
+    assert gpus(compiled) == {"train": 0, "evaluate": 0}
+    assert gpus(pin_images(compiled)) == {}
 
 
 def test_the_last_traceback_of_a_chain_counts() -> None:

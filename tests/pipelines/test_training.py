@@ -97,7 +97,15 @@ def test_what_looks_at_a_changing_world_is_never_reused(spec: dict[str, Any], pa
     def uncached(spec: dict[str, Any]) -> set[str]:
         return {name for name, task in tasks(spec).items() if not task["cachingOptions"].get("enableCache")}
 
-    assert uncached(spec) == {"version-corpus", "gate", "require", "require-2", "promote", "notify"}
+    assert uncached(spec) == {
+        "configure",
+        "version-corpus",
+        "gate",
+        "require",
+        "require-2",
+        "promote",
+        "notify",
+    }
     assert uncached(compiled("training_sharded", params)) == uncached(spec)
     monitoring = compiled("monitoring", params)
     assert uncached(monitoring) == set(tasks(monitoring))
@@ -144,6 +152,12 @@ def test_every_section_goes_through_the_check_and_to_its_own_step(
                 section = produced["outputParameterKey"]
                 own = {"version-corpus": "prepare", "build-foundation": "foundation"}.get(name, name)
                 assert section == (own if parameter == "params" else parameter)
+
+
+def test_steps_that_may_read_a_file_are_not_reused_for_another_one(spec: dict[str, Any]) -> None:
+    for name in ("build-foundation", "train", "evaluate"):
+        given = tasks(spec)[name]["inputs"]["parameters"]["files"]
+        assert given["taskOutputParameter"] == {"outputParameterKey": "files", "producerTask": "configure"}
 
 
 @pytest.mark.parametrize("name", PIPELINES)
