@@ -11,6 +11,7 @@ keeps the branches apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from mome.model.prefix import Piece, PrefixedText, embed
 from mome.model.tokens import TextTokens
+from mome.tuners.mome import MomeModel
 
 __all__ = ["Packed", "language_loss", "pack"]
 
@@ -136,12 +138,14 @@ def language_loss(llm: Any, packed: Packed, weights_S: Tensor | None = None) -> 
         weights_S: Factor on the loss of each sequence; the divisor stays the number of tokens.
     """
     causal: Any = llm.get_base_model() if isinstance(llm, PeftModel) else llm
-    hidden_RLD = causal.base_model(
-        inputs_embeds=packed.embeddings_RLD,
-        attention_mask=_mask(packed.visible_RLL, packed.embeddings_RLD.dtype, causal),
-        position_ids=packed.positions_RL,
-        use_cache=False,
-    ).last_hidden_state
+    tuner: Any = llm.base_model
+    with tuner.finish_only(packed.before_N) if isinstance(tuner, MomeModel) else nullcontext():
+        hidden_RLD = causal.base_model(
+            inputs_embeds=packed.embeddings_RLD,
+            attention_mask=_mask(packed.visible_RLL, packed.embeddings_RLD.dtype, causal),
+            position_ids=packed.positions_RL,
+            use_cache=False,
+        ).last_hidden_state
     logits_NV = causal.get_output_embeddings()(hidden_RLD.flatten(0, 1)[packed.before_N])
     loss_N = nn.functional.cross_entropy(logits_NV.float(), packed.labels_N, reduction="none")
     if weights_S is not None:

@@ -1,7 +1,7 @@
 """The experts: a routed and shared mixture of small feed-forward blocks."""
 
 # Shape letters: B batch, T tokens, N = B·T, D token width, E routed experts, M all experts (routed,
-# then shared), W bottleneck width, K experts per token, S scales.
+# then shared), W bottleneck width, K experts per token, S scales, P chosen positions of N.
 
 from __future__ import annotations
 
@@ -56,12 +56,16 @@ class Experts(nn.Module):
         nn.init.normal_(self.router.gate.weight, std=std)
         nn.init.normal_(self.up_weight_MWD, std=std if config.init == "normal" else 0.0)
 
-    def forward(self, x_BTD: Tensor, scales_B: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, scales_B: Tensor | None = None, wanted_P: Tensor | None = None
+    ) -> Tensor:
         """Return the mixture's output, same shape as the tokens ``(B, T, D)``.
 
         Args:
             x_BTD: Tokens.
             scales_B: Index into the list of ``top_k`` for each sequence; None takes the first.
+            wanted_P: Places in the flattened tokens; all are routed, and the output of these is returned,
+                as ``(P, D)``.
 
         Raises:
             ValueError: If there are scales for another number of sequences.
@@ -70,6 +74,8 @@ class Experts(nn.Module):
         routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
         self.routing = routing
         gates_NM = self._gates(routing, x_ND)
+        if wanted_P is not None:
+            x_ND, gates_NM = x_ND.index_select(0, wanted_P), gates_NM.index_select(0, wanted_P)
         inside_NMW = nn.functional.linear(
             x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
         )
@@ -80,7 +86,7 @@ class Experts(nn.Module):
         # In place: a sum of two products would go through all of the output once more. Mixed precision
         # leaves what works in place alone, so that the digits are chosen here.
         out_ND = out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
-        return out_ND.view_as(x_BTD)
+        return out_ND if wanted_P is not None else out_ND.view_as(x_BTD)
 
     def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
         """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""

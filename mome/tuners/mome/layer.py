@@ -1,6 +1,6 @@
 """The peft layer that runs experts beside a frozen module."""
 
-# Shape letters: B batch, T tokens, D token width.
+# Shape letters: B batch, T tokens, D token width, P chosen positions of the flattened B·T.
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class MomeLayer(nn.Module, BaseTunerLayer):
         self.mome_experts = nn.ModuleDict()
         self.cast_input_dtype_enabled = True
         self.scales_B: Tensor | None = None  # of the sequences of the next pass
+        self.wanted_P: Tensor | None = None  # where hidden states are read after this layer; None: everywhere
         self._active_adapter = adapter_name
         self._positions: dict[str, Position] = {}
         # By thread, for several may read with one model; taken away as soon as it was used.
@@ -103,14 +104,18 @@ class MomeLayer(nn.Module, BaseTunerLayer):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the frozen module and add the active experts' output to its hidden states."""
         normed_BTD = self._normed_BTD.pop(_thread(), None)
-        result = self.base_layer(*args, **kwargs)
         own_BTD = args[0] if args else kwargs["hidden_states"]
+        if self.wanted_P is not None:
+            return self._forward_wanted(own_BTD, normed_BTD, self.wanted_P)
+        result = self.base_layer(*args, **kwargs)
         hidden = result[0] if isinstance(result, tuple) else result
-        for name, experts in self.active_experts():
-            tokens_BTD = normed_BTD if self._positions[name] == "layer" else own_BTD
-            assert tokens_BTD is not None  # the norm of the layer has run
-            hidden = hidden + self._added(experts, tokens_BTD, hidden.dtype)
+        hidden = self._add(hidden, own_BTD, normed_BTD)
         return (hidden, *result[1:]) if isinstance(result, tuple) else hidden
+
+    @property
+    def ends_a_layer(self) -> bool:
+        """Whether nothing but the residual stream comes after it in a decoder layer."""
+        return self._norm_hook is not None
 
     def release(self) -> nn.Module:
         """Return the frozen module; nothing of this layer is left behind."""
@@ -130,13 +135,24 @@ class MomeLayer(nn.Module, BaseTunerLayer):
         if any(self._positions[name] == "layer" for name, _ in self.active_experts()):
             self._normed_BTD[_thread()] = normed_BTD
 
-    def _added(self, experts: Experts, tokens_BTD: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return what one adapter adds to hidden states of ``dtype``, which may have fewer digits."""
-        if not torch.is_autocast_enabled(tokens_BTD.device.type):
-            tokens_BTD = self._cast_input_dtype(tokens_BTD, experts.dtype)
-        added_BTD: Tensor = experts(tokens_BTD, self.scales_B)
-        # A sum with float32 hidden states widens by itself, without a copy.
-        return added_BTD if dtype == torch.float32 else added_BTD.to(dtype)
+    def _forward_wanted(self, own_BTD: Tensor, normed_BTD: Tensor | None, wanted_P: Tensor) -> Tensor:
+        """Return ``(B, T, D)``, right where it is wanted and zero elsewhere."""
+        own_ND = own_BTD.flatten(0, 1)
+        hidden_PD = self.base_layer(own_ND.index_select(0, wanted_P)[None])[0]
+        hidden_PD = self._add(hidden_PD, own_BTD, normed_BTD)
+        return hidden_PD.new_zeros(own_ND.shape).index_copy(0, wanted_P, hidden_PD).view_as(own_BTD)
+
+    def _add(self, hidden: Tensor, own_BTD: Tensor, normed_BTD: Tensor | None) -> Tensor:
+        """Add what the active adapters say, where it is wanted, to hidden states."""
+        for name, experts in self.active_experts():
+            tokens_BTD = normed_BTD if self._positions[name] == "layer" else own_BTD
+            assert tokens_BTD is not None  # the norm of the layer has run
+            if not torch.is_autocast_enabled(tokens_BTD.device.type):
+                tokens_BTD = self._cast_input_dtype(tokens_BTD, experts.dtype)
+            added = experts(tokens_BTD, self.scales_B, self.wanted_P)
+            # A sum with float32 hidden states widens by itself, without a copy.
+            hidden = hidden + (added if hidden.dtype == torch.float32 else added.to(hidden.dtype))
+        return hidden
 
     def _get_base_layer_device_and_dtype(
         self, base_layer: nn.Module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +41,31 @@ class MomeModel(BaseTuner):
         """
         for layer in self._layers():
             layer.scales_B = scales_B
+
+    @contextmanager
+    def finish_only(self, wanted_P: Tensor) -> Iterator[None]:
+        """Let passes of the decoder end early where nobody reads on: only some finish its last block.
+
+        A language model's loss reads hidden states where texts are predicted; all that other positions
+        still owe it, keys and values of the last attention, is done before that block. Routers see
+        all positions all the same. Hidden states of the last layer are wrong elsewhere.
+
+        Nothing is skipped where layers are computed a second time, for that happens after this context, nor
+        where no experts stand beside the last block.
+
+        Args:
+            wanted_P: Places in the flattened batch ``(B·T,)``, each once.
+        """
+        *_, last = self._layers()
+        recomputed = any(getattr(module, "gradient_checkpointing", False) for module in self.model.modules())
+        if recomputed or not last.ends_a_layer:
+            yield
+            return
+        last.wanted_P = wanted_P
+        try:
+            yield
+        finally:
+            last.wanted_P = None
 
     def routings(self, adapter_name: str | None = None) -> list[Routing]:
         """Return what each layer's router did in the last pass, from the first layer to the last.

@@ -1,5 +1,6 @@
 """MoME against a plain loop over experts, and as peft's users use it."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,42 @@ def test_mixed_precision_agrees_with_float32_to_its_own_digits() -> None:
     # bfloat16 keeps eight bits; the router may then keep another expert for a token, so most must agree.
     close = (found.float() - expected).abs() < 0.05
     assert close.float().mean() > 0.9
+
+
+@pytest.mark.parametrize("position", ["mhsa", "ffn", "layer"])
+def test_a_pass_that_finishes_only_what_is_read_gives_the_same_loss_and_gradients(position: str) -> None:
+    ids = torch.arange(14).view(2, 7)
+    wanted = torch.tensor([3, 5, 6, 12])
+    found = []
+    for early in (False, True):
+        torch.manual_seed(8)
+        tuned = get_peft_model(small_llm(), MomeConfig(position=position, num_experts=5, top_k=2)).train()
+        decoder, tuner = tuned.get_base_model().model, tuned.base_model
+        rows = []
+        decoder.layers[-1].mlp.register_forward_pre_hook(
+            lambda _, args, rows=rows: rows.append(args[0].shape)
+        )
+        inner = getattr(decoder.layers[-1].mlp, "base_layer", decoder.layers[-1].mlp)
+        inner.register_forward_pre_hook(lambda _, args, rows=rows: rows.append(args[0].shape))
+        with tuner.finish_only(wanted) if early else nullcontext():
+            hidden = decoder(input_ids=ids).last_hidden_state.flatten(0, 1)[wanted]
+        (hidden.pow(2).sum() + tuner.load_balancing_loss(torch.ones_like(ids))).backward()
+        found.append([hidden, *(p.grad for p in tuned.parameters() if p.requires_grad)])
+        if early and position != "mhsa":
+            assert rows[-1] == (1, 4, 32)
+        # Afterwards a pass is whole again.
+        after = decoder(input_ids=ids).last_hidden_state.flatten(0, 1)[wanted]
+        torch.testing.assert_close(after, found[0][0])
+    for whole, early in zip(*found, strict=True):
+        torch.testing.assert_close(early, whole)
+
+
+def test_nothing_is_left_out_where_layers_are_computed_again() -> None:
+    ids = torch.arange(7)[None]
+    tuned = get_peft_model(small_llm(), MomeConfig()).train()
+    tuned.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+    decoder = tuned.get_base_model().model
+    with tuned.base_model.finish_only(torch.tensor([2])):
+        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+    hidden[0, 2].sum().backward()
+    torch.testing.assert_close(hidden, decoder(input_ids=ids, use_cache=False).last_hidden_state)
