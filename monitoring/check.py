@@ -36,6 +36,7 @@ __all__ = ["run"]
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
+_ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
 
 
 def run(
@@ -149,7 +150,10 @@ def _write_drift(drift: Drift, state: Path, decision: ScaleDecision, before: Seq
 def _request_retraining(
     path: Path, requests: Sequence[RequestRecord], evaluation: Evaluation, decision: ScaleDecision
 ) -> None:
-    """Ask for a model that copes with this noise, unless the request that lies there already covers it."""
+    """Ask for a model that copes with this noise, unless the request that lies there already covers it.
+
+    While no scale copes, that lasts for a week: then the same is asked for again.
+    """
     levels = [request.snr_db for request in requests if request.snr_db is not None]
     low, high = (
         true_snr_db(float(level), evaluation.conditions) for level in np.percentile(levels, (10, 90))
@@ -159,7 +163,8 @@ def _request_retraining(
     except MomeError:  # none yet, or one that nobody could act on
         pass
     else:
-        if earlier.snr_low_db - _SAME_NOISE_DB <= low and high <= earlier.snr_high_db + _SAME_NOISE_DB:
+        covered = earlier.snr_low_db - _SAME_NOISE_DB <= low and high <= earlier.snr_high_db + _SAME_NOISE_DB
+        if covered and decision.at - earlier.at < _ASK_AGAIN_AFTER:
             return
         low, high = min(low, earlier.snr_low_db), max(high, earlier.snr_high_db)
     # On talk and on hum the two methods of the estimator agree; on bangs and clicks they do not.

@@ -184,6 +184,24 @@ def test_noise_beyond_every_budget_asks_for_the_noise_to_be_learnt_once(site: Si
     assert wider.snr_high_db == request.snr_high_db
 
 
+@pytest.mark.parametrize(("days", "asked_again"), [(6, False), (7, True)])
+def test_noise_that_stays_is_asked_about_again_after_a_week(site: Site, days: int, asked_again: bool) -> None:
+    for _ in range(2):
+        site.serve(1.0)
+        site.look()
+    first = RetrainRequest.read(site.state / "retrain.json")
+    earlier = first.model_copy(update={"at": first.at - timedelta(days=days)})
+    earlier.write(site.state / "retrain.json")
+    site.serve(1.0)
+    decision = site.look()
+    found = RetrainRequest.read(site.state / "retrain.json")
+    if asked_again:
+        assert abs(found.at - decision.at) < timedelta(milliseconds=1)
+        assert found.snr_low_db == pytest.approx(first.snr_low_db, abs=0.5)
+    else:
+        assert found == earlier
+
+
 def test_a_damaged_wish_for_retraining_is_replaced(site: Site) -> None:
     site.state.mkdir()
     (site.state / "retrain.json").write_text("{")
