@@ -39,7 +39,7 @@ def monitoring(
     ).set_caching_options(False)
     with dsl.ExitHandler(notify_task, name="look"):
         check_task = steps.check_drift(
-            bundle=bundle, requests=requests, state=state, params=monitor, publish_to=publish_to
+            bundle=bundle, requests=requests, state=state, params=monitor, train=train, publish_to=publish_to
         ).set_caching_options(False)
         asked = check_task.outputs["retrain"] == True  # noqa: E712 - kfp compares, not Python
         with dsl.If(asked, name="no-scale-fits"):

@@ -18,6 +18,7 @@ def check_drift(
     requests: str,
     state: str,
     params: dict[str, Any],
+    train: dict[str, Any],
     publish_to: str = "",
 ) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
@@ -27,6 +28,7 @@ def check_drift(
         requests: Folder of the service's request log.
         state: Folder that the service reads its scale from; decisions and drift reports go there too.
         params: Section `monitor` of params.yaml.
+        train: Section `train` of params.yaml; checked here, not first when a new training is asked for.
         publish_to: Where the service reads its scale if it does not see `state`: configmap/NAME, or a file.
 
     Returns:
@@ -35,20 +37,21 @@ def check_drift(
         card: What is served now, and the newest looks.
         scale: The scale to serve from now on.
         switched: Whether that is another one than before.
-        retrain: Whether no scale fits what is observed, so that a new training is due.
+        retrain: Whether no scale fits what is observed, and step request_retraining has not dealt with it.
     """
     from pathlib import Path
 
     from components.check_drift.report import describe
-    from components.check_drift.retraining import asks_for_retraining
-    from mome.config import MonitorParams, parse_section
+    from mome.config import MonitorParams, TrainParams, parse_section
     from mome.metrics import write_metrics
     from monitoring import check
     from monitoring.publish import publish, target
+    from monitoring.wish import is_open
 
+    parse_section(TrainParams, train)
     found = check.run(parse_section(MonitorParams, params), Path(bundle), Path(requests), Path(state))
     figures = describe(Path(state), found, Path(report.path), Path(card.path))
     metrics.metadata.update(write_metrics(Path(metrics.path), figures))
     # After the reports: a look is on record even when the cluster refuses what it came to.
     publish(Path(state) / "scale.json", target(publish_to))
-    return found.scale, found.switched, asks_for_retraining(Path(state), found)
+    return found.scale, found.switched, is_open(Path(state))

@@ -33,9 +33,11 @@ def request_retraining(
     from components.request_retraining.noise import learn_noise
     from mome.config import TrainParams, parse_section
     from mome.records import RetrainRequest
+    from monitoring.wish import take_over
 
     request = RetrainRequest.read(Path(state) / "retrain.json")
     before = parse_section(TrainParams, params)
     after = learn_noise(before, request)
     describe(request, before, after, Path(report.path), Path(card.path))
+    take_over(Path(state), request)
     return (after.model_dump(mode="json"),)

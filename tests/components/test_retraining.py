@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from components.catalogue import request_retraining
-from components.check_drift.retraining import asks_for_retraining
 from components.request_retraining.noise import learn_noise
 from mome.changes import configured
 from mome.config import TrainParams, load_params
 from mome.errors import ConfigError, MomeError
-from mome.records import RetrainRequest, ScaleDecision
+from mome.records import RetrainRequest
+from monitoring.wish import is_open, take_over
 from pipelines.submit.__main__ import main
 from pipelines.submit.arguments import parse_changes
 
@@ -90,12 +90,24 @@ def test_the_step_refuses_a_missing_request_and_a_wrong_section(params: TrainPar
         request_retraining.python_func(*shown(tmp_path), str(tmp_path), section | {"stepps": 3})
 
 
-def test_only_the_look_that_wrote_a_request_asks(tmp_path: Path) -> None:
-    decision = ScaleDecision(
-        at=NOW, scale="a4v2", previous=None, switched=False, snr_db=-8.0, requests=20, reason="no scale fits"
-    )
-    assert not asks_for_retraining(tmp_path, decision)
-    request(-9.0, -6.0, NOW - timedelta(minutes=5)).write(tmp_path / "retrain.json")
-    assert not asks_for_retraining(tmp_path, decision)
+def test_a_wish_is_open_until_it_was_taken_over_and_a_new_one_is_again(tmp_path: Path) -> None:
+    assert not is_open(tmp_path)
+    first, second = request(-9.0, -6.0), request(-12.0, -6.0, NOW + timedelta(minutes=5))
+    for wish in (first, second):
+        wish.write(tmp_path / "retrain.json")
+        assert is_open(tmp_path)
+        assert is_open(tmp_path), "the look before may have failed after it"
+        take_over(tmp_path, wish)
+        assert not is_open(tmp_path)
+    (tmp_path / "retrain.taken.json").write_text("{")
+    assert is_open(tmp_path)
+
+
+def test_the_step_takes_the_wish_over_when_all_else_is_done(params: TrainParams, tmp_path: Path) -> None:
     request(-9.0, -6.0).write(tmp_path / "retrain.json")
-    assert asks_for_retraining(tmp_path, decision)
+    section: dict[str, Any] = params.model_dump(mode="json")
+    with pytest.raises(ConfigError):
+        request_retraining.python_func(*shown(tmp_path), str(tmp_path), section | {"stepps": 3})
+    assert is_open(tmp_path)
+    request_retraining.python_func(*shown(tmp_path), str(tmp_path), section)
+    assert not is_open(tmp_path)

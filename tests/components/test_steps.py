@@ -10,7 +10,7 @@ from kfp import dsl
 
 from components import catalogue as steps
 from data.version import CorpusRevision
-from mome.errors import ConfigError, CorpusError, GateRejected, MomeError, RevisionError
+from mome.errors import ConfigError, CorpusError, GateRejected, RevisionError
 from mome.records import Evaluation, GateDecision
 from mome.speech.shards import read_manifest
 from mome.webhook import NOTIFY_URL
@@ -232,15 +232,6 @@ def test_gate_shows_a_table_that_is_damaged_as_a_no(
     assert not passed
     assert reason.startswith("word error table")
     assert "rejected" in Path(report.path).read_text()
-
-
-def test_check_drift_refuses_a_bundle_that_is_not_there(
-    artifact: Maker, tmp_path: Path, sections: Sections
-) -> None:
-    outputs = artifact(dsl.Metrics, "m"), artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
-    folders = [str(tmp_path / name) for name in ("bundle", "requests", "state")]
-    with pytest.raises(MomeError, match=r"the bundle cannot be monitored: .*evaluation\.json: no such file"):
-        steps.check_drift.python_func(*outputs, *folders, sections["monitor"])
 
 
 def test_notify_without_an_address_ends_well(
