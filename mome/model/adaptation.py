@@ -18,7 +18,6 @@ __all__ = ["adapt", "adapter_names", "select_adapters"]
 
 # A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
 _QUERY_AND_VALUE = r".*\.self_attn\.(q_proj|v_proj)"
-_INIT_STD = 0.02
 _ONLY = "default"  # peft's name for an adapter that has no other beside it
 
 
@@ -32,8 +31,9 @@ def adapter_names(params: TrainParams) -> tuple[str, ...]:
 def adapt(llm: Any, params: TrainParams) -> Any:
     """Return the LLM with all adapters of ``params.method`` beside it, and nothing else left to train.
 
-    Their weights are drawn from torch's generator: N(0, 0.02²) for all of them, as the published code
-    effectively does (model facts 4.6), or with the last matrix zero, so that training starts at the LLM.
+    Their weights are drawn from torch's generator: all of them with the LLM's ``initializer_range`` for a
+    standard deviation, as the published code effectively does (model facts 4.6), or with the last matrix
+    zero, so that training starts at the LLM.
     """
     first, *others = adapter_names(params)
     config = _config(params)
@@ -43,7 +43,7 @@ def adapt(llm: Any, params: TrainParams) -> Any:
     if METHODS[params.method].experts is None and params.adapter_init == "normal":
         for name, parameter in adapted.named_parameters():
             if ".lora_" in name:
-                nn.init.normal_(parameter, std=_INIT_STD)
+                nn.init.normal_(parameter, std=llm.config.initializer_range)
     select_adapters(adapted, adapter_names(params))
     return adapted
 

@@ -111,6 +111,7 @@ class AVSRModel(nn.Module):
         modalities: Iterable[Modality] = tuple(MODALITY_NAMES),
     ) -> None:
         super().__init__()
+        tokens.check(llm.get_input_embeddings().num_embeddings)
         self.llm = llm
         self.tokens = tokens
         self.scales = tuple(scales)

@@ -42,6 +42,19 @@ class TextTokens:
         vocabulary = tokenizer.get_vocab()
         self.pad_id, *self.delimiter_ids = (int(vocabulary[token]) for token in SPECIAL_TOKENS)
 
+    def check(self, rows: int) -> None:
+        """Raise unless an LLM with so many rows of embeddings knows every token.
+
+        Raises:
+            CheckpointError: If it does not.
+        """
+        needed = len(self._tokenizer)
+        if rows < needed:
+            raise CheckpointError(
+                f"the LLM has {rows} rows of embeddings, but the tokenizer {needed} tokens; "
+                f"{', '.join(SPECIAL_TOKENS)} need rows, too, which building the foundation adds"
+            )
+
     @classmethod
     def load(cls, folder: Path) -> TextTokens:
         """Load the tokenizer that was saved beside the LLM.

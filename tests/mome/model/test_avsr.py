@@ -88,3 +88,12 @@ def test_a_tokenizer_without_the_special_rows_is_refused(tokens: TextTokens) -> 
     bare.get_vocab = lambda: vocabulary
     with pytest.raises(CheckpointError, match="lacks <video>"):
         TextTokens(bare)
+
+
+def test_an_llm_without_the_special_rows_is_refused(tokens: TextTokens) -> None:
+    short = LlamaForCausalLM(
+        LlamaConfig(vocab_size=500, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+                    num_attention_heads=2, pad_token_id=0)
+    )  # fmt: skip
+    with pytest.raises(CheckpointError, match="500 rows of embeddings, but the tokenizer 640 tokens"):
+        AVSRModel(get_peft_model(short, MomeConfig()), tokens, SCALES, audio_width=6, video_width=5)
