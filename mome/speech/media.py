@@ -16,7 +16,7 @@ from mome.speech.container import name_of, open_container
 from mome.speech.mouth import find_mouth
 from mome.speech.video import read_video, to_25_fps
 
-__all__ = ["Clip", "Recording", "as_long_as_video", "read_clip", "read_recording"]
+__all__ = ["Clip", "Recording", "as_long_as_video", "length_beside_video", "read_clip", "read_recording"]
 
 _SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
 _MOST_FITTED = SAMPLING_RATE // 2  # samples
@@ -128,10 +128,14 @@ def as_long_as_video(samples: npt.NDArray[np.float32], num_frames: int) -> npt.N
 
     Source: Llama-AVSR's data set (model facts 2).
     """
-    missing = num_frames * _SAMPLES_PER_FRAME - len(samples)
-    if abs(missing) > _MOST_FITTED:
-        return samples
-    return np.pad(samples, (0, missing)) if missing > 0 else samples[: len(samples) + missing]
+    length = length_beside_video(len(samples), num_frames)
+    return np.pad(samples, (0, max(0, length - len(samples))))[:length]
+
+
+def length_beside_video(num_samples: int, num_frames: int) -> int:
+    """Return how many samples `as_long_as_video` leaves of ``num_samples``."""
+    length = num_frames * _SAMPLES_PER_FRAME
+    return num_samples if abs(length - num_samples) > _MOST_FITTED else length
 
 
 def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:

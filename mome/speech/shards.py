@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from mome.errors import CorpusError, MediaError
 from mome.records import Modality, Split, Utterance
 from mome.speech.audio import encode_flac, read_audio
-from mome.speech.media import Clip, as_long_as_video
+from mome.speech.media import Clip, as_long_as_video, length_beside_video
 from mome.speech.video import encode_mouth, read_video
 from mome.storage import new_file
 
@@ -37,11 +37,18 @@ _CONTENT = "MOME.content"  # key in the header of the tar file
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
+class _Member(NamedTuple):
+    """Where the content of a member lies, and its sum: a tenth of the memory of a `tarfile.TarInfo`."""
+
+    offset: int
+    size: int
+    digest: str | None
+
+
 @dataclass(frozen=True)
 class _Shard:
     path: Path
-    tar: tarfile.TarFile
-    members: dict[str, tarfile.TarInfo]
+    members: dict[str, _Member]
 
 
 def write_shard(path: Path, utterances: Iterable[tuple[Utterance, Clip]]) -> None:
@@ -125,8 +132,8 @@ def read_split(dataset: Path, split: Split) -> Iterator[tuple[Utterance, Clip]]:
 class SplitReader:
     """The usable utterances of a split, of which any clip is read when it is asked for.
 
-    Nothing is kept but open files, so that a split need not fit into memory. What a method raises is
-    what `read_split` raises.
+    Nothing is kept but where clips lie, so that a split need not fit into memory, may have any number of
+    shards, and is read on by a fork of this process. What a method raises is what `read_split` raises.
 
     Args:
         dataset: Folder that holds the manifest and the shards.
@@ -137,7 +144,6 @@ class SplitReader:
         self.dataset, self.split = dataset, split
         self.utterances = [row for row in read_manifest(dataset) if row.split == split and row.decodable]
         self._shards: dict[str, _Shard] = {}
-        self._open_files = ExitStack()
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -173,6 +179,13 @@ class SplitReader:
         samples: npt.NDArray[np.float32] = self._decoded(utterance, ".flac", utterance.num_samples, "samples")
         return as_long_as_video(samples, utterance.num_frames) if utterance.has_video else samples
 
+    def num_samples(self, index: int) -> int:
+        """Return how many samples `sound` returns, without decoding them."""
+        utterance = self.utterances[index]
+        if not utterance.has_video:
+            return utterance.num_samples
+        return length_beside_video(utterance.num_samples, utterance.num_frames)
+
     def mouth(self, index: int) -> npt.NDArray[np.uint8] | None:
         """Return the mouth frames ``(T, 96, 96)`` of an utterance at 25 fps, or None without video."""
         utterance = self.utterances[index]
@@ -182,16 +195,13 @@ class SplitReader:
         return frames
 
     def close(self) -> None:
-        """Close the shards."""
-        self._open_files.close()
+        """Forget the shards."""
         self._shards.clear()
 
     def _decoded(self, utterance: Utterance, ending: str, promised: int, unit: str) -> npt.NDArray[Any]:
         name = utterance.utterance_id
         if utterance.shard not in self._shards:
-            self._shards[utterance.shard] = _open_shard(
-                self.dataset / "shards" / utterance.shard, self._open_files
-            )
+            self._shards[utterance.shard] = _look_through(self.dataset / "shards" / utterance.shard)
         shard = self._shards[utterance.shard]
         content = _read_member(name + ending, shard)
         try:
@@ -205,20 +215,24 @@ class SplitReader:
         return held
 
 
-def _open_shard(path: Path, open_files: ExitStack) -> _Shard:
-    tar = _open_tar(path, open_files)
-    promised = _promised(path, tar)
-    try:
-        members = {info.name: info for info in tar.getmembers()}
-    except (tarfile.TarError, OSError) as error:
-        raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
+def _look_through(path: Path) -> _Shard:
+    with ExitStack() as open_files:
+        tar = _open_tar(path, open_files)
+        promised = _promised(path, tar)
+        try:
+            members = {
+                info.name: _Member(info.offset_data, info.size, info.pax_headers.get(_DIGEST))
+                for info in tar.getmembers()
+            }
+        except (tarfile.TarError, OSError) as error:
+            raise CorpusError(f"{path}: damaged; expected a tar file of clips: {error}") from error
     # What a training kept is found again by the promise: recordings that were changed behind it are not used.
-    held = _sum_of({name: info.pax_headers.get(_DIGEST, "") for name, info in members.items()})
+    held = _sum_of({name: member.digest or "" for name, member in members.items()})
     if held != promised:
         raise CorpusError(
             f"{path}: damaged; its recordings have the sum {held[:12]}, but it begins with {promised[:12]}"
         )
-    return _Shard(path, tar, members)
+    return _Shard(path, members)
 
 
 def _open_tar(path: Path, open_files: ExitStack) -> tarfile.TarFile:
@@ -248,12 +262,14 @@ def _sum_of(sums: Mapping[str, str]) -> str:
 def _read_member(name: str, shard: _Shard) -> bytes:
     if name not in shard.members:
         raise CorpusError(f"{shard.path}: {name} is missing; the manifest says that it is in this shard")
+    member = shard.members[name]
     try:
-        file = shard.tar.extractfile(shard.members[name])
-        content = file.read() if file is not None else b""
-    except (tarfile.TarError, OSError) as error:
+        with shard.path.open("rb") as file:
+            file.seek(member.offset)
+            content = file.read(member.size)
+    except OSError as error:
         raise CorpusError(f"{shard.path}: {name} cannot be read: {error}") from error
-    if hashlib.sha256(content).hexdigest() != shard.members[name].pax_headers.get(_DIGEST):
+    if hashlib.sha256(content).hexdigest() != member.digest:
         raise CorpusError(f"{shard.path}: {name} is damaged; its content does not match its checksum")
     return content
 
