@@ -156,6 +156,8 @@ class TrainParams(Section):
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
     batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none
+    pass_tokens: int = Field(gt=0)  # most that the LLM reads at once: with them grows the memory of a step
+    loading_processes: int = Field(ge=0)  # beside each, that prepare coming steps' clips; 0: in the step
     learning_rate: FiniteFloat = Field(gt=0)
     warm_up: FiniteFloat = Field(ge=0, lt=1)  # share of the steps
     weight_decay: FiniteFloat = Field(ge=0)

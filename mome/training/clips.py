@@ -24,13 +24,14 @@ from mome.speech.audio import SAMPLING_RATE
 from mome.speech.augmentation import change_speed, colour
 from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.shards import SplitReader
+from mome.speech.sounds import Sounds
 from mome.storage import new_file
 from mome.training.recordings import cut_lips, mask_lips, mask_sound
 
-__all__ = ["TrainingClips", "draw_clips", "read_clips"]
+__all__ = ["PACE", "TrainingClips", "read_clips"]
 
 _CLIPS_PER_PASS = 8
-_PACE = (0.88, 1.14)  # slower and faster by about an eighth, as people are
+PACE = (0.88, 1.14)  # slower and faster by about an eighth, as people are
 _VARIED = 0.75  # share of the clips
 
 
@@ -47,7 +48,7 @@ class TrainingClips:
         noise: Behind every utterance; by default babble of the others.
     """
 
-    waveforms: list[np.ndarray]
+    waveforms: Sequence[np.ndarray]
     lips: list[Tensor]
     transcripts: list[str]
     mouths: SplitReader | None = None
@@ -64,7 +65,7 @@ class TrainingClips:
     @property
     def modality(self) -> Modality:
         """What there is."""
-        if not self.waveforms:
+        if not len(self.waveforms):
             return "video"
         return "av" if self.has_lips else "audio"
 
@@ -75,9 +76,9 @@ class TrainingClips:
             return np.array([utterance.num_frames for utterance in self.mouths.utterances])
         if self.lips:
             return np.array([len(features_TC) for features_TC in self.lips])
-        return np.array(
-            [len(samples) * VIDEO_FRAMES_PER_SECOND // SAMPLING_RATE for samples in self.waveforms]
-        )
+        sounds = self.waveforms
+        num_samples = sounds.num_samples if isinstance(sounds, Sounds) else [len(each) for each in sounds]
+        return np.array(num_samples) * VIDEO_FRAMES_PER_SECOND // SAMPLING_RATE
 
     def hear(
         self,
@@ -102,7 +103,7 @@ class TrainingClips:
         samples = with_noise(self.noise or Babble(self.waveforms), index, speech, snr_db, rng)
         if augmentation == "cached-lips" and rng.random() < _VARIED:
             if not self.has_lips:
-                samples = change_speed(samples, rng.uniform(*_PACE))
+                samples = change_speed(samples, rng.uniform(*PACE))
             samples = colour(samples, rng)
         return samples
 
@@ -128,25 +129,6 @@ class TrainingClips:
         return mask_lips(cut_lips(frames_THW, side, rng), rng)
 
 
-def draw_clips(num_frames: NDArray[np.int64], count: int, frames: int, rng: np.random.Generator) -> list[int]:
-    """Draw the utterances of a step evenly.
-
-    Args:
-        num_frames: Length of every utterance ``(N,)``.
-        count: How many to draw.
-        frames: If positive, draw instead until the next one would exceed so many frames; at least one is
-            drawn (frames per batch, as Llama-AVSR counts them: model facts 6). What no longer fits is
-            mostly long, so in small batches long utterances are a little rarer.
-        rng: Draws.
-    """
-    if frames <= 0:
-        return rng.integers(len(num_frames), size=count).tolist()
-    # More than enough: the shortest utterance, over and over, would fill the frames.
-    drawn = rng.integers(len(num_frames), size=frames // max(1, int(num_frames.min())) + 1)
-    fitting = int((num_frames[drawn].cumsum() <= frames).sum())
-    return drawn[: max(1, fitting)].tolist()
-
-
 def read_clips(
     reader: SplitReader,
     encoders: Encoders,
@@ -155,7 +137,7 @@ def read_clips(
     only: Modality = "av",
     noise: Noise | None = None,
 ) -> TrainingClips:
-    """Read the sound of a split, and encode its lips unless that was done before.
+    """Read the sound of a split if it is small, and encode its lips unless that was done before.
 
     Args:
         reader: Of the split, with at least one utterance.
@@ -169,7 +151,8 @@ def read_clips(
     if only == "audio":
         lips = None
     transcripts = [utterance.transcript for utterance in reader.utterances]
-    waveforms: list[np.ndarray] = []
+    is_heard = "video" not in (only, reader.modality)
+    waveforms: Sequence[np.ndarray] = Sounds(reader) if is_heard else []
     to_encode = lips is not None and not lips.exists()
     encoded = _load(lips) if lips is not None and not to_encode else []
     waiting: list[np.ndarray] = []
@@ -179,10 +162,10 @@ def read_clips(
             encoded.extend(features_TC.half() for features_TC in encoders.see(waiting))
         waiting.clear()
 
-    for index in progress(range(len(reader)), description):
-        samples = None if only == "video" else reader.sound(index)
-        if samples is not None:
-            waveforms.append(samples)
+    to_hold = isinstance(waveforms, Sounds) and waveforms.is_held
+    for index in progress(range(len(reader) if to_encode or to_hold else 0), description):
+        if to_hold:
+            _ = waveforms[index]  # now, so that all processes that are forked from this one have it
         mouth = reader.mouth(index) if to_encode else None
         if mouth is not None:
             waiting.append(mouth)

@@ -4,27 +4,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mome.config import Augmentation, TrainParams
+from mome.config import TrainParams
 from mome.model.avsr import Features
 from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
+from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.audio import SAMPLING_RATE
+from mome.training.ahead import Prepared, prepare
 from mome.training.augmentation import augment
 from mome.training.clips import TrainingClips
 
 __all__ = ["cut", "encode_augmented", "encode_plain", "join"]
+
+# Video frames in one pass of an encoder, padding included: a minute, what the papers give one GPU. More is no
+# faster, and AV-HuBERT's first convolution alone makes half a megabyte of each.
+_FRAMES_AT_ONCE = 1500
 
 
 def encode_augmented(
     recogniser: Recogniser,
     clips: TrainingClips,
     indices: Sequence[int],
-    rngs: Sequence[np.random.Generator],
+    prepared: Sequence[Prepared],
     params: TrainParams,
 ) -> list[Features]:
     """Encode clips as one step hears and sees them.
@@ -33,23 +40,27 @@ def encode_augmented(
         recogniser: Whose encoders to use.
         clips: Of the training split.
         indices: Of the clips.
-        rngs: One for each of them, which draws everything that is changed about it.
-        params: Which noise and augmentation, and in what precision.
+        prepared: Each of them.
+        params: Which augmentation, and in what precision.
     """
     with mixed_precision(params.device, params.precision):
-        encoded = _encode(recogniser, clips, indices, rngs, params, params.augmentation)
+        encoded = _encode(recogniser, clips, indices, prepared)
     features = [Features(_float(each.audio_TC), _float(each.video_TC)) for each in encoded]
     if params.augmentation == "llama-avsr":
         return features
-    return [augment(each, rng) for each, rng in zip(features, rngs, strict=True)]
+    return [augment(each, ready.rng) for each, ready in zip(features, prepared, strict=True)]
 
 
 def encode_plain(
     recogniser: Recogniser, clips: TrainingClips, indices: Sequence[int], params: TrainParams
 ) -> list[Features]:
     """Encode clips as validation does: whole, in noise that is the same every time."""
+    side = recogniser.encoders.video.picture_side
     rngs = [np.random.default_rng([params.seed, index]) for index in indices]
-    return _encode(recogniser, clips, indices, rngs, params, None)
+    prepared = [
+        prepare(clips, index, side, params, rng, None) for index, rng in zip(indices, rngs, strict=True)
+    ]
+    return _encode(recogniser, clips, indices, prepared)
 
 
 def cut(features: Sequence[Features]) -> list[Features]:
@@ -75,27 +86,38 @@ def join(features: Sequence[Features], leaves: Sequence[Features]) -> None:
 
 
 def _encode(
-    recogniser: Recogniser,
-    clips: TrainingClips,
-    indices: Sequence[int],
-    rngs: Sequence[np.random.Generator],
-    params: TrainParams,
-    augmentation: Augmentation | None,
+    recogniser: Recogniser, clips: TrainingClips, indices: Sequence[int], prepared: Sequence[Prepared]
 ) -> list[Features]:
     encoders = recogniser.encoders
-    side = encoders.video.picture_side
-    waveforms, mouths = [], []
-    for index, rng in zip(indices, rngs, strict=True):
-        if clips.waveforms:
-            waveforms.append(clips.hear(index, params.noise_snrs_db, rng, augmentation))
-        frames = clips.watch(index, side, rng, augmentation)
-        if frames is not None:
-            mouths.append(frames)
-    sound, lips = iter(encoders.hear(waveforms)), iter(encoders.see(mouths))
+    waveforms = [each.samples_N for each in prepared if each.samples_N is not None]
+    mouths = [each.frames_THW for each in prepared if each.frames_THW is not None]
+    sound = iter(_in_parts(encoders.hear, waveforms, SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND))
+    lips = iter(_in_parts(encoders.see, mouths, 1))
     return [
         Features(next(sound, None), next(lips) if mouths else _on(clips.see(index), encoders.device))
         for index in indices
     ]
+
+
+def _in_parts(
+    encode: Callable[[Sequence[np.ndarray]], list[Tensor]], inputs: Sequence[np.ndarray], per_frame: int
+) -> list[Tensor]:
+    """Encode some clips at a time; a clip has the same features in any company.
+
+    Args:
+        encode: To features.
+        inputs: Per clip, along the first axis as many things as ``per_frame`` times its video frames.
+        per_frame: See there.
+    """
+    features: list[Tensor] = []
+    part: list[np.ndarray] = []
+    for each in inputs:
+        longest = max(map(len, [*part, each]))
+        if part and (len(part) + 1) * longest > _FRAMES_AT_ONCE * per_frame:
+            features += encode(part)
+            part = []
+        part.append(each)
+    return features + encode(part)
 
 
 def _float(features_TC: Tensor | None) -> Tensor | None:

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mome.config import Sharding
+from mome.training.batches import deal
 
 __all__ = ["ALONE", "Processes", "join_processes"]
 
@@ -43,9 +44,9 @@ class Processes:
         """Whether this process writes files."""
         return self.rank == 0
 
-    def part(self, count: int) -> range:
-        """Return which of ``count`` things this process takes."""
-        return range(self.rank, count, self.world)
+    def part(self, lengths: Sequence[int]) -> list[int]:
+        """Return which of some things this process takes, by place; all take about equally much."""
+        return deal(lengths, self.world)[self.rank]
 
     def share(self, sharding: Sharding) -> bool:
         """Tell whether the layers of the LLM are shared out, so that all must read it equally often."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from contextlib import closing
@@ -22,8 +23,11 @@ from mome.records import Modality
 from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, read_manifest, shard_sum
+from mome.training.ahead import prepare_steps
+from mome.training.batches import batches
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
-from mome.training.clips import TrainingClips, draw_clips, read_clips
+from mome.training.clips import TrainingClips, read_clips
+from mome.training.lengths import check_lengths
 from mome.training.pace import Pace, write_pace
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
@@ -54,7 +58,8 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
     Raises:
         ConfigError: If there is no such noise.
         CorpusError: If the training split is empty.
-        TrainingError: If the loss is not finite, in training or in validation.
+        TrainingError: If a clip is too short for a scale, or the loss is not finite, in training or in
+            validation.
     """
     torch.set_num_threads(params.threads)
     with (
@@ -76,13 +81,16 @@ def _train(
 ) -> None:
     dataset = train_split.dataset
     corpus = json.loads((dataset / "corpus.json").read_text())
+    # Before anything is loaded.
+    only = _read(train_split, params)
+    for split in (train_split, validation_split):
+        check_lengths(split, _read(split, params), params)
     source = source_digest(dataset, foundation)
     noise = noise_of(params.noise)
     key = _key(source, params.model_dump_json(), noise_digest(params.noise))
     state = work / f"train-{key}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
-    only = _read(train_split, params)
     encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
     lips = work / f"lips-{_key(source)}" if encoded_once else None
     if encoded_once and not processes.is_first:
@@ -133,38 +141,40 @@ def _fit(
     processes.wait()  # nobody writes a state that another one has yet to read
     model.train()
     steps = range(done, params.steps)
+    # What a step sees follows from its number alone, so that a continued run sees the same.
+    drawn = batches(train.num_frames.tolist(), utterances, params.batch_frames, params.seed)
+    numbered = zip(steps, itertools.islice(drawn, done, None), strict=False)
+    prepared = prepare_steps(train, numbered, recogniser.encoders.video.picture_side, params, processes)
     for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
         pace.begin()
-        # What a step sees follows from its number alone, so that a continued run sees the same.
-        rng = np.random.default_rng([params.seed, step])
-        indices = draw_clips(train.num_frames, utterances, params.batch_frames, rng)
-        if len(indices) < processes.world:
+        read = next(prepared)
+        if len(read.indices) < processes.world:
             raise TrainingError(
-                f"{processes.world} processes, but step {step} has {len(indices)} utterances; "
+                f"{processes.world} processes, but step {step} has {len(read.indices)} utterances; "
                 "raise train.batch_size or train.batch_frames"
             )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, params)
         optimizer.zero_grad(set_to_none=True)
-        losses = backward(recogniser, train, indices, params, step, processes)
+        losses = backward(recogniser, train, read, params, step, processes)
         if not torch.isfinite(losses.language):
             raise TrainingError(
                 f"the loss is {losses.language.item()} at step {step}; lower train.learning_rate"
             )
         torch.nn.utils.clip_grad_norm_(parameters.values(), params.max_grad_norm)
         optimizer.step()
-        pace.end(step + 1, len(indices), int(train.num_frames[indices].sum()))
+        pace.end(step + 1, len(read.indices), int(train.num_frames[read.indices].sum()))
         row = {"step": step + 1, "loss": losses.language.item(), "balance": losses.balance.item()}
         is_due = (step + 1) % params.checkpoint_every == 0 or step + 1 == params.steps
-        if is_due and (processes.is_first or processes.share(params.sharding)):
-            held_out = validate(recogniser, validation, params, utterances)
+        if is_due:
+            held_out = validate(recogniser, validation, params, utterances, processes)
             # Before anything is kept: a training that is started again would go on from these weights.
             if not math.isfinite(held_out.loss):
                 raise TrainingError(
                     f"the validation loss is {held_out.loss} after step {step + 1}; lower train.learning_rate"
                 )
-        if is_due and processes.is_first:
             row |= {"validation_loss": held_out.loss, "validation_wer": held_out.wer}
+        if is_due and processes.is_first:
             keep_weights(state.parent, parameters, [*history, row], params)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)

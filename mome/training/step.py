@@ -15,13 +15,22 @@ from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.records import Modality
 from mome.scales import Scale
+from mome.training.ahead import Step
 from mome.training.clips import TrainingClips
 from mome.training.encoding import cut, encode_augmented, join
 from mome.training.processes import ALONE, Processes
 
-__all__ = ["backward", "backward_tasks", "read_as", "scales_of_step", "tasks_of"]
+__all__ = [
+    "backward",
+    "backward_tasks",
+    "passes_of",
+    "read_as",
+    "scales_of_step",
+    "tasks_of",
+    "text_tokens",
+]
 
-_PASSES = 2  # of the LLM in one step
+_PASSES = 2  # of the LLM in one step, at least
 
 
 def tasks_of(
@@ -58,7 +67,7 @@ def scales_of_step(method: Method, scales: Sequence[Scale], rng: np.random.Gener
 def backward(
     recogniser: Recogniser,
     clips: TrainingClips,
-    indices: Sequence[int],
+    read: Step,
     params: TrainParams,
     step: int,
     processes: Processes,
@@ -68,17 +77,21 @@ def backward(
     Each clip is encoded once for all its tasks: the gradient stops at its features, gathers there, and
     then flows on into the encoders. With several processes each takes a part of the utterances, and
     gradients and losses are summed to what one process would find.
+
+    Args:
+        recogniser: To train.
+        clips: Of the training split.
+        read: What this process reads of the step's utterances.
+        params: Section ``train``.
+        step: Its number.
+        processes: That share the step.
     """
     model = recogniser.model
     scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
-    places = processes.part(len(indices))
-    mine = [indices[place] for place in places]
-    # What happens to a clip follows from its place in the step, not from who else is in this process.
-    rngs = [np.random.default_rng([params.seed, step, 1, place]) for place in places]
-    features = encode_augmented(recogniser, clips, mine, rngs, params)
+    features = encode_augmented(recogniser, clips, read.mine, read.prepared, params)
     leaves = cut(features)
-    tasks = read_as(model, clips, mine, leaves, scales, params)
-    total = processes.sum(torch.tensor(_text_tokens(tasks), device=params.device))
+    tasks = read_as(model, clips, read.mine, leaves, scales, params)
+    total = processes.sum(torch.tensor(text_tokens(tasks), device=params.device))
     losses = backward_tasks(model, tasks, params, int(total), processes)
     join(features, leaves)
     processes.sum_gradients(list(recogniser.trained_parameters().values()))
@@ -107,7 +120,7 @@ def backward_tasks(
     model: AVSRModel,
     tasks: Sequence[Task],
     params: TrainParams,
-    text_tokens: int | None = None,
+    total_tokens: int | None = None,
     processes: Processes = ALONE,
 ) -> Losses:
     """Add the gradients of all tasks; returns the losses, averaged over text tokens.
@@ -115,17 +128,17 @@ def backward_tasks(
     Args:
         model: What reads them.
         tasks: With texts.
-        params: Weights of the losses, and the precision.
-        text_tokens: To average over, where these tasks are only a part; by default those of the tasks.
+        params: Weights of the losses, the precision, and how much is read at once.
+        total_tokens: Of texts, to average over, where these tasks are only a part; by default theirs.
         processes: That share the LLM, if they do.
     """
-    total = text_tokens or _text_tokens(tasks)
+    total = total_tokens or text_tokens(tasks)
     sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
-    passes = _passes(model, tasks)
+    passes = passes_of(model, tasks, params.pass_tokens)
     # Who shares an LLM reads it as often as the others do; what is read once too often counts nothing.
     idle = processes.most(len(passes)) - len(passes) if processes.share(params.sharding) else 0
     for index, part in enumerate(passes + passes[-1:] * idle):
-        share = _text_tokens(part) / total if index < len(passes) else 0.0
+        share = text_tokens(part) / total if index < len(passes) else 0.0
         with mixed_precision(params.device, params.precision):
             losses = model(part)
         loss = (
@@ -136,29 +149,45 @@ def backward_tasks(
     return sums
 
 
-def _text_tokens(tasks: Sequence[Task]) -> int:
+def text_tokens(tasks: Sequence[Task]) -> int:
+    """Return how many tokens the texts of some tasks have, ends included."""
     return sum(len(task.text or ()) + 1 for task in tasks)
 
 
-def _passes(model: AVSRModel, tasks: Sequence[Task]) -> list[list[Task]]:
+def passes_of(model: AVSRModel, tasks: Sequence[Task], pass_tokens: int) -> list[list[Task]]:
     """Return what to read at once: rows with equal adapters, of similar length.
 
     A row at a fine scale is several times as long as one at a coarse scale. Sorted by length and read
     in a few passes, they cost about half of what one padded batch costs, for the same gradients.
+
+    Args:
+        model: What reads them.
+        tasks: With texts.
+        pass_tokens: What a layer keeps of a pass for the gradient grows with its tokens, padding included:
+            so many at most, but one row at least.
     """
+    prompts = {modality: len(model.tokens.prompt(modality)) for modality in model.modalities}
     groups = model.rows(tasks)
     pieces = max(1, _PASSES // len(groups))
-    passes = []
+    passes: list[list[Task]] = []
     for rows in groups:
-        ordered = sorted(([tasks[index] for index in row] for row in rows), key=_length)
-        size = -(-len(ordered) // pieces)
-        together = (ordered[start : start + size] for start in range(0, len(ordered), size))
-        passes += [[task for row in part for task in row] for part in together]
+        measured = [(_length(row, prompts), row) for row in ([tasks[i] for i in row] for row in rows)]
+        measured.sort(key=lambda pair: pair[0])
+        most = -(-len(measured) // pieces)  # rows of a pass
+        together: list[list[Task]] = []
+        for length, row in measured:
+            # The longest so far, to which all others are padded, is the one that comes.
+            if len(together) == most or (together and (len(together) + 1) * length > pass_tokens):
+                passes.append([task for each in together for task in each])
+                together = []
+            together.append(row)
+        passes.append([task for each in together for task in each])
     return passes
 
 
-def _length(row: Sequence[Task]) -> int:
-    """Return the tokens of a row, whose tasks have their sound in common."""
+def _length(row: Sequence[Task], prompts: Mapping[Modality, int]) -> int:
+    """Return the tokens of a row, whose tasks have their sound in common; without delimiters."""
     sound, rate = row[0].features.audio_TC, row[0].scale.audio_rate
     shared = 0 if sound is None else len(sound) // rate
-    return sum(task.num_tokens for task in row) - (len(row) - 1) * shared
+    own = sum(task.num_tokens - shared + prompts[task.features.modality] for task in row)
+    return shared + own

@@ -10,7 +10,7 @@ import torch
 from mome.model.encoders import Encoders
 from mome.speech.media import Clip
 from mome.speech.shards import SplitReader, read_split
-from mome.training.clips import TrainingClips, draw_clips, read_clips
+from mome.training.clips import TrainingClips, read_clips
 
 
 def test_lips_are_encoded_once_and_found_on_disk(dataset: Path, foundation: Path, tmp_path: Path) -> None:
@@ -43,19 +43,6 @@ def test_sound_without_lips_is_varied_and_sound_with_lips_keeps_its_time() -> No
     noisy = seen.hear(0, [0.0], rng, "cached-lips")
     assert len(noisy) == 16_000
     assert not np.array_equal(noisy, voices[0])
-
-
-def test_a_step_holds_so_many_clips_or_so_many_frames() -> None:
-    rng = np.random.default_rng(0)
-    num_frames = np.array([30, 75, 150, 20])
-    assert {len(draw_clips(num_frames, 7, 0, rng)) for _ in range(5)} == {7}
-    steps = [draw_clips(num_frames, 7, 6000, rng) for _ in range(100)]
-    sums = [sum(num_frames[step]) for step in steps]
-    assert max(sums) <= 6000
-    assert min(sums) > 6000 - 150, "the longest would still have fitted"
-    share = np.bincount(np.concatenate(steps), minlength=4) / sum(map(len, steps))
-    np.testing.assert_allclose(share, 0.25, atol=0.02)
-    assert len(draw_clips(num_frames, 7, 10, rng)) == 1
 
 
 def test_length_is_counted_in_video_frames_whatever_the_clip_holds() -> None:

@@ -12,6 +12,8 @@ from mome.config import TrainParams
 from mome.model.avsr import Features
 from mome.model.recogniser import Recogniser
 from mome.speech.shards import SplitReader
+from mome.training import encoding
+from mome.training.ahead import Prepared, prepare
 from mome.training.checkpoint import new_recogniser
 from mome.training.clips import TrainingClips, read_clips
 from mome.training.encoding import cut, encode_augmented, encode_plain, join
@@ -34,8 +36,11 @@ def clips(dataset: Path, recogniser: Recogniser) -> Iterator[TrainingClips]:
         yield read_clips(reader, recogniser.encoders, None, "read")
 
 
-def draws(*seeds: int) -> list[np.random.Generator]:
-    return [np.random.default_rng(seed) for seed in seeds]
+def ready(clips: TrainingClips, params: TrainParams, seeds: dict[int, int]) -> list[Prepared]:
+    return [
+        prepare(clips, index, 88, params, np.random.default_rng(seed), "llama-avsr")
+        for index, seed in seeds.items()
+    ]
 
 
 @torch.no_grad()
@@ -43,9 +48,10 @@ def test_a_clip_is_seen_anew_in_every_step_and_alike_in_every_validation(
     recogniser: Recogniser, clips: TrainingClips, params: TrainParams
 ) -> None:
     first, second = (
-        encode_augmented(recogniser, clips, [0, 1], draws(*seeds), params) for seeds in ((1, 2), (3, 4))
+        encode_augmented(recogniser, clips, [0, 1], ready(clips, params, {0: seeds[0], 1: seeds[1]}), params)
+        for seeds in ((1, 2), (3, 4))
     )
-    again = encode_augmented(recogniser, clips, [0], draws(1), params)
+    again = encode_augmented(recogniser, clips, [0], ready(clips, params, {0: 1}), params)
     for one, other in zip(first, second, strict=True):
         assert not torch.allclose(one.video_TC, other.video_TC, atol=1e-3)
         assert not torch.allclose(one.audio_TC, other.audio_TC, atol=1e-3)
@@ -63,7 +69,7 @@ def test_augmented_lips_are_the_encoders_features_of_changed_frames(
     recogniser: Recogniser, clips: TrainingClips, params: TrainParams
 ) -> None:
     silent = TrainingClips([], [], clips.transcripts, clips.mouths)
-    (found,) = encode_augmented(recogniser, silent, [2], draws(9), params)
+    (found,) = encode_augmented(recogniser, silent, [2], ready(silent, params, {2: 9}), params)
     frames = clips.watch(2, 88, np.random.default_rng(9), "llama-avsr")
     (expected,) = recogniser.encoders.see([frames])
     assert found.audio_TC is None
@@ -85,9 +91,9 @@ def test_gradients_reach_both_encoders_as_if_features_had_not_been_cut(
             parameter.grad = None
         return found
 
-    loss(encode_augmented(recogniser, clips, [0, 1], draws(1, 2), params)).backward()
+    loss(encode_augmented(recogniser, clips, [0, 1], ready(clips, params, {0: 1, 1: 2}), params)).backward()
     whole = gradients()
-    features = encode_augmented(recogniser, clips, [0, 1], draws(1, 2), params)
+    features = encode_augmented(recogniser, clips, [0, 1], ready(clips, params, {0: 1, 1: 2}), params)
     leaves = cut(features)
     loss(leaves).backward()
     assert all(parameter.grad is None for parameter in parameters.values())
@@ -102,10 +108,37 @@ def test_gradients_reach_both_encoders_as_if_features_had_not_been_cut(
 def test_features_that_no_task_read_send_nothing_back(
     recogniser: Recogniser, clips: TrainingClips, params: TrainParams
 ) -> None:
-    features = encode_augmented(recogniser, clips, [0], draws(1), params)
+    features = encode_augmented(recogniser, clips, [0], ready(clips, params, {0: 1}), params)
     leaves = cut(features)
     leaves[0].audio_TC.sum().backward()
     join(features, leaves)
     trained = recogniser.trained_parameters()
     assert all(p.grad is None for n, p in trained.items() if n.startswith("video_encoder."))
     assert any(p.grad is not None for n, p in trained.items() if n.startswith("audio_encoder."))
+
+
+@torch.no_grad()
+def test_encoded_some_at_a_time_clips_have_the_same_features(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = encode_plain(recogniser, clips, range(4), params)
+    sizes: dict[str, list[int]] = {"hear": [], "see": []}
+
+    class Counted:
+        video, device = recogniser.encoders.video, recogniser.encoders.device
+
+        def hear(self, part: list[np.ndarray]) -> list[torch.Tensor]:
+            sizes["hear"].append(len(part))
+            return recogniser.encoders.hear(part)
+
+        def see(self, part: list[np.ndarray]) -> list[torch.Tensor]:
+            sizes["see"].append(len(part))
+            return recogniser.encoders.see(part)
+
+    frames = clips.num_frames
+    monkeypatch.setattr(encoding, "_FRAMES_AT_ONCE", 2 * int(frames.max()))
+    parts = encode_plain(recogniser._replace(encoders=Counted()), clips, range(4), params)
+    assert sizes == {"hear": [2, 2], "see": [2, 2]}
+    for one, other in zip(together, parts, strict=True):
+        torch.testing.assert_close(other.audio_TC, one.audio_TC, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(other.video_TC, one.video_TC, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,109 @@
+"""Steps prepared ahead are the steps that would have been prepared in their turn."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mome.config import TrainParams
+from mome.errors import CorpusError
+from mome.model.encoders import Encoders
+from mome.speech.shards import SplitReader
+from mome.speech.sounds import Sounds
+from mome.training.ahead import Prepared, Step, prepare_steps
+from mome.training.clips import TrainingClips, read_clips
+from mome.training.processes import ALONE, Processes
+
+BATCHES = [(step, [(7 * step + place) % 12 for place in range(5)]) for step in range(6)]
+
+
+@pytest.fixture
+def clips(dataset: Path, foundation: Path) -> Iterator[TrainingClips]:
+    with closing(SplitReader(dataset, "train")) as reader:
+        read = read_clips(reader, Encoders.load(foundation, "cpu"), None, "read")
+        # Not held in memory, as a large corpus.
+        yield TrainingClips(Sounds(reader, held_h=0), [], read.transcripts, reader)
+
+
+@pytest.fixture
+def params(train_params: TrainParams) -> TrainParams:
+    return train_params.model_copy(update={"augmentation": "llama-avsr"})
+
+
+def steps(
+    clips: TrainingClips,
+    params: TrainParams,
+    loading_processes: int,
+    first: int = 0,
+    processes: Processes = ALONE,
+) -> list[Step]:
+    changed = params.model_copy(update={"loading_processes": loading_processes})
+    return list(prepare_steps(clips, BATCHES[first:], 88, changed, processes))
+
+
+def check_same(found: Prepared, expected: Prepared) -> None:
+    np.testing.assert_array_equal(found.samples_N, expected.samples_N)
+    np.testing.assert_array_equal(found.frames_THW, expected.frames_THW)
+    assert found.rng.random() == expected.rng.random(), "what is drawn behind the encoders differs"
+
+
+def test_other_processes_prepare_what_this_one_would_have(clips: TrainingClips, params: TrainParams) -> None:
+    expected, ahead, continued = steps(clips, params, 0), steps(clips, params, 2), steps(clips, params, 2, 3)
+    assert [step.indices for step in ahead] == [indices for _, indices in BATCHES]
+    assert ahead[0].prepared[0].frames_THW.shape[1:] == (88, 88)
+    for number, step in enumerate(expected):
+        assert step.mine == step.indices
+        again = [ahead[number], *continued[number - 3 : number - 2 or None][: number >= 3]]
+        assert len(again) == 1 + (number >= 3)
+        for one in again:
+            assert one.mine == step.mine
+        for place, each in enumerate(step.prepared):
+            state = each.rng.bit_generator.state
+            for one in again:
+                each.rng.bit_generator.state = state
+                check_same(one.prepared[place], each)
+
+
+def test_processes_that_share_a_step_prepare_its_clips_as_one_would(
+    clips: TrainingClips, params: TrainParams
+) -> None:
+    whole = steps(clips, params, 0)
+    shares = [steps(clips, params, 0, processes=Processes(rank, 2)) for rank in range(2)]
+    for number, step in enumerate(whole):
+        parts = {
+            index: prepared
+            for share in shares
+            for index, prepared in zip(share[number].mine, share[number].prepared, strict=True)
+        }
+        assert parts.keys() == set(step.indices)
+        for index, each in zip(step.mine, step.prepared, strict=True):
+            check_same(parts[index], each)
+
+
+def test_they_are_prepared_in_other_processes(
+    clips: TrainingClips, params: TrainParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hear(*_: object) -> np.ndarray:
+        return np.array([os.getpid()])
+
+    monkeypatch.setattr(TrainingClips, "hear", hear)
+    for loading_processes, number in ((0, 1), (2, 2)):
+        found = steps(clips, params, loading_processes)
+        there = {int(each.samples_N[0]) for step in found for each in step.prepared}
+        assert len(there) == number
+        assert (os.getpid() in there) == (loading_processes == 0)
+
+
+@pytest.mark.parametrize("loading_processes", [0, 1])
+def test_what_is_wrong_with_a_recording_is_said_as_if_it_were_read_here(
+    loading_processes: int, clips: TrainingClips, params: TrainParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise CorpusError("shards/train-00000.tar: utterance a is damaged")
+
+    monkeypatch.setattr(TrainingClips, "watch", damaged)
+    with pytest.raises(CorpusError, match=r"^shards/train-00000.tar: utterance a is damaged$"):
+        steps(clips, params, loading_processes)

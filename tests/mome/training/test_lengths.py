@@ -1,0 +1,86 @@
+"""The shortest clip is found before the first step, not in the one that reads it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mome.config import TrainParams
+from mome.errors import MediaError, TrainingError
+from mome.model.compression import average_pool
+from mome.records import Utterance
+from mome.speech.media import Clip, as_long_as_video
+from mome.speech.shards import SplitReader, write_manifest
+from mome.training.lengths import check_lengths
+from tests.planted import utterance
+
+
+@pytest.fixture
+def params(train_params: TrainParams) -> TrainParams:
+    """Scales up to (16, 5), and clips that are heard as they are."""
+    return train_params.model_copy(update={"scales": ["a4v2", "a16v5"], "augmentation": "llama-avsr"})
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Callable[..., SplitReader]:
+    def with_rows(*rows: Utterance) -> SplitReader:
+        write_manifest(tmp_path, rows)
+        return SplitReader(tmp_path, "train")
+
+    return with_rows
+
+
+def clip(name: str, num_samples: int, num_frames: int = 0) -> Utterance:
+    mouth = np.zeros((num_frames, 96, 96), np.uint8) if num_frames else None
+    return utterance(name, "train", Clip(np.ones(num_samples, np.float32), mouth))
+
+
+@pytest.mark.parametrize("num_samples", [16 * 320 - 1, 16 * 320])
+def test_what_is_refused_is_what_compression_would_refuse(
+    num_samples: int, split: Callable[..., SplitReader], params: TrainParams
+) -> None:
+    def refused() -> bool:
+        try:
+            average_pool(torch.zeros(num_samples // 320, 4), 16)
+        except MediaError:
+            return True
+        return False
+
+    clips = split(clip("long", 32_000), clip("short", num_samples), clip("also-long", 32_000))
+    if refused():
+        with pytest.raises(TrainingError, match=r"utterance short \(train\) .* 15 audio frames, .* needs 16"):
+            check_lengths(clips, "audio", params)
+    else:
+        check_lengths(clips, "audio", params)
+
+
+def test_lips_are_measured_where_they_are_read(
+    split: Callable[..., SplitReader], params: TrainParams
+) -> None:
+    clips = split(clip("short", 32_000, num_frames=4), clip("long", 32_000, num_frames=50))
+    check_lengths(clips, "audio", params)
+    for read in ("av", "video"):
+        with pytest.raises(TrainingError, match=r"short .* 4 video frames, but video rate 5 .* 0\.20 s"):
+            check_lengths(clips, read, params)
+    check_lengths(clips, "av", params.model_copy(update={"scales": ["a4v2"]}))
+
+
+def test_a_clip_that_is_played_faster_must_be_longer(
+    split: Callable[..., SplitReader], params: TrainParams
+) -> None:
+    clips = split(clip("short", 16 * 320 + 100))
+    check_lengths(clips, "audio", params)
+    paced = params.model_copy(update={"augmentation": "cached-lips"})
+    with pytest.raises(TrainingError, match="14 audio frames"):
+        check_lengths(clips, "audio", paced)
+
+
+def test_sound_that_is_cut_to_the_lips_is_measured_as_it_is_read(
+    split: Callable[..., SplitReader], params: TrainParams
+) -> None:
+    clips = split(clip("short", 8_000, num_frames=7))
+    assert clips.num_samples(0) == len(as_long_as_video(np.ones(8_000, np.float32), 7)) == 7 * 640
+    with pytest.raises(TrainingError, match="14 audio frames"):
+        check_lengths(clips, "audio", params)
