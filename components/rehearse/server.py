@@ -23,6 +23,7 @@ Command = Callable[[Path, int], Sequence[str]]  # folder of the Bento, port -> w
 _HOST = "127.0.0.1"
 _STOP_TIMEOUT_S = 20
 _TAIL_LINES = 20
+_KILLED = "; killed, as by a system short of memory: raise memory.limit of step rehearse"
 
 
 def bentoml_serve(bento: Path, port: int) -> Sequence[str]:
@@ -44,7 +45,7 @@ def served(
         command: What to run.
 
     Raises:
-        ServiceError: If it ends or is not ready in time; the message ends with what it printed last.
+        ServiceError: If it ends or is not ready in time; the message has what it printed last.
     """
     port = _free_port()
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -89,12 +90,16 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path,
             if process.poll() is not None:
                 raise ServiceError(
                     f"the service ended with {process.returncode} before it was ready: {log_tail(log)}"
+                    f"{_KILLED if process.returncode == -signal.SIGKILL else ''}"
                 )
             with suppress(httpx.HTTPError):
                 if client.get(f"{address}/readyz").status_code == httpx.codes.OK:
                     return
             if time.monotonic() > deadline:
-                raise ServiceError(f"the service was not ready after {timeout_s:g} s: {log_tail(log)}")
+                raise ServiceError(
+                    f"the service was not ready after {timeout_s:g} s: {log_tail(log)}; raise "
+                    "rehearse.startup_timeout_s if it only needs longer"
+                )
             time.sleep(0.1)
 
 

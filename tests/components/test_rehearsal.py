@@ -5,16 +5,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from components.catalogue import rehearse
 from components.rehearse import rehearsal
 from components.rehearse.playlist import PHASES, files, playlist
 from components.rehearse.server import Command
 from mome.config import MonitorParams, RehearseParams
-from mome.errors import CorpusError, ServiceError
+from mome.errors import ConfigError, CorpusError, ServiceError
 from mome.records import Condition, GateDecision, Rehearsal
 from mome.speech.media import Clip, read_clip
 from mome.speech.shards import write_manifest, write_shard
@@ -182,6 +184,32 @@ def test_babble_makes_the_scale_finer_and_its_end_coarser_again(
     assert no_child_is_left(output)
 
 
+def test_the_step_leaves_the_rehearsal_its_figures_a_page_and_a_card(
+    tmp_path: Path, package: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = rehearsal.run
+    monkeypatch.setattr(rehearsal, "run", lambda *given: run(*given, planted_server()))
+    artifacts = [
+        SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("rehearsal", "metrics", "h", "m")
+    ]
+    given = [SimpleNamespace(path=str(folder)) for folder in (package, dataset)]
+    params = PARAMS.model_copy(update={"requests_per_phase": 5}).model_dump(mode="json")
+    monitor = MONITOR.model_dump(mode="json")
+    rehearse.python_func(*given, *artifacts, params, monitor)
+    assert Rehearsal.read(tmp_path / "rehearsal" / "rehearsal.json").requests.answered == 15
+    figures = json.loads((tmp_path / "metrics").read_text())
+    assert figures["requests_sent"] == figures["requests_answered"] == 15
+    assert "15 sent, 15 answered, 0 lost" in (tmp_path / "m").read_text()
+    assert "Rehearsal" in (tmp_path / "h").read_text()
+
+
+def test_the_step_refuses_a_section_of_the_wrong_type(tmp_path: Path) -> None:
+    nothing = [SimpleNamespace(path=str(tmp_path / "nothing"))] * 6
+    params = PARAMS.model_dump(mode="json") | {"requests_per_phase": "40"}
+    with pytest.raises(ConfigError, match=r"RehearseParams: requests_per_phase: .* got '40'"):
+        rehearse.python_func(*nothing, params, MONITOR.model_dump(mode="json"))
+
+
 def test_lost_requests_are_counted_and_named(tmp_path: Path, package: Path, dataset: Path) -> None:
     short = PARAMS.model_copy(update={"requests_per_phase": 5})
     found = rehearsal.run(short, MONITOR, package, dataset, tmp_path / "out", planted_server(broken_after=7))
@@ -212,7 +240,14 @@ def test_a_service_that_answers_nothing_is_an_error(tmp_path: Path, package: Pat
     ("code", "message"),
     [
         ("print('planted reason'); raise SystemExit(3)", "ended with 3 before it was ready: planted reason"),
-        ("import time; print('slow', flush=True); time.sleep(60)", "not ready after 0.6 s: slow"),
+        (
+            "import time; print('slow', flush=True); time.sleep(60)",
+            r"not ready after 0\.6 s: slow; raise rehearse\.startup_timeout_s",
+        ),
+        (
+            "import os; print('loading', flush=True); os.kill(os.getpid(), 9)",
+            "ended with -9 before it was ready: loading; killed, .* raise memory.limit of step rehearse",
+        ),
     ],
 )
 def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
