@@ -61,7 +61,7 @@ def published_encoders(options: Options) -> Encoders:
     """Return encoders with the shapes of Whisper-medium and AV-HuBERT Large (model facts 1.2 and 9.2)."""
     heard, seen = audio_config("openai/whisper-medium.en"), video_config("large")
     heard.decoder_layers = 1  # not used
-    heard._attn_implementation = "sdpa"  # as `AudioEncoder.load` does
+    heard._attn_implementation = "eager"  # as `AudioEncoder.load` does
     if options.quick:
         heard.encoder_layers, seen.num_hidden_layers = 1, 1
         heard.encoder_attention_heads, heard.decoder_attention_heads = 1, 1
@@ -84,7 +84,7 @@ def llama_1b(options: Options, dtype: torch.dtype) -> Any:
         sizes.hidden_size, sizes.intermediate_size, sizes.vocab_size = 128, 256, 1024
         sizes.num_attention_heads, sizes.num_key_value_heads, sizes.head_dim = 4, 2, 32
     # Like the experts' precision, as a checkpoint is loaded.
-    sizes._attn_implementation = "sdpa"
+    sizes._attn_implementation = "sdpa" if options.on_gpu else "eager"
     torch.manual_seed(_SEED)
     with torch.device(options.device):
         return adapted(LlamaForCausalLM._from_config(sizes, dtype=dtype), options).to(dtype)

@@ -57,7 +57,7 @@ def new_audio_encoder() -> tuple[AudioEncoder, WhisperModel, WhisperFeatureExtra
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )
-    config._attn_implementation = "sdpa"  # as `AudioEncoder.load` has it
+    config._attn_implementation = "eager"  # as `AudioEncoder.load` has it
     whisper, extractor = WhisperModel(config), WhisperFeatureExtractor(chunk_length=_MAX_CLIP_S)
     return AudioEncoder(whisper, extractor), whisper, extractor
 
