@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.pictures import SPLITS_HEAD, split_rows
-from mome.card import bullets, card, columns, heading
 from mome.records import ExpectationResult, Utterance, ValidationReport
+from mome.reporting.card import bullets, card, columns, heading
 
 __all__ = ["validation_card"]
 

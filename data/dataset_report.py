@@ -10,7 +10,7 @@ from typing import get_args
 
 from data.pictures import SPLITS_HEAD, count_speakers, durations, noise, split_rows
 from mome.records import MODALITY_NAMES, Split, Utterance
-from mome.report import Report
+from mome.reporting.report import Report
 from mome.speech.shards import read_manifest
 
 __all__ = ["describe"]

@@ -19,10 +19,10 @@ from data.corpora.manifest import CorpusCard
 from data.prepare import finish, write_measured
 from data.version import public, pull
 from mome.errors import CorpusError
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.records import Split, Utterance
 from mome.speech.shards import read_manifest, write_manifest
-from mome.stopping import stoppable
 from mome.storage import new_folder
 
 __all__ = ["collect", "plan", "prepare_shard"]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.records import Split, Utterance
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 
 __all__ = ["SPLITS_HEAD", "count_speakers", "durations", "noise", "split_rows"]
 

@@ -24,12 +24,12 @@ from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import ConfigError
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.media import Clip
 from mome.speech.shards import write_manifest, write_shard
-from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.pictures import SPLITS_HEAD, durations, noise, split_rows
-from mome.page import Cell, facts, page, table, verdict
 from mome.records import ExpectationResult, Utterance, ValidationReport
+from mome.reporting.page import Cell, facts, page, table, verdict
 from mome.storage import write_text
 
 __all__ = ["Failure", "write_report"]

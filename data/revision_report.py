@@ -12,8 +12,8 @@ from data.pictures import count_speakers
 from data.registry import CONTENT
 from data.version import Origin, Versioned, content, public
 from mome.records import Split
-from mome.report import Report
-from mome.sizes import size
+from mome.reporting.report import Report
+from mome.reporting.sizes import size
 
 __all__ = ["describe"]
 

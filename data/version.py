@@ -26,8 +26,8 @@ from data.registry import CONTENT, SUMS, Registry, read_sums
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
-from mome.memory import memory_watched
-from mome.stopping import stoppable
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 if TYPE_CHECKING:

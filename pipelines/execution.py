@@ -30,7 +30,7 @@ from kfp.local.status import Status
 from components.images import fingerprint
 from mome import errors
 from mome.errors import MomeError
-from mome.memory import NEARLY_USED_UP
+from mome.machine.memory import NEARLY_USED_UP
 from pipelines.cures import cured
 
 __all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from mome.bundle import Bundle
 from mome.evaluation.report import level
 from mome.records import MODALITY_NAMES, WordErrors, snr_key
-from mome.report import Report
-from mome.sizes import file_bytes, size
+from mome.reporting.report import Report
+from mome.reporting.sizes import file_bytes, size
 
 __all__ = ["write_cards"]
 

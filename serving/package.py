@@ -23,9 +23,9 @@ from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.cli import main
 from mome.config import PackageParams, load_params
 from mome.errors import ServiceError
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.scales import Scale
-from mome.stopping import stoppable
 from mome.storage import new_folder
 from serving.image import REQUIREMENTS
 from serving.requirements import pinned_requirements

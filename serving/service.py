@@ -52,8 +52,8 @@ class MomeService:
         read_bundle(Settings.from_environment().bundle)
 
     def __init__(self) -> None:
-        from mome.devices import check_devices
         from mome.inference import Transcriber
+        from mome.machine.devices import check_devices
 
         settings = Settings.from_environment()
         check_devices(settings.device)

@@ -35,7 +35,7 @@ def build_foundation(
     from mome.config import FoundationParams, parse_section
     from mome.foundation.describe import describe
     from mome.foundation.run import run as build
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     build(parse_section(FoundationParams, params), Path(foundation.path))
     figures = describe(Path(foundation.path), Path(report.path), Path(card.path))

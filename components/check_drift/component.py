@@ -43,7 +43,7 @@ def check_drift(
 
     from components.check_drift.report import describe
     from mome.config import MonitorParams, TrainParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
     from monitoring import check
     from monitoring.publish import publish, target
     from monitoring.wish import is_open

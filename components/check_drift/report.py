@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from mome.charts import Axis, Plot, colour
 from mome.records import ScaleDecision
-from mome.report import Report
+from mome.reporting.charts import Axis, Plot, colour
+from mome.reporting.report import Report
 from mome.scales import Scale
 from monitoring.journal import read_decisions
 

@@ -35,7 +35,7 @@ def collect_shards(
 
     from data import fan_out
     from data.dataset_report import describe
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     folder = Path(dataset.path)
     fan_out.collect(repo, revision, list(map(Path, map(attrgetter("path"), parts))), folder)

@@ -76,8 +76,8 @@ def configure(
 
     from mome.changes import configured
     from mome.config import Params, parse_section
-    from mome.differences import describe
     from mome.files import fingerprint
+    from mome.reporting.differences import describe
 
     found = configured(
         changes,

@@ -41,7 +41,7 @@ def evaluate(
 
     from mome.config import EvaluateParams, parse_section
     from mome.evaluation.run import run as measure
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     found = measure(
         parse_section(EvaluateParams, params),

@@ -37,7 +37,7 @@ def prepare(
     from data import prepare
     from data.dataset_report import describe
     from mome.config import PrepareParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     prepare.run(parse_section(PrepareParams, params), repo, revision, Path(dataset.path))
     figures = describe(Path(dataset.path), Path(report.path), Path(card.path))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mome.card import bullets, card, columns
 from mome.records import Rehearsal
+from mome.reporting.card import bullets, card, columns
 
 __all__ = ["rehearsal_card"]
 

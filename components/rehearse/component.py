@@ -39,7 +39,7 @@ def rehearse(
 
     from components.rehearse import rehearsal as rehearsing
     from mome.config import MonitorParams, RehearseParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     found = rehearsing.run(
         parse_section(RehearseParams, params),

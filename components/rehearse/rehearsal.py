@@ -17,7 +17,8 @@ from components.rehearse.report import write_report
 from components.rehearse.server import Command, bentoml_serve, log_tail, served
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import ServiceError
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.progress import progress
 from mome.records import (
     Evaluation,
@@ -29,7 +30,6 @@ from mome.records import (
     Switch,
     WordErrors,
 )
-from mome.stopping import stoppable
 from mome.storage import write_text
 from mome.wer import summarise
 from monitoring import check

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
-from mome.page import facts, page, table, verdict
 from mome.records import PlayedRequest, Rehearsal
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.reporting.page import facts, page, table, verdict
 from mome.scales import Scale
 from mome.storage import write_text
 

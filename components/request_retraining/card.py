@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.charts import Axis, Plot, colour
 from mome.config import TrainParams
 from mome.evaluation.report import level
 from mome.records import RetrainRequest, snr_key
-from mome.report import Report
+from mome.reporting.charts import Axis, Plot, colour
+from mome.reporting.report import Report
 
 __all__ = ["describe"]
 

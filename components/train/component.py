@@ -43,7 +43,7 @@ def train(
     from pathlib import Path
 
     from mome.config import TrainParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
     from mome.training.describe import describe
     from mome.training.launch import launch
 

@@ -60,7 +60,7 @@ def train_distributed(
     from components.train_distributed.job import train_on_nodes
     from components.train_distributed.layout import Layout
     from mome.config import TrainParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
     from mome.training.describe import describe
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))

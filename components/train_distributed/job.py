@@ -19,7 +19,7 @@ from components.train_distributed.layout import Layout
 from components.train_distributed.request import check, job_options, secret_variables, trainer
 from mome.config import TrainParams
 from mome.errors import TrainingError
-from mome.stopping import stoppable
+from mome.machine.stopping import stoppable
 from mome.storage import new_folder, write_text
 from mome.training.failures import RESUME
 from mome.training.run import source_digest

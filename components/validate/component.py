@@ -37,7 +37,7 @@ def validate(
 
     from data import validate
     from mome.config import ValidateParams, parse_section
-    from mome.metrics import write_metrics
+    from mome.reporting.metrics import write_metrics
 
     found = validate.check(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
     shutil.copyfile(Path(validation.path) / "validation.html", report.path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.compare.markdown import cell_text
 from mome.compare.records import Comparison, Row
 from mome.compare.sentences import Labelled, clean_conditions, noisy_conditions, pair
-from mome.page import page, table
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.reporting.page import page, table
 
 __all__ = ["picture"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mome.card import bullets, card, columns
 from mome.evaluation.report import finest_first, level
 from mome.records import MODALITY_NAMES, Evaluation, snr_key
+from mome.reporting.card import bullets, card, columns
 
 __all__ = ["evaluation_card"]
 

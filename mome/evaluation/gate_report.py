@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from mome.card import bullets, card, columns
 from mome.evaluation.report import finest_first, heat_cell, level
-from mome.page import Cell, facts, page, table, verdict
 from mome.records import Evaluation, GateDecision, WordErrors, snr_key
+from mome.reporting.card import bullets, card, columns
+from mome.reporting.page import Cell, facts, page, table, verdict
 
 __all__ = ["Check", "gate_card", "gate_page"]
 

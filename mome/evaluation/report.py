@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.config import CORPUS
-from mome.page import Cell, facts, page, table
 from mome.records import MODALITY_NAMES, Evaluation, WordErrors, snr_key
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.reporting.page import Cell, facts, page, table
 from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference

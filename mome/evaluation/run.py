@@ -12,12 +12,13 @@ import pandas as pd
 import torch
 
 from mome.config import EvaluateParams
-from mome.devices import check_devices, is_out_of_memory
 from mome.errors import CorpusError, EvaluationError
 from mome.evaluation.card import evaluation_card
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
-from mome.memory import memory_watched
+from mome.machine.devices import check_devices, is_out_of_memory
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.modalities import needed
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
@@ -28,7 +29,6 @@ from mome.speech.mouth import sharpness
 from mome.speech.noise import Babble, Noise, SnrEstimate, estimate_snr, with_noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader
-from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
 from mome.wer import Difference, difference, summarise

@@ -12,8 +12,8 @@ from safetensors import safe_open
 
 from mome.config import EMBEDDED, FoundationParams, parse_section
 from mome.errors import CheckpointError
-from mome.report import Report
-from mome.sizes import file_bytes, size
+from mome.reporting.report import Report
+from mome.reporting.sizes import file_bytes, size
 from mome.synthesis.phonemes import PHONEMES
 
 __all__ = ["describe"]

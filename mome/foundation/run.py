@@ -13,9 +13,9 @@ from mome.foundation.language import new_language_model, pronounce_words, teach_
 from mome.foundation.lessons import make_lessons
 from mome.foundation.pretrained import take_audio, take_llm, take_video
 from mome.foundation.tokenizer import new_tokenizer
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable
 from mome.model.tokens import TextTokens
-from mome.stopping import stoppable
 from mome.storage import new_folder, write_text
 
 __all__ = ["run"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mome.cli import main, paths
 from mome.config import load_params
-from mome.devices import check_devices
+from mome.machine.devices import check_devices
 from mome.training.failures import explained
 from mome.training.run import run
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.card import bullets, card
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
+from mome.reporting.card import bullets, card
 from mome.storage import write_text
 from mome.training.pace import read_pace
 from mome.training.report import training_page

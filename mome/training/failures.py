@@ -13,9 +13,9 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from mome import errors
 from mome.config import TrainParams
-from mome.devices import is_out_of_memory
 from mome.errors import MomeError, TrainingError
-from mome.stopping import stopped
+from mome.machine.devices import is_out_of_memory
+from mome.machine.stopping import stopped
 
 __all__ = ["RESUME", "explained", "is_consequence", "root_cause", "smaller"]
 

@@ -18,10 +18,10 @@ from torch.distributed.run import run as torchrun
 
 from mome.cli import main
 from mome.config import TrainParams
-from mome.devices import check_devices
 from mome.errors import ConfigError, TrainingError
-from mome.memory import memory_watched
-from mome.stopping import stoppable, stopped
+from mome.machine.devices import check_devices
+from mome.machine.memory import memory_watched
+from mome.machine.stopping import stoppable, stopped
 from mome.training.failures import RESUME, explained, root_cause, smaller
 
 __all__ = ["add_options", "launch", "read_params"]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mome.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.config import TrainParams
-from mome.page import facts, page
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
+from mome.reporting.page import facts, page
 from mome.storage import write_text
 from mome.training.state import History
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from mome.card import bullets, card, columns
 from mome.records import Evaluation, GateDecision
+from mome.reporting.card import bullets, card, columns
 from mome.scales import Scale
 from pipelines.submit.outcome import Submission, Verdict
 

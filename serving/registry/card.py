@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.charts import Axis, Plot, colour, nice_ticks
 from mome.evaluation.report import finest_first, level
-from mome.report import Report
+from mome.reporting.charts import Axis, Plot, colour, nice_ticks
+from mome.reporting.report import Report
 from serving.registry.history import Entry, History, Version
 from serving.registry.registry import Registry
 

@@ -66,7 +66,7 @@ def test_the_memory_of_a_step_is_watched_under_the_name_that_its_limit_has(
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.stat").write_text("anon 1000\n")
-    monkeypatch.setattr("mome.memory._find", _found_in(tmp_path))
+    monkeypatch.setattr("mome.machine.memory._find", _found_in(tmp_path))
     run, middle = STEPS[step]
 
     def wait_for_it(*_: Any, **__: Any) -> None:
@@ -83,6 +83,6 @@ def test_the_memory_of_a_step_is_watched_under_the_name_that_its_limit_has(
 
 
 def _found_in(group: Path) -> Callable[[Path], Any]:
-    from mome.memory import _find
+    from mome.machine.memory import _find
 
     return lambda _: _find(group)

@@ -24,11 +24,9 @@ from data.version import CorpusRevision, Versioned
 from mome.bundle import Bundle
 from mome.changes import configured
 from mome.config import load_params
-from mome.differences import describe as describe_parameters
 from mome.evaluation import gate
 from mome.evaluation.report import write_report as write_evaluation
 from mome.foundation.describe import describe as describe_foundation
-from mome.page import page
 from mome.records import (
     GateDecision,
     Latency,
@@ -39,6 +37,8 @@ from mome.records import (
     ScaleDecision,
     WordErrors,
 )
+from mome.reporting.differences import describe as describe_parameters
+from mome.reporting.page import page
 from mome.scales import Scale
 from mome.speech.media import Clip
 from mome.speech.shards import write_manifest

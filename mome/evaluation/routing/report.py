@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from mome.evaluation.routing.statistics import Distance, RoutingStatistics, ScaleRouting
-from mome.page import Cell, facts, page, table
 from mome.records import MODALITY_NAMES
+from mome.reporting.page import Cell, facts, page, table
 from mome.storage import write_text
 
 __all__ = ["write_report"]

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mome.charts import nice_ticks
 from mome.evaluation.report import heat_cell, write_report
 from mome.records import Condition, Evaluation, WordErrors
+from mome.reporting.charts import nice_ticks
 from mome.wer import Difference
 
 LEVELS = ("clean", "10", "-5")

@@ -7,8 +7,8 @@ import pytest
 
 from mome.changes import configured
 from mome.config import load_params
-from mome.differences import describe
 from mome.errors import ConfigError
+from mome.reporting.differences import describe
 
 Sections = dict[str, dict[str, Any]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mome.config import Params, parse_section
-from mome.report import Report
+from mome.reporting.report import Report
 
 __all__ = ["describe"]
 

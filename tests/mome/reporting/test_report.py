@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mome.page import command as page_command
-from mome.report import Report
-from mome.sizes import file_bytes, size
+from mome.reporting.page import command as page_command
+from mome.reporting.report import Report
+from mome.reporting.sizes import file_bytes, size
 
 NASTY = "<script>alert(1)</script> *b* | `c`"
 

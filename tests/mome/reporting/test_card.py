@@ -1,6 +1,6 @@
 """Markdown of the cards: what comes from outside stays text."""
 
-from mome.card import bullets, card, columns
+from mome.reporting.card import bullets, card, columns
 
 
 def test_parts_stand_apart_and_empty_ones_are_left_out() -> None:

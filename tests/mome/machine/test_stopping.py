@@ -10,7 +10,7 @@ import time
 import pytest
 
 from mome.errors import Stopped
-from mome.stopping import stoppable
+from mome.machine.stopping import stoppable
 
 
 def terminate() -> None:
@@ -63,5 +63,5 @@ def test_beside_the_main_thread_nothing_is_changed() -> None:
 
 @pytest.mark.parametrize("module", ["stopping", "memory"])
 def test_steps_without_torch_can_use_it(module: str) -> None:
-    code = f"import mome.{module}, sys; sys.exit('torch' in sys.modules)"
+    code = f"import mome.machine.{module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

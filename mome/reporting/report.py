@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from mome import card, page
+from mome.reporting import card, page
 from mome.storage import write_text
 
 __all__ = ["Report"]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mome.devices import check_devices, is_out_of_memory
 from mome.errors import ConfigError
+from mome.machine.devices import check_devices, is_out_of_memory
 
 
 def test_each_process_wants_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

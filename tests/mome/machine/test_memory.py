@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mome.memory import memory_watched
+from mome.machine.memory import memory_watched
 
 GIB = 2**30
 

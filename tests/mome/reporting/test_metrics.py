@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mome.errors import EvaluationError
-from mome.metrics import write_metrics
+from mome.reporting.metrics import write_metrics
 
 
 def test_the_figures_are_written_as_they_are(tmp_path: Path) -> None:

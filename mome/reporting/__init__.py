@@ -1,0 +1,1 @@
+"""Pages, cards and figures: what steps show to people, and to run comparison."""
