@@ -124,12 +124,10 @@ class MomeLayer(nn.Module, BaseTunerLayer):
         return self.base_layer
 
     def merge(self, *_: object, **__: object) -> None:
-        """Refuse."""
-        raise NotImplementedError(CANNOT_MERGE)
+        """Refuse, for good: nothing is left to be written here."""
+        raise NotImplementedError(CANNOT_MERGE)  # the type that peft's callers expect of such a method
 
-    def unmerge(self) -> None:
-        """Refuse."""
-        raise NotImplementedError(CANNOT_MERGE)
+    unmerge = merge
 
     def _keep(self, _norm: nn.Module, _inputs: object, normed_BTD: Tensor) -> None:
         if any(self._positions[name] == "layer" for name, _ in self.active_experts()):

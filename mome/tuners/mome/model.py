@@ -151,7 +151,7 @@ class MomeModel(BaseTuner):
         setattr(parent, child_name, new_module)
 
     def _check_merge_allowed(self) -> None:
-        # Before peft has begun to take the model apart.
+        # As the layers do, but before peft has begun to take the model apart.
         raise NotImplementedError(CANNOT_MERGE)
 
     @classmethod
