@@ -17,7 +17,8 @@ from typing import get_args
 from data.archive import ArchiveRow, locate, read_rows
 from data.corpora.manifest import CorpusCard
 from data.prepare import finish, write_measured
-from data.version import public, pull
+from data.version import pull
+from mome.addresses import public
 from mome.errors import CorpusError
 from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable

@@ -10,7 +10,8 @@ from typing import get_args
 from data.archive import ArchiveRow
 from data.pictures import count_speakers
 from data.registry import CONTENT
-from data.version import Origin, Versioned, content, public
+from data.version import Origin, Versioned, content
+from mome.addresses import public
 from mome.records import Split
 from mome.reporting.report import Report
 from mome.reporting.sizes import size

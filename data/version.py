@@ -23,6 +23,7 @@ from data.corpora import open_corpus
 from data.corpora.manifest import CorpusCard
 from data.corpora.raw import fingerprint
 from data.registry import CONTENT, SUMS, Registry, read_sums
+from mome.addresses import public
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
@@ -40,7 +41,6 @@ __all__ = [
     "Versioned",
     "content",
     "corpora",
-    "public",
     "pull",
     "run",
     "versioned",
@@ -200,11 +200,6 @@ def corpora(registry: str) -> Path:
             "address if the corpus is a DVC repository"
         )
     return Path(registry) / "corpora"
-
-
-def public(text: str) -> str:
-    """Return a text without the user and password that an address may hold: it goes to a log."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def _parse_address(corpus: str) -> tuple[str, str | None] | None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 
+from mome.addresses import public
 from mome.errors import ConfigError
 
 __all__ = ["pinned"]
@@ -48,7 +49,7 @@ def _remote(address: str, revision: str, names: list[str]) -> dict[str, str]:
             env=os.environ | QUIET,
         )
         # Its last words only, and no password that the address may hold.
-        said = re.sub(r"://[^/@\s]*@", "://", (done.stderr.strip().splitlines() or ["no reason given"])[-1])
+        said = public((done.stderr.strip().splitlines() or ["no reason given"])[-1])
     except subprocess.TimeoutExpired:
         done, said = None, f"no answer within {TIMEOUT_S} s"
     except OSError as error:
