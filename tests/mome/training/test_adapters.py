@@ -8,23 +8,14 @@ import torch
 from peft import LoraConfig, PeftConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.errors import CheckpointError
 from mome.training.adapters import load_adapters, save_adapters
 from mome.tuners.mome import MomeConfig
+from tests.small_llms import small_llm
 
 IDS = torch.arange(7)[None]
 Damage = Callable[[dict[str, Tensor]], None]
-
-
-def small_llm() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-        )
-    ).eval()
 
 
 def adapters(kind: str) -> PeftConfig:
@@ -106,10 +97,5 @@ def test_a_file_that_is_cut_off_or_gone_is_refused(tmp_path: Path, name: str) ->
 
 def test_an_adapter_for_another_width_names_both(tmp_path: Path) -> None:
     save_adapters(get_peft_model(small_llm(), adapters("mome")), "foundation/llm", tmp_path)
-    wider = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-        )
-    )
     with pytest.raises(CheckpointError, match=r"32\), but beside this model it is \(.*64\)"):
-        load_adapters(wider, tmp_path)
+        load_adapters(small_llm(hidden_size=64), tmp_path)

@@ -7,27 +7,11 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from mome.tuners.mome import MomeConfig
 from mome.tuners.mome.experts import Experts
 from mome.tuners.mome.router import load_balancing_loss
-
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
-
-
-def small_llm(family: str = "llama") -> PreTrainedModel:
-    torch.manual_seed(0)
-    if family == "llama":
-        return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
-    return Qwen2ForCausalLM(Qwen2Config(**SIZES)).eval()
+from tests.small_llms import small_llm
 
 
 def loop_over_experts(experts: Experts, x_ND: Tensor, top_k: int) -> Tensor:

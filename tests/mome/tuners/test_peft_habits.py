@@ -9,26 +9,14 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers import LlamaConfig, LlamaModel
 
 from mome.tuners.mome import MomeConfig
 from mome.tuners.mome.experts import Experts
+from tests.small_llms import SIZES, small_llm
 
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 IDS = torch.arange(14).view(2, 7)
 POSITIONS = ["mhsa", "ffn", "layer"]
-
-
-def small_llm(**sizes: object) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**SIZES | sizes)).eval()
 
 
 def config(position: str = "layer", **settings: object) -> MomeConfig:
