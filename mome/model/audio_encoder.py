@@ -128,12 +128,12 @@ class AudioEncoder(nn.Module):
         """Longest clip that the position table covers."""
         return int(self.encoder.config.max_source_positions) * _SAMPLES_PER_FRAME
 
-    def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """Encode waveforms ``(N,)`` at 16 kHz.
 
         Returns:
-            Features ``(B, T, D)``, and how many of the ``T`` frames each clip has ``(B,)``:
-            ``N // 320``, with padding at least 25.
+            Features ``(B, T, D)``, and how many of the ``T`` frames each clip has: ``N // 320``, with
+            padding at least 25.
 
         Raises:
             MediaError: If a clip is shorter than one frame, or longer than the position table.
@@ -145,20 +145,19 @@ class AudioEncoder(nn.Module):
                 f"the clip is too short: {shortest} samples of sound, but the audio encoder needs "
                 f"{_SAMPLES_PER_FRAME}"
             )
-        device = self.filters_KM.device
         if self.padding == "none":
             mels = [
                 log_mel(clip, self.filters_KM)[:, : 2 * length]
                 for clip, length in zip(clips, lengths, strict=True)
             ]
-            return self.encode_mels(mels), torch.tensor(lengths, device=device)
+            return self.encode_mels(mels), lengths
         # Silence is trimmed by each clip's own length. The published code takes the longest one of a batch
         # (model facts 1.2), which is the same in its test, one clip at a time.
         lengths = [max(length, _LEAST_FRAMES) for length in lengths]
         features_BTD = self.encode_mels(
             [log_mel(clip, self.filters_KM, self.max_num_samples) for clip in clips]
         )
-        return features_BTD[:, : max(lengths)], torch.tensor(lengths, device=device)
+        return features_BTD[:, : max(lengths)], lengths
 
     def encode_mels(self, mels: Sequence[Tensor]) -> Tensor:
         """Encode spectrograms ``(M, F)`` with even ``F``; returns ``(B, max F // 2, D)``.
@@ -166,7 +165,8 @@ class AudioEncoder(nn.Module):
         Raises:
             MediaError: If a clip is longer than the position table.
         """
-        longest = max(mel.shape[1] for mel in mels)
+        frames = [mel.shape[1] for mel in mels]
+        longest = max(frames)
         most = 2 * int(self.encoder.config.max_source_positions)
         if longest > most:
             raise MediaError(
@@ -174,7 +174,7 @@ class AudioEncoder(nn.Module):
             )
         longest = min(-(-longest // _LENGTH_STEP) * _LENGTH_STEP, most)
         mel_BMF = torch.stack([pad(mel, (0, longest - mel.shape[1])) for mel in mels])
-        frames_B = torch.tensor([mel.shape[1] for mel in mels], device=mel_BMF.device)
+        frames_B = torch.tensor(frames, device=mel_BMF.device)
         is_speech_BF = torch.arange(longest, device=mel_BMF.device) < frames_B[:, None]
         is_speech_BT = is_speech_BF[:, ::2]
 
@@ -186,4 +186,4 @@ class AudioEncoder(nn.Module):
         mask = mask.masked_fill(~is_speech_BT, torch.finfo(hidden_BTD.dtype).min)[:, None, None]
         for layer in encoder.layers:
             hidden_BTD = layer(hidden_BTD, mask)
-        return (encoder.layer_norm(hidden_BTD) * is_speech_BT[:, :, None])[:, : int(frames_B.max()) // 2]
+        return (encoder.layer_norm(hidden_BTD) * is_speech_BT[:, :, None])[:, : max(frames) // 2]

@@ -64,6 +64,6 @@ class Encoders:
     def _encode(self, encoder: AudioEncoder | VideoEncoder, inputs: Sequence[np.ndarray]) -> list[Tensor]:
         if not inputs:
             return []
-        features_BTC, lengths_B = encoder([torch.from_numpy(array).to(self.device) for array in inputs])
+        features_BTC, lengths = encoder([torch.from_numpy(array).to(self.device) for array in inputs])
         # Copies, so that the padding of the batch is not kept alive by one clip of it.
-        return [row[:length].clone() for row, length in zip(features_BTC, lengths_B.tolist(), strict=True)]
+        return [row[:length].clone() for row, length in zip(features_BTC, lengths, strict=True)]

@@ -73,16 +73,17 @@ class VideoEncoder(nn.Module):
         """Width of a feature."""
         return int(self.avhubert.config.hidden_size)
 
-    def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """Encode gray mouth frames ``(T, H, W)``, uint8; 96 x 96, or cut to `picture_side` already.
 
         Returns:
-            Features ``(B, T, D)``, and how many of the ``T`` frames each clip has ``(B,)``.
+            Features ``(B, T, D)``, and how many of the ``T`` frames each clip has.
         """
-        lengths_B = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
+        lengths = [len(clip) for clip in clips]
         # A multiple, because every new length makes the convolution library prepare itself anew.
-        longest = -(-int(lengths_B.max()) // _LENGTH_STEP) * _LENGTH_STEP
+        longest = -(-max(lengths) // _LENGTH_STEP) * _LENGTH_STEP
         frames_BTHW = torch.stack([pad(clip, (0, 0, 0, 0, 0, longest - len(clip))) for clip in clips])
+        lengths_B = torch.tensor(lengths, device=frames_BTHW.device)
         is_frame_BT = torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]
         features_BTD: Tensor = self.avhubert(frames_BTHW, is_frame_BT)
-        return features_BTD[:, : int(lengths_B.max())], lengths_B
+        return features_BTD[:, : max(lengths)], lengths

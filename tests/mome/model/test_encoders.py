@@ -85,8 +85,8 @@ def test_with_30_s_of_padding_features_are_those_of_whisper_as_published() -> No
         assert mel.shape == (1, 80, 3000)
         published.append(whisper.encoder(mel).last_hidden_state[0, : max(50 * len(clip) // 16_000, 25)])
     features, lengths = AudioEncoder(whisper, extractor, "30s").eval()(clips)
-    assert lengths.tolist() == [106, 25, 50]
-    for row, length, expected in zip(features, lengths.tolist(), published, strict=True):
+    assert lengths == [106, 25, 50]
+    for row, length, expected in zip(features, lengths, published, strict=True):
         torch.testing.assert_close(row[:length], expected, atol=2e-4, rtol=1e-4)
     plain, _ = AudioEncoder(whisper, extractor).eval()(clips[:1])
     assert not torch.allclose(plain[0], published[0], atol=1e-2), "silence is heard, too"
@@ -111,8 +111,8 @@ def test_a_clip_longer_than_the_position_table_is_refused(audio: AudioEncoder) -
 def test_audio_clips_of_mixed_length_encode_as_one_by_one(audio: AudioEncoder) -> None:
     clips = [speech(n) for n in (16_000, 40_123, 23_456)]
     features, lengths = audio(clips)
-    assert lengths.tolist() == [50, 125, 73]
-    for clip, row, length in zip(clips, features, lengths.tolist(), strict=True):
+    assert lengths == [50, 125, 73]
+    for clip, row, length in zip(clips, features, lengths, strict=True):
         torch.testing.assert_close(row[:length], audio([clip])[0][0], atol=1e-5, rtol=1e-5)
 
 
@@ -120,8 +120,8 @@ def test_audio_clips_of_mixed_length_encode_as_one_by_one(audio: AudioEncoder) -
 def test_video_clips_of_mixed_length_encode_as_one_by_one(video: VideoEncoder) -> None:
     clips = [torch.randint(0, 256, (n, 96, 96), dtype=torch.uint8) for n in (5, 20, 11)]
     features, lengths = video(clips)
-    assert lengths.tolist() == [5, 20, 11]
-    for clip, row, length in zip(clips, features, lengths.tolist(), strict=True):
+    assert lengths == [5, 20, 11]
+    for clip, row, length in zip(clips, features, lengths, strict=True):
         torch.testing.assert_close(row[:length], video([clip])[0][0], atol=1e-5, rtol=1e-5)
 
 
