@@ -214,6 +214,15 @@ class EvaluateParams(Section):
     batch_size: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
     num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
+    compile_decoding: bool  # see mome.model.steps
+
+    @model_validator(mode="after")
+    def _can_compile(self) -> EvaluateParams:
+        if self.compile_decoding and self.device == "cpu":
+            raise ValueError("compile_decoding is for GPUs, but device is cpu")
+        if self.compile_decoding and self.num_beams > 1:
+            raise ValueError(f"compile_decoding decodes greedily, but num_beams is {self.num_beams}")
+        return self
 
 
 class GateParams(Section):

@@ -59,7 +59,11 @@ class MomeService:
         check_devices(settings.device)
         bundle = read_bundle(settings.bundle)
         transcriber = Transcriber.load(
-            bundle.foundation, bundle.checkpoint, settings.device, threads=settings.threads
+            bundle.foundation,
+            bundle.checkpoint,
+            settings.device,
+            threads=settings.threads,
+            compile_decoding=settings.compile_decoding,
         )
         self.engine = Engine(bundle, transcriber, settings, Metrics())
         self.engine.warm_up()

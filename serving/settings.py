@@ -9,6 +9,7 @@ MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
 MOME_THREADS           threads of the model; default: torch decides
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
+MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ class Settings:
     decode_timeout_s: float = 20.0
     threads: int | None = None
     device: str = "cpu"
+    compile_decoding: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the variables above, without white space around a value; an empty one counts as absent.
 
         Raises:
-            ConfigError: If a number is not one, or is not above zero; the message names the variable.
+            ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false,
+                or does not fit the device; the message names the variable.
         """
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
@@ -53,6 +56,10 @@ class Settings:
         threads = _number(values, "MOME_THREADS", None)
         if threads is not None and not threads.is_integer():
             raise ConfigError(f"MOME_THREADS: expected a whole number, got {threads:g}")
+        device = values.get("MOME_DEVICE", cls.device)
+        compile_decoding = _switch(values, "MOME_COMPILE_DECODING")
+        if compile_decoding and device == "cpu":
+            raise ConfigError("MOME_COMPILE_DECODING: is for GPUs, but MOME_DEVICE is cpu")
         return cls(
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
@@ -62,12 +69,20 @@ class Settings:
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
             threads=None if threads is None else int(threads),
-            device=values.get("MOME_DEVICE", cls.device),
+            device=device,
+            compile_decoding=compile_decoding,
         )
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
+
+
+def _switch(values: Mapping[str, str], name: str) -> bool:
+    text = values.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise ConfigError(f"{name}: expected true or false, got {values[name]!r}")
+    return text == "true"
 
 
 def _required(values: Mapping[str, str], name: str, default: float) -> float:

@@ -13,7 +13,8 @@ from mome.benchmark.language import random_prefix
 from mome.benchmark.models import llama_1b
 from mome.benchmark.options import Options
 from mome.benchmark.rows import Ratio, Row, Target, not_measured
-from mome.benchmark.timing import time_in_turn
+from mome.benchmark.timing import Side, time_in_turn
+from mome.model.steps import CompiledSteps
 
 __all__ = ["bytes_per_token", "measure_decoding"]
 
@@ -25,39 +26,36 @@ _COPIED = 2**30  # bytes
 
 
 def measure_decoding(options: Options) -> Iterator[Row]:
-    """Yield the line of one decoded token."""
+    """Yield the lines of one decoded token, by plain ``generate`` and by `CompiledSteps`."""
     if not options.on_gpu:
         yield not_measured(_NAME, _TARGET, "needs a GPU")
         return
     llm = llama_1b(options, torch.bfloat16)
+    steps = CompiledSteps()
     with torch.inference_mode():
         prefix_BLD = random_prefix(llm, _PREFIX)
         copied, few, many = (2**20, 1, 3) if options.quick else (_COPIED, _FEW, _MANY)
         source = torch.empty(copied, dtype=torch.uint8, device=options.device)
-        times = time_in_turn(
-            {
-                "few": partial(_generate, llm, prefix_BLD, few),
-                "many": partial(_generate, llm, prefix_BLD, many),
-                "copy": partial(torch.empty_like(source).copy_, source),
-            },
-            _NAME,
-            repetitions=options.repetitions,
-            device=options.device,
-        )
+        sides: dict[str, Side] = {"copy": partial(torch.empty_like(source).copy_, source)}
+        for new_tokens in (few, many):
+            sides[f"plain {new_tokens}"] = partial(_generate, llm, prefix_BLD, new_tokens, None)
+            sides[f"compiled {new_tokens}"] = partial(_generate, llm, prefix_BLD, new_tokens, steps)
+        times = time_in_turn(sides, _NAME, repetitions=options.repetitions, device=options.device)
     # A copy reads and writes.
     bandwidth = [2 * copied / seconds for seconds in times["copy"]]
-    tokens_s = [
-        (longer - shorter) / (many - few) for shorter, longer in zip(times["few"], times["many"], strict=True)
-    ]
     weights_s = [bytes_per_token(llm) / each for each in bandwidth]
-    yield Row(
-        _NAME,
-        median(weights_s),
-        median(tokens_s),
-        Ratio.of(tokens_s, weights_s),
-        _TARGET,
-        f"copy bandwidth {median(bandwidth) / 1e12:.2f} TB/s; {options.note(torch.bfloat16)}",
-    )
+    note = f"copy bandwidth {median(bandwidth) / 1e12:.2f} TB/s; {options.note(torch.bfloat16)}"
+    for kind, target in (("plain", None), ("compiled", _TARGET)):
+        pairs = zip(times[f"{kind} {few}"], times[f"{kind} {many}"], strict=True)
+        tokens_s = [(longer - shorter) / (many - few) for shorter, longer in pairs]
+        yield Row(
+            f"{_NAME}, {kind} steps",
+            median(weights_s),
+            median(tokens_s),
+            Ratio.of(tokens_s, weights_s),
+            target,
+            note,
+        )
 
 
 def bytes_per_token(llm: Any) -> int:
@@ -65,13 +63,14 @@ def bytes_per_token(llm: Any) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in llm.parameters())
 
 
-def _generate(llm: Any, prefix_BLD: torch.Tensor, new_tokens: int) -> None:
-    llm.generate(
-        inputs_embeds=prefix_BLD,
-        attention_mask=torch.ones(prefix_BLD.shape[:2], dtype=torch.long, device=prefix_BLD.device),
-        max_new_tokens=new_tokens,
-        min_new_tokens=new_tokens,
-        do_sample=False,
-        num_beams=1,
-        pad_token_id=0,
-    )
+def _generate(llm: Any, prefix_BLD: torch.Tensor, new_tokens: int, steps: CompiledSteps | None) -> None:
+    how: dict[str, Any] = {
+        "attention_mask": torch.ones(prefix_BLD.shape[:2], dtype=torch.long, device=prefix_BLD.device),
+        "min_new_tokens": new_tokens,
+        "do_sample": False,
+        "pad_token_id": 0,
+    }
+    if steps is None:
+        llm.generate(inputs_embeds=prefix_BLD, max_new_tokens=new_tokens, **how)
+    else:
+        steps.generate(llm, prefix_BLD, new_tokens, **how)

@@ -9,6 +9,7 @@ import torch
 
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
+from mome.model.steps import CompiledSteps
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -31,7 +32,12 @@ class Transcriber:
 
     @classmethod
     def load(
-        cls, foundation: Path, checkpoint: Path, device: str = "cpu", threads: int | None = None
+        cls,
+        foundation: Path,
+        checkpoint: Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        compile_decoding: bool = False,
     ) -> Transcriber:
         """Load both folders onto a device.
 
@@ -40,13 +46,17 @@ class Transcriber:
             checkpoint: Folder that training wrote.
             device: As torch names it.
             threads: CPU threads for the whole process; None leaves torch's choice.
+            compile_decoding: Decode with `CompiledSteps`, on a GPU.
 
         Raises:
             CheckpointError: If a folder is incomplete or the two do not belong together.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(load_checkpoint(checkpoint, foundation, device))
+        recogniser = load_checkpoint(checkpoint, foundation, device)
+        if compile_decoding:
+            recogniser.model.steps = CompiledSteps()
+        return cls(recogniser)
 
     @property
     def scales(self) -> tuple[Scale, ...]:

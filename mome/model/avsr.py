@@ -22,6 +22,7 @@ from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture, routing_losses
 from mome.model.projectors import Widths, build_projectors
+from mome.model.steps import CompiledSteps
 from mome.model.tokens import TextTokens
 from mome.records import MODALITY_NAMES, Modality
 from mome.scales import Scale
@@ -119,6 +120,7 @@ class AVSRModel(nn.Module):
         self.method = method
         self.compress = COMPRESSIONS[compression]
         self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
+        self.steps: CompiledSteps | None = None  # what decodes greedily on a GPU; None: plain ``generate``
         widths = Widths(audio_width, video_width, projector_dim, llm.config.hidden_size)
         self.audio_projectors, self.video_projectors = build_projectors(
             self.scales, widths, compression, method.projectors, *mixture
@@ -267,14 +269,16 @@ class AVSRModel(nn.Module):
 
     def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
         """Return the tokens ``(B, L)`` of the most probable texts, greedily unless ``how`` names beams."""
+        how |= {
+            "attention_mask": batch.attention_mask_BL,
+            "do_sample": False,
+            "eos_token_id": self.tokens.eos_id,
+            "pad_token_id": self.tokens.pad_id,
+        }
+        if self.steps is not None and how.get("num_beams", 1) == 1:
+            return self.steps.generate(self.llm, batch.embeddings_BLD, max_new_tokens, **how)
         ids_BL: Tensor = self.llm.generate(
-            inputs_embeds=batch.embeddings_BLD,
-            attention_mask=batch.attention_mask_BL,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.tokens.eos_id,
-            pad_token_id=self.tokens.pad_id,
-            **how,
+            inputs_embeds=batch.embeddings_BLD, max_new_tokens=max_new_tokens, **how
         )
         return ids_BL
 

@@ -95,7 +95,7 @@ def backward(
     losses = backward_tasks(model, tasks, params, int(total), processes)
     join(features, leaves)
     processes.sum_gradients(list(recogniser.trained_parameters().values()))
-    summed = processes.sum(torch.stack(losses).to(params.device)).cpu()
+    summed = processes.sum(torch.stack(losses)).cpu()
     return Losses(*summed)
 
 
@@ -133,7 +133,8 @@ def backward_tasks(
         processes: That share the LLM, if they do.
     """
     total = total_tokens or text_tokens(tasks)
-    sums = Losses(*(torch.zeros(()) for _ in Losses._fields))
+    # On the device: to read a loss is to wait for it, and the next pass could begin meanwhile.
+    sums = Losses(*(torch.zeros((), device=params.device) for _ in Losses._fields))
     passes = passes_of(model, tasks, params.pass_tokens)
     # Who shares an LLM reads it as often as the others do; what is read once too often counts nothing.
     idle = processes.most(len(passes)) - len(passes) if processes.share(params.sharding) else 0
@@ -145,7 +146,7 @@ def backward_tasks(
             losses.language + params.load_balancing_weight * losses.balance + params.z_loss_weight * losses.z
         )
         (share * loss).backward()
-        sums = Losses(*(a + share * b.detach().cpu() for a, b in zip(sums, losses, strict=True)))
+        sums = Losses(*(a + share * b.detach() for a, b in zip(sums, losses, strict=True)))
     return sums
 
 

@@ -41,6 +41,7 @@ class Experts(nn.Module):
         self.down_bias_MW = nn.Parameter(torch.zeros(all_experts, width))
         self.up_weight_MWD = nn.Parameter(torch.empty(all_experts, width, d_model))
         self.up_bias_MD = nn.Parameter(torch.zeros(all_experts, d_model))
+        self._top_k_S: Tensor | None = None  # the list, on the device of the last pass
         self.routing: Routing | None = None  # of the last pass, for the balance loss and for statistics
         self.reset_parameters(config)
 
@@ -92,8 +93,10 @@ class Experts(nn.Module):
         """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""
         if len(set(self.top_k)) == 1:
             return None
-        top_k_S = torch.tensor(self.top_k, device=x_BTD.device)
-        top_k_B = top_k_S[:1] if scales_B is None else top_k_S[scales_B.to(x_BTD.device)]
+        if self._top_k_S is None or self._top_k_S.device != x_BTD.device:
+            # Kept, for a captured pass cannot copy a list to its device.
+            self._top_k_S = torch.tensor(self.top_k, device=x_BTD.device)
+        top_k_B = self._top_k_S[:1] if scales_B is None else self._top_k_S[scales_B.to(x_BTD.device)]
         # Beam search makes several neighbouring sequences of one, and one index may stand for all.
         copies, odd = divmod(len(x_BTD), len(top_k_B))
         if odd:
@@ -111,4 +114,4 @@ class Experts(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles start afresh; a tensor in the middle of a graph cannot be copied at all.
-        return self.__dict__ | {"routing": None}
+        return self.__dict__ | {"routing": None, "_top_k_S": None}

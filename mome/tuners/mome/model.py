@@ -39,6 +39,9 @@ class MomeModel(BaseTuner):
             scales_B: Index into the list of ``top_k`` per sequence ``(B,)``, or one for all ``(1,)``; None
                 takes the first. It holds until the next call, through ``generate`` and its beams too.
         """
+        if scales_B is not None:
+            # Once, and not in every layer and step.
+            scales_B = scales_B.to(next(self.parameters()).device)
         for layer in self._layers():
             layer.scales_B = scales_B
 

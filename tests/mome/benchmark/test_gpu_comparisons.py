@@ -24,11 +24,13 @@ def test_the_training_step_of_the_published_backbones(options: Options) -> None:
 
 
 def test_decoding_is_compared_with_reading_the_weights(options: Options) -> None:
-    (row,) = measure_decoding(options)
-    assert row.ratio is not None
-    assert row.before_s is not None
-    assert row.before_s > 0
-    assert "TB/s" in row.note
+    plain, compiled = measure_decoding(options)
+    assert (plain.target, compiled.target) == (None, Target(high=1.5))
+    for row in (plain, compiled):
+        assert row.ratio is not None
+        assert row.before_s is not None
+        assert row.before_s > 0
+        assert "TB/s" in row.note
 
 
 def test_a_decoded_token_reads_every_weight_once(options: Options) -> None:

@@ -1,0 +1,125 @@
+"""Compiled steps write what plain decoding writes, and nothing on the way waits for a GPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import get_peft_model
+from torch._dynamo.utils import counters
+from transformers import CompileConfig, LlamaConfig, LlamaForCausalLM
+
+from mome.foundation.tokenizer import new_tokenizer
+from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.steps import CompiledSteps, compile_config
+from mome.model.tokens import TextTokens
+from mome.scales import Scale
+from mome.tuners.mome import MomeConfig
+
+ROOT = Path(__file__).parents[3]
+SCALES = [Scale(4, 2), Scale(16, 5)]
+LONGEST = 6
+
+
+def new_model(top_k: int | list[int]) -> AVSRModel:
+    torch.manual_seed(0)
+    tokens = TextTokens(new_tokenizer(0))
+    config = LlamaConfig(
+        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, pad_token_id=tokens.pad_id, initializer_range=0.2,
+    )  # fmt: skip
+    adapted = get_peft_model(
+        LlamaForCausalLM(config), MomeConfig(init_std=0.3, bottleneck_dim=2, top_k=top_k)
+    )
+    return AVSRModel(adapted, tokens, SCALES, audio_width=6, video_width=5).eval()
+
+
+def steps_on_cpu() -> CompiledSteps:
+    """Trace as on a GPU, into one graph or not at all, and run the graph without a compiler."""
+    config = CompileConfig(backend="eager", mode="default", fullgraph=True)
+    config._compile_all_devices = True
+    return CompiledSteps(config)
+
+
+def clip(video_frames: int) -> Features:
+    generator = torch.Generator().manual_seed(video_frames)
+    return Features(
+        torch.randn(2 * video_frames, 6, generator=generator),
+        torch.randn(video_frames, 5, generator=generator),
+    )
+
+
+TASKS = [
+    Task(features, scale)
+    for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
+    for scale in SCALES
+]
+
+
+@pytest.mark.parametrize("top_k", [4, [4, 2]], ids=["one top_k", "top_k by scale"])
+def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) -> None:
+    model = new_model(top_k)
+    together, alone = model.transcribe(TASKS, LONGEST), [model.transcribe([t], LONGEST)[0] for t in TASKS]
+    assert len(set(together)) > 1
+    torch._dynamo.reset()
+    counters.clear()
+    model.steps = steps_on_cpu()
+
+    for _ in range(2):  # the second time in caches that were used before
+        assert model.transcribe(TASKS, LONGEST) == together
+        assert [model.transcribe([task], LONGEST)[0] for task in TASKS] == alone
+
+    # One for a batch, one for a clip alone: no length of a clip or a text, and no scale, needs another.
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+
+
+def test_a_stream_of_compiled_steps_can_be_left() -> None:
+    model = new_model(4)
+    (expected,) = model.transcribe(TASKS[:1], LONGEST)
+    model.steps = steps_on_cpu()
+    pieces = model.stream(TASKS[0], LONGEST)
+    next(pieces)
+    pieces.close()
+    assert "".join(model.stream(TASKS[0], LONGEST)) == expected
+
+
+def test_a_model_that_has_decoded_can_be_trained() -> None:
+    model = new_model([4, 2])
+    model.steps = steps_on_cpu()
+    model.transcribe(TASKS, LONGEST)
+    losses = model([Task(task.features, task.scale, [30, 31]) for task in TASKS])
+    losses.language.backward()
+    assert all(parameter.grad is not None for parameter in model.trained_parameters().values())
+
+
+def test_beams_are_decoded_without_compiled_steps() -> None:
+    model = new_model(4)
+    expected = model.transcribe(TASKS, LONGEST, num_beams=3)
+    model.steps = steps_on_cpu()
+    assert model.transcribe(TASKS, LONGEST, num_beams=3) == expected
+
+
+def test_without_a_c_compiler_steps_are_captured_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.touch(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert compile_config().backend == "inductor"
+    monkeypatch.setenv("CC", str(tmp_path / "nowhere"))
+    assert compile_config().backend == "cudagraphs"
+
+
+def test_nothing_waits_for_a_gpu_nor_is_left_on_the_cpu() -> None:
+    # Not Llama-SMoP's: its loop over projectors asks which tokens chose each.
+    methods = ["mome-layer", "mome-mhsa-i", "mtsk-mss", "omni-st"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gpu_stand_in", *methods],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # A captured step cannot copy anything to the device.
+    assert json.loads(done.stdout) == {"one top_k": 0, "top_k by scale": 0}
