@@ -219,7 +219,7 @@ class EvaluateParams(Section):
     @model_validator(mode="after")
     def _can_compile(self) -> EvaluateParams:
         if self.compile_decoding and self.device == "cpu":
-            raise ValueError("compile_decoding is for GPUs, but device is cpu")
+            raise ValueError("compile_decoding needs device: cuda, and it is cpu")
         if self.compile_decoding and self.num_beams > 1:
             raise ValueError(f"compile_decoding decodes greedily, but num_beams is {self.num_beams}")
         return self

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mome.config import MonitorParams, TrainParams, load_params, parse_section
+from mome.config import EvaluateParams, MonitorParams, TrainParams, load_params, parse_section
 from mome.errors import ConfigError
 
 PARAMS = Path("params.yaml")
@@ -105,3 +105,17 @@ def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:
     known = "lrs2-3b, lrs3-1b, lrs3-8b, lrs3-asr, lrs3-omni, lrs3-vsr"
     with pytest.raises(ConfigError, match=f"profile 'lrs4': unknown; there are {known}"):
         load_params(PARAMS, "lrs4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": "cpu"}, "compile_decoding needs device: cuda, and it is cpu"),
+        ({"device": "cuda", "num_beams": 15}, "compile_decoding decodes greedily, but num_beams is 15"),
+    ],
+)
+def test_compiled_decoding_needs_a_gpu_and_no_beams(changes: dict[str, object], message: str) -> None:
+    values = load_params(PARAMS).sections()["evaluate"] | {"compile_decoding": True}
+    assert parse_section(EvaluateParams, values | {"device": "cuda"}).compile_decoding
+    with pytest.raises(ConfigError, match=message):
+        parse_section(EvaluateParams, values | changes)

@@ -25,6 +25,7 @@ def test_every_variable_is_read() -> None:
             "MOME_DECODE_TIMEOUT_S": "3",
             "MOME_THREADS": "2",
             "MOME_DEVICE": "cuda:1",
+            "MOME_COMPILE_DECODING": "true",
         }
     )
 
@@ -38,6 +39,7 @@ def test_every_variable_is_read() -> None:
         decode_timeout_s=3.0,
         threads=2,
         device="cuda:1",
+        compile_decoding=True,
     )
 
 
@@ -60,6 +62,18 @@ def test_what_is_no_number_above_zero_is_named(name: str, value: str) -> None:
 def test_half_a_thread_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"MOME_THREADS: expected a whole number, got 1\.5"):
         Settings.from_environment({"MOME_THREADS": "1.5"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"MOME_COMPILE_DECODING": "yes"}, "MOME_COMPILE_DECODING: expected true or false, got 'yes'"),
+        ({"MOME_COMPILE_DECODING": "true"}, "MOME_COMPILE_DECODING: is for GPUs, but MOME_DEVICE is cpu"),
+    ],
+)
+def test_a_switch_that_says_nothing_or_cannot_be_is_refused(values: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Settings.from_environment(values)
 
 
 def test_the_key_is_not_printed() -> None:
