@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mome.errors import CheckpointError
 
-__all__ = ["load_adapters", "save_adapters"]
+__all__ = ["check_tensors", "load_adapters", "save_adapters"]
 
 _DEFAULT = "default"  # peft's name for an adapter that has no other beside it
 _CONFIG_FILE, _WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -68,14 +68,19 @@ def load_adapters(base: Any, folder: Path, names: Sequence[str] = (_DEFAULT,)) -
         else:
             adapted.add_adapter(name, config)
         expected = get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
-        _check(place / _WEIGHTS_FILE, tensors, expected)
+        check_tensors(place / _WEIGHTS_FILE, tensors, expected)
         set_peft_model_state_dict(adapted, tensors, adapter_name=name)
     return adapted
 
 
-def _check(file: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_tensors(file: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare what a file of a checkpoint holds with what a model wants of it, by name.
+
+    Raises:
+        CheckpointError: If a tensor is missing, unknown, of another shape, or not of floating point.
+    """
     lacking, unknown = expected.keys() - found.keys(), found.keys() - expected.keys()
-    for what, odd in (("lacks", lacking), ("has, beyond the adapter,", unknown)):
+    for what, odd in (("lacks", lacking), ("has, beyond what is read,", unknown)):
         if odd:
             raise CheckpointError(f"{file}: {what} {len(odd)} tensors, {min(odd)} among them")
     for name, tensor in found.items():

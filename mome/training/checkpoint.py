@@ -34,7 +34,7 @@ from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.speech.noise_file import noise_digest
 from mome.storage import new_folder, write_text
-from mome.training.adapters import load_adapters, save_adapters
+from mome.training.adapters import check_tensors, load_adapters, save_adapters
 from mome.training.processes import ALONE, Processes
 from mome.training.sharding import shard_layers
 from mome.training.state import History
@@ -144,13 +144,9 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     llm = llm.to(llm.get_base_model().dtype)
     model = _new_model(llm, encoders, foundation, params)
     # By parameter, not by tensor name: what two projectors share is saved once.
-    expected = {name for name, _ in model.named_parameters() if name.startswith(_PROJECTORS)}
-    if odd := sorted(expected ^ projectors.keys()):
-        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: missing or unexpected tensors: {', '.join(odd)}")
-    try:
-        model.load_state_dict(projectors, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder / _PROJECTORS_FILE}: {error}") from error
+    expected = {name: each for name, each in model.named_parameters() if name.startswith(_PROJECTORS)}
+    check_tensors(folder / _PROJECTORS_FILE, projectors, expected)
+    model.load_state_dict(projectors, strict=False)
     return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
 
 

@@ -64,7 +64,7 @@ def round_off(tensors: dict[str, Tensor]) -> None:
     ("damage", "message"),
     [
         (lose, r"lacks 1 tensors, .*layers\.0"),
-        (gain, r"has, beyond the adapter, 1 tensors, .*more\.weight"),
+        (gain, r"has, beyond what is read, 1 tensors, .*more\.weight"),
         (rename, r"lacks 1 tensors"),
         (reshape, r"is \(3, 5\), but beside this model it is \("),
         (round_off, "torch.int64"),

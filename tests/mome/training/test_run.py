@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from mome.config import TrainParams, load_params
@@ -186,6 +186,35 @@ def test_a_loaded_checkpoint_holds_the_trained_weights(checkpoint: Path, foundat
     state = model.state_dict()
     for name, expected in load_file(checkpoint / "projectors.safetensors").items():
         torch.testing.assert_close(state[name], expected, atol=0, rtol=0)
+
+
+_PROJECTOR = "video_projectors.2.layers.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ({_PROJECTOR: None}, "lacks 1 tensors, video_projectors"),
+        (
+            {_PROJECTOR.replace("2", "3", 1): torch.ones(2)},
+            r"beyond what is read, 1 tensors, video_projectors\.3",
+        ),
+        (
+            {_PROJECTOR: torch.ones(2, 3)},
+            r"is \(2, 3\), but beside this model it is \(",
+        ),
+    ],
+)
+def test_other_projectors_than_the_model_has_are_refused(
+    checkpoint: Path, foundation: Path, tmp_path: Path, damaged: dict[str, torch.Tensor | None], message: str
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    file = tmp_path / "checkpoint" / "projectors.safetensors"
+    tensors = load_file(file) | damaged
+    save_file({name: each for name, each in tensors.items() if each is not None}, file)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(tmp_path / "checkpoint", foundation)
+    assert str(file) in str(error.value)
 
 
 def test_the_loaded_audio_encoder_hears_as_the_trained_one_with_lora_beside_it(
