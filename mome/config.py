@@ -214,7 +214,7 @@ class EvaluateParams(Section):
     batch_size: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
     num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
-    compile_decoding: bool  # see mome.model.steps
+    compile_decoding: bool  # see mome.model.compiled_decoding
 
     @model_validator(mode="after")
     def _can_compile(self) -> EvaluateParams:

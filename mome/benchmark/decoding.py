@@ -14,7 +14,7 @@ from mome.benchmark.models import llama_1b
 from mome.benchmark.options import Options
 from mome.benchmark.rows import Ratio, Row, Target, not_measured
 from mome.benchmark.timing import Side, time_in_turn
-from mome.model.steps import CompiledSteps
+from mome.model.compiled_decoding import CompiledSteps
 
 __all__ = ["bytes_per_token", "measure_decoding"]
 

@@ -21,8 +21,8 @@ from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
 from mome.modalities import needed
 from mome.model.avsr import Features
+from mome.model.compiled_decoding import CompiledSteps
 from mome.model.encoders import Encoders
-from mome.model.steps import CompiledSteps
 from mome.progress import progress
 from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
 from mome.speech.media import Clip
@@ -72,7 +72,7 @@ def run(
     torch.set_num_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     if params.compile_decoding:
-        model.steps = CompiledSteps()
+        model.compiled_steps = CompiledSteps()
     corpus = json.loads((dataset / "corpus.json").read_text())
     with closing(SplitReader(dataset, "test")) as reader:
         utterances = reader.utterances

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from mome.model.avsr import Task
+from mome.model.compiled_decoding import CompiledSteps
 from mome.model.recogniser import Recogniser
-from mome.model.steps import CompiledSteps
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -55,7 +55,7 @@ class Transcriber:
             torch.set_num_threads(threads)
         recogniser = load_checkpoint(checkpoint, foundation, device)
         if compile_decoding:
-            recogniser.model.steps = CompiledSteps()
+            recogniser.model.compiled_steps = CompiledSteps()
         return cls(recogniser)
 
     @property

@@ -16,13 +16,13 @@ from mome.config import Compression
 from mome.errors import MediaError, UnknownScaleError
 from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
+from mome.model.compiled_decoding import CompiledSteps
 from mome.model.compression import COMPRESSIONS
 from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
 from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture, routing_losses
 from mome.model.projectors import Widths, build_projectors
-from mome.model.steps import CompiledSteps
 from mome.model.tokens import TextTokens
 from mome.records import MODALITY_NAMES, Modality
 from mome.scales import Scale
@@ -120,7 +120,7 @@ class AVSRModel(nn.Module):
         self.method = method
         self.compress = COMPRESSIONS[compression]
         self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
-        self.steps: CompiledSteps | None = None  # what decodes greedily on a GPU; None: plain ``generate``
+        self.compiled_steps: CompiledSteps | None = None  # decode greedily on a GPU; None: plain ``generate``
         widths = Widths(audio_width, video_width, projector_dim, llm.config.hidden_size)
         self.audio_projectors, self.video_projectors = build_projectors(
             self.scales, widths, compression, method.projectors, *mixture
@@ -275,8 +275,8 @@ class AVSRModel(nn.Module):
             "eos_token_id": self.tokens.eos_id,
             "pad_token_id": self.tokens.pad_id,
         }
-        if self.steps is not None and how.get("num_beams", 1) == 1:
-            return self.steps.generate(self.llm, batch.embeddings_BLD, max_new_tokens, **how)
+        if self.compiled_steps is not None and how.get("num_beams", 1) == 1:
+            return self.compiled_steps.generate(self.llm, batch.embeddings_BLD, max_new_tokens, **how)
         ids_BL: Tensor = self.llm.generate(
             inputs_embeds=batch.embeddings_BLD, max_new_tokens=max_new_tokens, **how
         )

@@ -13,7 +13,7 @@ from transformers import CompileConfig, LlamaConfig, LlamaForCausalLM
 
 from mome.foundation.tokenizer import new_tokenizer
 from mome.model.avsr import AVSRModel, Features, Task
-from mome.model.steps import CompiledSteps, compile_config
+from mome.model.compiled_decoding import CompiledSteps, compile_config
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
@@ -65,7 +65,7 @@ def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) 
     assert len(set(together)) > 1
     torch._dynamo.reset()
     counters.clear()
-    model.steps = steps_on_cpu()
+    model.compiled_steps = steps_on_cpu()
 
     for _ in range(2):  # the second time in caches that were used before
         assert model.transcribe(TASKS, LONGEST) == together
@@ -79,7 +79,7 @@ def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) 
 def test_a_stream_of_compiled_steps_can_be_left() -> None:
     model = new_model(4)
     (expected,) = model.transcribe(TASKS[:1], LONGEST)
-    model.steps = steps_on_cpu()
+    model.compiled_steps = steps_on_cpu()
     pieces = model.stream(TASKS[0], LONGEST)
     next(pieces)
     pieces.close()
@@ -88,7 +88,7 @@ def test_a_stream_of_compiled_steps_can_be_left() -> None:
 
 def test_a_model_that_has_decoded_can_be_trained() -> None:
     model = new_model([4, 2])
-    model.steps = steps_on_cpu()
+    model.compiled_steps = steps_on_cpu()
     model.transcribe(TASKS, LONGEST)
     losses = model([Task(task.features, task.scale, [30, 31]) for task in TASKS])
     losses.language.backward()
@@ -98,7 +98,7 @@ def test_a_model_that_has_decoded_can_be_trained() -> None:
 def test_beams_are_decoded_without_compiled_steps() -> None:
     model = new_model(4)
     expected = model.transcribe(TASKS, LONGEST, num_beams=3)
-    model.steps = steps_on_cpu()
+    model.compiled_steps = steps_on_cpu()
     assert model.transcribe(TASKS, LONGEST, num_beams=3) == expected
 
 
