@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mome.compare.markdown import cell_text
@@ -15,7 +16,7 @@ __all__ = ["picture"]
 _GUIDE = """<p>Upright bars are 95 % bootstrap intervals over utterances, all seeds of an utterance drawn
 together. Whether two methods differ is told by their paired difference, which comparison.json holds: methods
 whose bars overlap may still differ, as both are measured on the same utterances. † trains one model per rate
-pair.</p>"""
+pair. MHSA, FFN and LAYER are the forms of MoME.</p>"""
 
 
 def picture(comparison: Comparison) -> str:
@@ -28,14 +29,17 @@ def picture(comparison: Comparison) -> str:
     return page(f"Methods compared on {comparison.corpus}", "\n".join(parts))
 
 
+def _short(name: str) -> str:
+    """Leave of MoME its form, for an axis has no room for more: the table below has the whole name."""
+    return re.sub(r"^MoME-\d+/\d+-", "", name)
+
+
 def _drawing(rows: Sequence[Row], columns: Sequence[Labelled]) -> str:
     ticks = nice_ticks(
         max(100 * row.cells[column.condition].total.high for row in rows for column in columns)
     )
     plot = Plot(
-        Axis(
-            -0.5, len(rows) - 0.5, [(i, row.name.rpartition("/")[2]) for i, row in enumerate(rows)], "method"
-        ),
+        Axis(-0.5, len(rows) - 0.5, [(i, _short(row.name)) for i, row in enumerate(rows)], "method"),
         Axis(0, ticks[-1], [(tick, f"{tick:g} %") for tick in ticks], "word error rate"),
         "Word error rate by method, with intervals",
     )

@@ -163,6 +163,7 @@ def test_the_picture_has_a_bar_and_a_dot_for_every_cell() -> None:
     assert len(re.findall("<circle", html)) == 18
     assert len(re.findall('<path d="M[^"]*m-4', html)) == 18
     assert "MTSK MS at -5 dB: 40.0 (39.0–41.2) %" in html
+    assert ">LAYER</text>" in html
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(59.6, "0:01:00"), (3725, "1:02:05")])
