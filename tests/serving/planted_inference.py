@@ -18,7 +18,12 @@ class Transcriber:
 
     @classmethod
     def load(
-        cls, foundation: Path, checkpoint: Path, device: str = "cpu", threads: int | None = None
+        cls,
+        foundation: Path,
+        checkpoint: Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        compile_decoding: bool = False,
     ) -> Transcriber:
         return cls()
 

@@ -263,7 +263,7 @@ def test_the_imported_model_computes_what_the_tensors_say(
     frames = torch.randint(0, 256, (7, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     expected = plain_forward(tensors, TINY.heads, (frames[:, 4:92, 4:92] / 255 - 0.421) / 0.165)
     features, lengths = VideoEncoder.load(tmp_path / "video")([frames])
-    assert lengths.tolist() == [7]
+    assert lengths == [7]
     torch.testing.assert_close(features[0], expected, atol=1e-5, rtol=1e-5)
 
 
