@@ -8,6 +8,9 @@ sees the same.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -97,6 +100,7 @@ def prepare_steps(
         sampler=batches,
         num_workers=params.loading_processes,
         collate_fn=_as_it_is,
+        worker_init_fn=_end_with_parent,
         # They share what is held in memory, and read the open files on.
         multiprocessing_context="fork" if params.loading_processes else None,
     )
@@ -125,6 +129,21 @@ class _Steps(Dataset["Step | MomeError"]):
         except MomeError as error:  # raised there, it would arrive with a traceback for a message
             return error
         return Step(list(indices), mine, prepared)
+
+
+def _end_with_parent(_worker: int) -> None:
+    """Let this process end when the training is killed.
+
+    torch notices as well, but then waits for what it has prepared to be fetched, for ever.
+    """
+    training = multiprocessing.parent_process()
+    assert training is not None  # this is a worker
+
+    def watch() -> None:
+        training.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_it_is(step: Any) -> Any:

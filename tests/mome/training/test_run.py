@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -42,6 +43,15 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def left_over(folder: Path) -> list[int]:
+    """Return the processes, but for this one, that were started with something in a folder."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in argument for argument in process.info["cmdline"] or ())
+    ]
+
+
 def test_killed_in_the_middle_it_ends_with_the_same_weights(
     dataset: Path, foundation: Path, train_params: TrainParams, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -61,6 +71,10 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "checkpoint").exists(), "it finished before it could be killed"
+    deadline = time.monotonic() + 20
+    while left_over(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left_over(tmp_path), "what prepares steps outlived the training"
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     ended, expected = weights(tmp_path / "checkpoint"), weights(checkpoint)
     assert ended.keys() == expected.keys()
