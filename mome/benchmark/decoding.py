@@ -64,13 +64,13 @@ def bytes_per_token(llm: Any) -> int:
 
 
 def _generate(llm: Any, prefix_BLD: torch.Tensor, new_tokens: int, steps: CompiledSteps | None) -> None:
-    how: dict[str, Any] = {
-        "attention_mask": torch.ones(prefix_BLD.shape[:2], dtype=torch.long, device=prefix_BLD.device),
-        "min_new_tokens": new_tokens,
-        "do_sample": False,
-        "pad_token_id": 0,
-    }
-    if steps is None:
-        llm.generate(inputs_embeds=prefix_BLD, max_new_tokens=new_tokens, **how)
-    else:
-        steps.generate(llm, prefix_BLD, new_tokens, **how)
+    generate = llm.generate if steps is None else partial(steps.generate, llm)
+    generate(
+        inputs_embeds=prefix_BLD,
+        attention_mask=torch.ones(prefix_BLD.shape[:2], dtype=torch.long, device=prefix_BLD.device),
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        do_sample=False,
+        num_beams=1,
+        pad_token_id=0,
+    )

@@ -21,7 +21,6 @@ from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
 from mome.modalities import needed
 from mome.model.avsr import Features
-from mome.model.compiled_decoding import CompiledSteps
 from mome.model.encoders import Encoders
 from mome.progress import progress
 from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
@@ -70,9 +69,7 @@ def run(
     check_devices(params.device)
     noise = noise_of(params.noise)
     torch.set_num_threads(params.threads)
-    encoders, model = load_checkpoint(checkpoint, foundation, params.device)
-    if params.compile_decoding:
-        model.compiled_steps = CompiledSteps()
+    encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
     corpus = json.loads((dataset / "corpus.json").read_text())
     with closing(SplitReader(dataset, "test")) as reader:
         utterances = reader.utterances

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from mome.model.avsr import Task
-from mome.model.compiled_decoding import CompiledSteps
 from mome.model.recogniser import Recogniser
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
@@ -46,17 +45,14 @@ class Transcriber:
             checkpoint: Folder that training wrote.
             device: As torch names it.
             threads: CPU threads for the whole process; None leaves torch's choice.
-            compile_decoding: Decode with `CompiledSteps`, on a GPU.
+            compile_decoding: As `load_checkpoint` takes it.
 
         Raises:
             CheckpointError: If a folder is incomplete or the two do not belong together.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        recogniser = load_checkpoint(checkpoint, foundation, device)
-        if compile_decoding:
-            recogniser.model.compiled_steps = CompiledSteps()
-        return cls(recogniser)
+        return cls(load_checkpoint(checkpoint, foundation, device, compile_decoding))
 
     @property
     def scales(self) -> tuple[Scale, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -269,16 +270,16 @@ class AVSRModel(nn.Module):
 
     def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
         """Return the tokens ``(B, L)`` of the most probable texts, greedily unless ``how`` names beams."""
-        how |= {
-            "attention_mask": batch.attention_mask_BL,
-            "do_sample": False,
-            "eos_token_id": self.tokens.eos_id,
-            "pad_token_id": self.tokens.pad_id,
-        }
-        if self.compiled_steps is not None and how.get("num_beams", 1) == 1:
-            return self.compiled_steps.generate(self.llm, batch.embeddings_BLD, max_new_tokens, **how)
-        ids_BL: Tensor = self.llm.generate(
-            inputs_embeds=batch.embeddings_BLD, max_new_tokens=max_new_tokens, **how
+        compiled = self.compiled_steps if how.get("num_beams", 1) == 1 else None
+        generate = self.llm.generate if compiled is None else partial(compiled.generate, self.llm)
+        ids_BL: Tensor = generate(
+            inputs_embeds=batch.embeddings_BLD,
+            attention_mask=batch.attention_mask_BL,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.tokens.eos_id,
+            pad_token_id=self.tokens.pad_id,
+            **how,
         )
         return ids_BL
 

@@ -37,16 +37,13 @@ class CompiledSteps:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compiled decoding")
         self._cache: tuple[tuple[int, int], StaticCache] | None = None
 
-    def generate(self, llm: Any, embeddings_BLD: Tensor, max_new_tokens: int, **settings: Any) -> Tensor:
+    def generate(self, llm: Any, **settings: Any) -> Tensor:
         """Return what ``llm.generate`` returns: new tokens ``(B, L)``.
 
         Args:
             llm: A causal LLM, adapted or not; always the same.
-            embeddings_BLD: What it reads first.
-            max_new_tokens: Longest text, in tokens.
-            settings: More arguments of ``generate``, but no beams.
+            settings: Arguments of ``generate``, with ``inputs_embeds`` and ``max_new_tokens``, but no beams.
         """
-        settings |= {"inputs_embeds": embeddings_BLD, "max_new_tokens": max_new_tokens}
         return self._thread.submit(self._generate, llm, settings).result()
 
     @torch.inference_mode()  # belongs to a thread as well

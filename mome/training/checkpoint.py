@@ -27,6 +27,7 @@ from mome.methods import METHODS
 from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
 from mome.model.avsr import AVSRModel
+from mome.model.compiled_decoding import CompiledSteps
 from mome.model.encoders import Encoders
 from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
@@ -111,8 +112,16 @@ def write_checkpoint(
         write_text(temporary / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
 
 
-def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Recogniser:
+def load_checkpoint(
+    folder: Path, foundation: Path, device: str = "cpu", compile_decoding: bool = False
+) -> Recogniser:
     """Load a checkpoint onto the foundation that it was trained on.
+
+    Args:
+        folder: With the checkpoint.
+        foundation: With the frozen models.
+        device: As torch names it.
+        compile_decoding: Decode with `CompiledSteps`, on a GPU.
 
     Raises:
         CheckpointError: If a file is missing, weights are not safetensors or do not fit, or the
@@ -147,6 +156,8 @@ def load_checkpoint(folder: Path, foundation: Path, device: str = "cpu") -> Reco
     expected = {name: each for name, each in model.named_parameters() if name.startswith(_PROJECTORS)}
     check_tensors(folder / _PROJECTORS_FILE, projectors, expected)
     model.load_state_dict(projectors, strict=False)
+    if compile_decoding:
+        model.compiled_steps = CompiledSteps()
     return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
 
 
