@@ -5,20 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from peft import get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.errors import MediaError
-from mome.foundation.tokenizer import new_tokenizer
 from mome.inference import Transcriber
-from mome.model.avsr import AVSRModel, Features
+from mome.model.avsr import Features
 from mome.model.recogniser import Recogniser
-from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.speech.media import Clip
-from mome.tuners.mome import MomeConfig
-
-SCALES = [Scale(4, 2), Scale(16, 5)]
+from tests.small_recognisers import SCALES, small_recogniser
 
 
 class PlantedEncoders:
@@ -31,17 +25,8 @@ class PlantedEncoders:
 
 @pytest.fixture(scope="module")
 def transcriber() -> Transcriber:
-    torch.manual_seed(0)
-    tokens = TextTokens(new_tokenizer(0))
-    config = LlamaConfig(
-        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokens.pad_id, initializer_range=0.1,
-    )  # fmt: skip
-    llm = LlamaForCausalLM(config)
-    llm.lm_head.weight.data[tokens.eos_id] *= 2  # a random model hardly ever ends
-    adapted = get_peft_model(llm, MomeConfig(init_std=0.3, bottleneck_dim=2))
-    model = AVSRModel(adapted, tokens, SCALES, audio_width=6, video_width=5).eval()
-    return Transcriber(Recogniser(PlantedEncoders(), model))
+    # A random model hardly ever ends by itself.
+    return Transcriber(Recogniser(PlantedEncoders(), small_recogniser(0.1, end_factor=2)))
 
 
 def sound(seconds: float) -> Clip:

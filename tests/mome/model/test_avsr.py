@@ -1,18 +1,16 @@
 """The recogniser: what the LLM reads, and batches of mixed scales, lengths and modalities."""
 
 import pytest
-import torch
 from peft import get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.errors import CheckpointError, MediaError, UnknownScaleError
 from mome.foundation.tokenizer import new_tokenizer
-from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.avsr import AVSRModel, Task
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
-
-SCALES = [Scale(4, 2), Scale(16, 5)]
+from tests.small_recognisers import SCALES, clip, small_recogniser
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +19,8 @@ def tokens() -> TextTokens:
 
 
 @pytest.fixture(scope="module")
-def model(tokens: TextTokens) -> AVSRModel:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokens.pad_id,
-    )  # fmt: skip
-    llm = get_peft_model(LlamaForCausalLM(config), MomeConfig(init_std=0.3, bottleneck_dim=2))
-    return AVSRModel(llm, tokens, SCALES, audio_width=6, video_width=5).eval()
-
-
-def clip(video_frames: int) -> Features:
-    generator = torch.Generator().manual_seed(video_frames)
-    return Features(
-        torch.randn(2 * video_frames, 6, generator=generator),
-        torch.randn(video_frames, 5, generator=generator),
-    )
+def model() -> AVSRModel:
+    return small_recogniser()
 
 
 def test_the_loss_of_a_batch_is_the_mean_over_its_text_tokens(model: AVSRModel, tokens: TextTokens) -> None:

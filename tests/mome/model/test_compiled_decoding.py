@@ -7,33 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import get_peft_model
 from torch._dynamo.utils import counters
-from transformers import CompileConfig, LlamaConfig, LlamaForCausalLM
+from transformers import CompileConfig
 
-from mome.foundation.tokenizer import new_tokenizer
-from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.avsr import Task
 from mome.model.compiled_decoding import CompiledSteps, compile_config
-from mome.model.tokens import TextTokens
-from mome.scales import Scale
-from mome.tuners.mome import MomeConfig
+from tests.small_recognisers import TASKS, small_recogniser
 
 ROOT = Path(__file__).parents[3]
-SCALES = [Scale(4, 2), Scale(16, 5)]
 LONGEST = 6
-
-
-def new_model(top_k: int | list[int]) -> AVSRModel:
-    torch.manual_seed(0)
-    tokens = TextTokens(new_tokenizer(0))
-    config = LlamaConfig(
-        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokens.pad_id, initializer_range=0.2,
-    )  # fmt: skip
-    adapted = get_peft_model(
-        LlamaForCausalLM(config), MomeConfig(init_std=0.3, bottleneck_dim=2, top_k=top_k)
-    )
-    return AVSRModel(adapted, tokens, SCALES, audio_width=6, video_width=5).eval()
 
 
 def steps_on_cpu() -> CompiledSteps:
@@ -43,24 +25,9 @@ def steps_on_cpu() -> CompiledSteps:
     return CompiledSteps(config)
 
 
-def clip(video_frames: int) -> Features:
-    generator = torch.Generator().manual_seed(video_frames)
-    return Features(
-        torch.randn(2 * video_frames, 6, generator=generator),
-        torch.randn(video_frames, 5, generator=generator),
-    )
-
-
-TASKS = [
-    Task(features, scale)
-    for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
-    for scale in SCALES
-]
-
-
 @pytest.mark.parametrize("top_k", [4, [4, 2]], ids=["one top_k", "top_k by scale"])
 def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) -> None:
-    model = new_model(top_k)
+    model = small_recogniser(0.2, top_k=top_k)
     together, alone = model.transcribe(TASKS, LONGEST), [model.transcribe([t], LONGEST)[0] for t in TASKS]
     assert len(set(together)) > 1
     torch._dynamo.reset()
@@ -77,7 +44,7 @@ def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) 
 
 
 def test_a_stream_of_compiled_steps_can_be_left() -> None:
-    model = new_model(4)
+    model = small_recogniser(0.2)
     (expected,) = model.transcribe(TASKS[:1], LONGEST)
     model.compiled_steps = steps_on_cpu()
     pieces = model.stream(TASKS[0], LONGEST)
@@ -87,7 +54,7 @@ def test_a_stream_of_compiled_steps_can_be_left() -> None:
 
 
 def test_a_model_that_has_decoded_can_be_trained() -> None:
-    model = new_model([4, 2])
+    model = small_recogniser(0.2, top_k=[4, 2])
     model.compiled_steps = steps_on_cpu()
     model.transcribe(TASKS, LONGEST)
     losses = model([Task(task.features, task.scale, [30, 31]) for task in TASKS])
@@ -96,7 +63,7 @@ def test_a_model_that_has_decoded_can_be_trained() -> None:
 
 
 def test_beams_are_decoded_without_compiled_steps() -> None:
-    model = new_model(4)
+    model = small_recogniser(0.2)
     expected = model.transcribe(TASKS, LONGEST, num_beams=3)
     model.compiled_steps = steps_on_cpu()
     assert model.transcribe(TASKS, LONGEST, num_beams=3) == expected

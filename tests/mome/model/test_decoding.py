@@ -7,54 +7,22 @@ from typing import Any
 
 import pytest
 import torch
-from peft import get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from mome.errors import MediaError, UnknownScaleError
-from mome.foundation.tokenizer import new_tokenizer
-from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.avsr import AVSRModel, Task
 from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
 from mome.model.tokens import SPECIAL_TOKENS, TextTokens
 from mome.scales import Scale
-from mome.tuners.mome import MomeConfig
+from tests.small_recognisers import TASKS, clip, small_recogniser
 
-SCALES = [Scale(4, 2), Scale(16, 5)]
 LONGEST = 8
-
-
-def new_model(spread: float, end_factor: float) -> AVSRModel:
-    """Return a random model: ``spread`` of its weights, and how strongly it wants to end a text."""
-    torch.manual_seed(0)
-    tokens = TextTokens(new_tokenizer(0))
-    config = LlamaConfig(
-        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokens.pad_id, initializer_range=spread,
-    )  # fmt: skip
-    llm = LlamaForCausalLM(config)
-    llm.lm_head.weight.data[tokens.eos_id] *= end_factor
-    adapted = get_peft_model(llm, MomeConfig(init_std=0.3, bottleneck_dim=2))
-    return AVSRModel(adapted, tokens, SCALES, audio_width=6, video_width=5).eval()
 
 
 @pytest.fixture(scope="module", params=[(0.02, 1), (0.1, 1), (0.1, 4), (0.2, 4), (0.4, 2)], ids=str)
 def model(request: pytest.FixtureRequest) -> AVSRModel:
-    return new_model(*request.param)
-
-
-def clip(video_frames: int) -> Features:
-    generator = torch.Generator().manual_seed(video_frames)
-    return Features(
-        torch.randn(2 * video_frames, 6, generator=generator),
-        torch.randn(video_frames, 5, generator=generator),
-    )
-
-
-TASKS = [
-    Task(features, scale)
-    for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
-    for scale in SCALES
-]
+    return small_recogniser(*request.param)
 
 
 def decoding_threads() -> list[threading.Thread]:
@@ -72,7 +40,7 @@ def test_the_pieces_of_a_stream_joined_are_the_text(model: AVSRModel) -> None:
 
 @pytest.mark.parametrize("taken", [0, 1, 2])
 def test_a_reader_who_stops_leaves_no_thread_and_a_working_model(taken: int) -> None:
-    model = new_model(0.02, 0)
+    model = small_recogniser(0.02, 0)
     (expected,) = model.transcribe(TASKS[:1], LONGEST)
     steps: list[None] = []
     hook = model.llm.get_input_embeddings().register_forward_hook(lambda *_: steps.append(None))
