@@ -19,12 +19,12 @@ from typing import get_args
 from data.archive import Located, locate, read_recordings, read_rows
 from data.corpora.manifest import CorpusCard
 from data.measure import measure
-from data.processors import available_processors
 from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import ConfigError
 from mome.machine.memory import memory_watched
+from mome.machine.processor import available_cores
 from mome.machine.stopping import stoppable
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
@@ -71,7 +71,7 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
             write = partial(write_measured, raw, folder / "shards")
             utterances = [
                 utterance
-                for part in _each(write, shards, processes or available_processors())
+                for part in _each(write, shards, processes or available_cores())
                 for utterance in part
             ]
             finish(folder, card, revision, utterances)

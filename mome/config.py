@@ -43,6 +43,7 @@ __all__ = [
     "PrepareParams",
     "RehearseParams",
     "Sharding",
+    "Threads",
     "TrainParams",
     "ValidateParams",
     "load_params",
@@ -78,8 +79,10 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
-Precision = Literal["float32", "bfloat16"]  # of the products in training; weights stay in float32
+# Of the products in training; weights stay in float32. What `auto` becomes mome.machine.processor says.
+Precision = Literal["auto", "float32", "bfloat16"]
 Sharding = Literal["none", "full"]
+Threads = Annotated[int, Field(gt=0)] | Literal["auto"]
 
 
 class PrepareParams(Section):
@@ -118,7 +121,7 @@ class FoundationParams(Section):
     video: str  # embedded, or an AV-HuBERT: a converted folder or the published checkpoint file
     llm: str  # embedded, a folder, or name@revision of a causal LLM on a hub
     seed: int
-    threads: int = Field(gt=0)  # what follows is for those that are taught
+    threads: Threads  # what follows is for those that are taught
     precision: Precision
     utterances: int = Field(gt=0)
     audio_steps: int = Field(gt=0)
@@ -131,7 +134,7 @@ class TrainParams(Section):
 
     seed: int
     device: Device
-    threads: int = Field(gt=0)
+    threads: Threads
     precision: Precision
     method: MethodName
     scales: list[ScaleText] = Field(min_length=1)
@@ -207,7 +210,7 @@ class EvaluateParams(Section):
 
     seed: int
     device: Device
-    threads: int = Field(gt=0)
+    threads: Threads
     noise: str = Field(min_length=1)  # as in TrainParams
     snrs_db: list[SnrDb] = Field(min_length=1)
     bootstrap_samples: int = Field(gt=0)

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from mome.cli import main
-from mome.config import load_params
+from mome.config import Params, load_params
+from mome.machine.processor import decided_everywhere, machine
 from mome.progress import PROGRESS_VARIABLE
 from mome.storage import new_file
 from pipelines.compile import compile_pipeline
@@ -57,6 +58,8 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
         MomeError: If the parameters are wrong, or another run is at work in ``state``.
     """
     values = load_params(params, profile)
+    # Here already: what was decided is part of what a reused result is known by.
+    values = decided_everywhere(values)
     arguments = values.sections() | {
         # A folder by its whole path; a word or an address stays what it is.
         "corpus": str(Path(corpus).resolve()) if Path(corpus).is_dir() else corpus,
@@ -69,6 +72,7 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
         (reports / "summary.json").unlink(missing_ok=True)
         os.environ["MOME_WORK_DIR"] = str(state.resolve() / "work")
         os.environ[PROGRESS_VARIABLE] = f"/proc/{os.getpid()}/fd/{sys.stderr.fileno()}"
+        print(f"{machine(values.train.device)}: {_precisions(values)}", file=sys.stderr)
         show = _Lines()
         stages: dict[str, Stage] = {}
         failure: StageFailed | None = None
@@ -102,6 +106,11 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
     if failure is not None:
         report = found.get(REPORTS.get(failure.stage.name, ""), own / "run.log")
         raise StageFailed(failure.stage, f"{failure.stage.name}: {failure} (report: {report})")
+
+
+def _precisions(values: Params) -> str:
+    taught, trained = values.foundation.precision, values.train.precision
+    return trained if taught == trained else f"{taught} for the foundation, {trained} for training"
 
 
 def _collect(stages: dict[str, Stage], failure: StageFailed | None, reports: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ MOME_API_KEY           bearer token that /v1 asks for; default: none, it is open
 MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
 MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
-MOME_THREADS           threads of the model; default: torch decides
+MOME_THREADS           threads of the model; default: one for each core that the service may use
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
 """
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mome.config import Threads
 from mome.errors import ConfigError
 
 __all__ = ["Settings"]
@@ -38,7 +39,7 @@ class Settings:
     max_upload_bytes: int = 25_000_000
     max_duration_s: float = 30.0
     decode_timeout_s: float = 20.0
-    threads: int | None = None
+    threads: Threads = "auto"
     device: str = "cpu"
     compile_decoding: bool = False
 
@@ -68,7 +69,7 @@ class Settings:
             max_upload_bytes=int(1e6 * _required(values, "MOME_MAX_UPLOAD_MB", cls.max_upload_bytes / 1e6)),
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
-            threads=None if threads is None else int(threads),
+            threads="auto" if threads is None else int(threads),
             device=device,
             compile_decoding=compile_decoding,
         )

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mome.compare.plan import SNRS_DB
 from mome.compare.records import cell_key
 from mome.config import EvaluateParams
 from mome.errors import CorpusError
+from mome.machine.processor import use_threads
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
@@ -47,7 +47,7 @@ class Listening:
             recogniser: A trained model.
             noisy: Scales to read with noise, if the model has them.
         """
-        torch.set_num_threads(self._params.threads)
+        use_threads(self._params.threads)
         encoders, model = recogniser
         counted: dict[str, list[int]] = {}
         for snr_db in (None, *SNRS_DB):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError, EvaluationError
@@ -18,6 +17,7 @@ from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_
 from mome.evaluation.report import write_report
 from mome.machine.devices import check_devices, is_out_of_memory
 from mome.machine.memory import memory_watched
+from mome.machine.processor import use_threads
 from mome.machine.stopping import stoppable
 from mome.modalities import needed
 from mome.model.avsr import Features
@@ -68,7 +68,7 @@ def run(
     """
     check_devices(params.device)
     noise = noise_of(params.noise)
-    torch.set_num_threads(params.threads)
+    use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
     corpus = json.loads((dataset / "corpus.json").read_text())
     with closing(SplitReader(dataset, "test")) as reader:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from mome.config import EMBEDDED, FoundationParams, parse_section
 from mome.errors import CheckpointError
+from mome.machine.processor import precision_bits
 from mome.reporting.report import Report
 from mome.reporting.sizes import file_bytes, size
 from mome.synthesis.phonemes import PHONEMES
@@ -84,10 +85,11 @@ def describe(foundation: Path, html: Path, markdown: Path) -> dict[str, float]:
     if taught:
         report.heading("How well they learnt")
         report.table(["figure", "reached", "asked"], _learnt(taught), numbers=False)
+        report.facts([("computed", f"in {params.precision} on {about.get('machine', 'an unknown machine')}")])
         report.heading("Settings", on_card=False)
         report.facts(about["params"].items(), on_card=False)
     report.write(html, markdown)
-    return taught
+    return taught | {"precision_bits": precision_bits(params.precision)}
 
 
 def _origin(sources: dict[str, str]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ Frame labels are what makes minutes enough: the same encoders trained with CTC h
 spell in that time. The classification heads are thrown away; only the encoders are kept.
 """
 
-# Shape letters: B batch, T frames, D width, P phonemes.
+# Shape letters: B batch, T frames, N frames of a batch, D width, P phonemes.
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from mome.config import Precision
 from mome.foundation.lessons import Lesson
+from mome.foundation.optimiser import Optimiser
+from mome.foundation.side_by_side import Teaching
 from mome.model.audio_encoder import AudioEncoder
 from mome.model.avhubert import AVHubertConfig, AVHubertModel
 from mome.model.precision import mixed_precision
 from mome.model.video_encoder import VideoEncoder
-from mome.progress import progress
 from mome.speech.augmentation import change_speed, spoil
 from mome.synthesis.phonemes import PHONEMES
 
@@ -32,8 +33,9 @@ _NO_LABEL = -100
 _MAX_CLIP_S = 12
 _MAX_SHIFT = 4  # pixels that a mouth crop is moved by
 _VIDEO_WINDOW = 25  # frames of a lesson that one step sees
+_MATRIX_RATE, _RATE = 1e-2, 2e-3  # highest learning rates
 
-Batch = tuple[list[Tensor], Tensor]  # clips, labels (B, T)
+Part = tuple[list[Tensor], Tensor]  # of a batch, read at once: clips, labels (B, T)
 
 
 def new_audio_encoder() -> tuple[AudioEncoder, WhisperModel, WhisperFeatureExtractor]:
@@ -83,13 +85,13 @@ def new_video_encoder() -> VideoEncoder:
 
 def teach_audio(
     encoder: AudioEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int, precision: Precision
-) -> float:
-    """Train the audio encoder; returns its frame accuracy over the last steps."""
+) -> Teaching:
+    """Train the audio encoder step by step; returns its frame accuracy over the last steps."""
     rng = np.random.default_rng(seed)
 
-    def batch() -> Batch:
+    def batch() -> list[Part]:
         chosen = rng.choice(len(lessons), 16, replace=False)
-        clips, labels = [], []
+        pairs = []
         for index in chosen:
             lesson, factor = lessons[index], rng.uniform(0.85, 1.18)
             others = [lessons[other].samples for other in rng.choice(len(lessons), 6)]
@@ -98,31 +100,25 @@ def teach_audio(
             frames = (
                 ((np.arange(num_frames) + 0.5) * factor).astype(int).clip(max=len(lesson.audio_labels_T) - 1)
             )
-            clips.append(torch.from_numpy(samples))
-            labels.append(torch.from_numpy(lesson.audio_labels_T[frames]))
-        return clips, pad_sequence(labels, batch_first=True, padding_value=_NO_LABEL)
+            pairs.append((torch.from_numpy(samples), torch.from_numpy(lesson.audio_labels_T[frames])))
+        # The longest lasts three times as long as the shortest: in two halves, less is padding.
+        pairs.sort(key=lambda pair: len(pair[0]))
+        return [_part(pairs[:8]), _part(pairs[8:])]
 
-    return _teach(
-        encoder,
-        batch,
-        steps=steps,
-        learning_rate=2e-3,
-        precision=precision,
-        description="teach the audio encoder",
-    )
+    return _teach(encoder, batch, steps=steps, precision=precision)
 
 
 def teach_video(
     encoder: VideoEncoder, lessons: Sequence[Lesson], *, steps: int, seed: int, precision: Precision
-) -> float:
-    """Train the video encoder; returns its frame accuracy over the last steps.
+) -> Teaching:
+    """Train the video encoder step by step; returns its frame accuracy over the last steps.
 
     Phonemes that look alike cannot be told apart in one frame, so far from all frames can be right.
     """
     rng = np.random.default_rng(seed)
 
-    def batch() -> Batch:
-        clips, labels = [], []
+    def batch() -> list[Part]:
+        pairs = []
         for index in rng.choice(len(lessons), 16, replace=False):
             lesson = lessons[index]
             start = rng.integers(0, max(1, len(lesson.mouth) - _VIDEO_WINDOW))
@@ -131,57 +127,51 @@ def teach_video(
             if rng.random() < 0.5:
                 moved = moved[:, :, ::-1]
             light = moved * rng.uniform(0.7, 1.3) + rng.uniform(-25, 25)
-            clips.append(torch.from_numpy(light.clip(0, 255).astype(np.uint8)))
-            labels.append(torch.from_numpy(lesson.video_labels_T[start : start + _VIDEO_WINDOW]))
-        return clips, pad_sequence(labels, batch_first=True, padding_value=_NO_LABEL)
+            labels_T = lesson.video_labels_T[start : start + _VIDEO_WINDOW]
+            pairs.append((torch.from_numpy(light.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels_T)))
+        return [_part(pairs)]
 
-    return _teach(
-        encoder,
-        batch,
-        steps=steps,
-        learning_rate=2e-3,
-        precision=precision,
-        description="teach the video encoder",
-    )
+    return _teach(encoder, batch, steps=steps, precision=precision)
 
 
-def frame_accuracy(logits_BTP: Tensor, labels_BT: Tensor) -> float:
+def frame_accuracy(logits_NP: Tensor, labels_N: Tensor) -> float:
     """Return the share of labelled frames whose most probable phoneme is the label."""
-    labelled = labels_BT != _NO_LABEL
-    return float((logits_BTP.argmax(-1) == labels_BT)[labelled].float().mean())
+    labelled = labels_N != _NO_LABEL
+    return float((logits_NP.argmax(-1) == labels_N)[labelled].float().mean())
+
+
+def _part(pairs: Sequence[tuple[Tensor, Tensor]]) -> Part:
+    labels = [labels_T for _, labels_T in pairs]
+    return [clip for clip, _ in pairs], pad_sequence(labels, batch_first=True, padding_value=_NO_LABEL)
 
 
 def _teach(
+    encoder: AudioEncoder | VideoEncoder, batch: Callable[[], list[Part]], *, steps: int, precision: Precision
+) -> Teaching:
+    head = nn.Linear(encoder.width, len(PHONEMES))  # drawn now: others may be drawn before the first step
+    return _steps(encoder, head, batch, steps, precision)
+
+
+def _steps(
     encoder: AudioEncoder | VideoEncoder,
-    batch: Callable[[], Batch],
-    *,
+    head: nn.Linear,
+    batch: Callable[[], list[Part]],
     steps: int,
-    learning_rate: float,
     precision: Precision,
-    description: str,
-) -> float:
-    head = nn.Linear(encoder.width, len(PHONEMES))
+) -> Teaching:
     encoder.train().requires_grad_(True)
-    trained = [*encoder.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(trained, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=0.15
-    )
+    optimiser = Optimiser([encoder, head], steps=steps, matrix_rate=_MATRIX_RATE, rate=_RATE)
     accuracies: list[float] = []
-    bar = progress(range(steps), description)
-    for _ in bar:
-        clips, labels_BT = batch()
-        with mixed_precision("cpu", precision):
-            features_BTD, _ = encoder(clips)
-            logits_BTP = head(features_BTD).float()
-        loss = nn.functional.cross_entropy(
-            logits_BTP.flatten(0, 1), labels_BT.flatten(), ignore_index=_NO_LABEL
-        )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
-        accuracies.append(frame_accuracy(logits_BTP, labels_BT))
+    for _ in range(steps):
+        logits, labels = [], []
+        for clips, labels_BT in batch():
+            with mixed_precision("cpu", precision):
+                features_BTD, _ = encoder(clips)
+                logits.append(head(features_BTD).float().flatten(0, 1))
+            labels.append(labels_BT.flatten())
+        logits_NP, labels_N = torch.cat(logits), torch.cat(labels)
+        optimiser.step(nn.functional.cross_entropy(logits_NP, labels_N, ignore_index=_NO_LABEL))
+        accuracies.append(frame_accuracy(logits_NP, labels_N))
+        yield
     encoder.eval().requires_grad_(False)
     return float(np.mean(accuracies[-50:]))

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mome.config import Precision
+from mome.foundation.optimiser import Optimiser
+from mome.foundation.side_by_side import Teaching
 from mome.foundation.words import VOCABULARY, draw_sentence
+from mome.machine.processor import attention
 from mome.model.packing import language_loss, pack
 from mome.model.precision import mixed_precision
 from mome.model.prefix import PrefixedText
@@ -30,10 +33,11 @@ from mome.synthesis.speech import Voice, speak
 
 __all__ = ["new_language_model", "pronounce_words", "teach_language"]
 
-_BATCH_SIZE = 24
+_BATCH_SIZE, _PASSES = 24, 3
 _AUDIO_RATES = (4, 4, 4, 8, 16, 16)
 _VIDEO_RATES = (2, 2, 3, 5, 5)
 _WORDS_PER_MINUTE = 300
+_MATRIX_RATE, _RATE = 5e-3, 2.5e-3  # highest learning rates
 Pronunciation = tuple[tuple[int, float], ...]  # phoneme index and seconds
 
 
@@ -54,7 +58,7 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    llm.set_attn_implementation("eager")  # as a CPU loads a checkpoint's LLM
+    llm.set_attn_implementation(attention("cpu"))
     return llm
 
 
@@ -84,20 +88,32 @@ def teach_language(
     steps: int,
     seed: int,
     precision: Precision,
-) -> float:
-    """Train the LLM; returns the loss per token over the last steps."""
+) -> Teaching:
+    """Train the LLM step by step; returns the loss per token over the last steps."""
+    # Drawn now: other models may be drawn before the first step.
+    phonemes = nn.Embedding(len(PHONEMES), llm.config.hidden_size)
+    return _steps(llm, phonemes, tokens, said, steps, seed, precision)
+
+
+def _steps(
+    llm: LlamaForCausalLM,
+    phonemes: nn.Embedding,
+    tokens: TextTokens,
+    said: Mapping[str, list[Pronunciation]],
+    steps: int,
+    seed: int,
+    precision: Precision,
+) -> Teaching:
     rng, words = np.random.default_rng(seed), random.Random(f"{seed}-language")
-    width = llm.config.hidden_size
-    phonemes = nn.Embedding(len(PHONEMES), width)
     confusion = _look_alikes()
     embedding = llm.get_input_embeddings()
     assert isinstance(embedding, nn.Embedding)
-    trained = [*llm.parameters(), *phonemes.parameters()]
-    optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2.5e-3, total_steps=steps, pct_start=0.15)
+    optimiser = Optimiser(
+        [llm, phonemes], steps=steps, matrix_rate=_MATRIX_RATE, rate=_RATE, betas=(0.9, 0.98)
+    )
     llm.train()
     losses: list[float] = []
-    for step in progress(range(steps), "teach the language model"):
+    for step in range(steps):
         # Reading along a prefix is learnt from short, clean ones first; noise would hide the way.
         skill = min(1.0, step / (0.4 * steps))
         sequences = []
@@ -106,15 +122,17 @@ def teach_language(
             if rng.random() > skill:
                 sentence = _part(sentence, rng)
             sequences.append(_read_aloud(sentence, said, phonemes, confusion, tokens, rng, mistakes=skill))
-        packed = pack([[sequence] for sequence in sequences], tokens, embedding)
-        with mixed_precision("cpu", precision):
-            loss = language_loss(llm, packed)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
+        # A row at rate 4 is four times as long as one at 16: sorted and read in parts, less of it is padding.
+        sequences.sort(key=_length)
+        total, loss = sum(len(each.learnt(tokens)) for each in sequences), torch.zeros(())
+        for start in range(0, _BATCH_SIZE, _BATCH_SIZE // _PASSES):
+            part = sequences[start : start + _BATCH_SIZE // _PASSES]
+            packed = pack([[sequence] for sequence in part], tokens, embedding)
+            with mixed_precision("cpu", precision):
+                loss = loss + language_loss(llm, packed) * (len(packed.labels_N) / total)
+        optimiser.step(loss)
         losses.append(float(loss.detach()))
+        yield
     llm.eval().requires_grad_(False)
     return float(np.mean(losses[-50:]))
 
@@ -147,6 +165,10 @@ def _read_aloud(
         seen_T = np.where(rng.random(len(seen_T)) < mistakes, alike_T, seen_T)
         video = _pool(seen_T, int(rng.choice(_VIDEO_RATES)), phonemes)
     return PrefixedText(audio, video, tokens.encode(sentence))
+
+
+def _length(sequence: PrefixedText) -> int:
+    return sum(len(each) for each in sequence if each is not None)
 
 
 def _part(sentence: str, rng: np.random.Generator) -> str:

@@ -12,8 +12,10 @@ from mome.foundation.encoders import new_audio_encoder, new_video_encoder, teach
 from mome.foundation.language import new_language_model, pronounce_words, teach_language
 from mome.foundation.lessons import make_lessons
 from mome.foundation.pretrained import take_audio, take_llm, take_video
+from mome.foundation.side_by_side import Teaching, teach_side_by_side
 from mome.foundation.tokenizer import new_tokenizer
 from mome.machine.memory import memory_watched
+from mome.machine.processor import begin, machine, number_of_threads
 from mome.machine.stopping import stoppable
 from mome.model.tokens import TextTokens
 from mome.storage import new_folder, write_text
@@ -35,7 +37,7 @@ def run(params: FoundationParams, output: Path) -> None:
         ConfigError: If a hub name comes without a revision.
         Stopped: If a signal asks to stop.
     """
-    torch.set_num_threads(params.threads)
+    params = begin(params, "build_foundation")
     with stoppable(), memory_watched("build_foundation", _smaller(params)), new_folder(output) as folder:
         # What is taken comes first: a wrong name is known in seconds, not after minutes of teaching.
         if params.audio != EMBEDDED:
@@ -44,7 +46,11 @@ def run(params: FoundationParams, output: Path) -> None:
             take_video(params.video, folder / "video")
         if params.llm != EMBEDDED:
             take_llm(params.llm, folder / "llm", params.seed)
-        about = {"taught": _teach(params, folder), "params": params.model_dump(mode="json")}
+        about = {
+            "taught": _teach(params, folder),
+            "params": params.model_dump(mode="json"),
+            "machine": machine(),
+        }
         write_text(folder / "foundation.json", json.dumps(about, indent=2) + "\n")
 
 
@@ -57,7 +63,7 @@ def _smaller(params: FoundationParams) -> str:
 
 def _teach(params: FoundationParams, folder: Path) -> dict[str, float]:
     """Teach and save what is embedded; returns how well it was learnt."""
-    seed, precision, taught = params.seed, params.precision, {}
+    seed, precision = params.seed, params.precision
     lessons = make_lessons(params.utterances, seed) if EMBEDDED in (params.audio, params.video) else []
     tokenizer = new_tokenizer(seed)
     # All are drawn before one is taught, so that none depends on how long another one took.
@@ -65,19 +71,15 @@ def _teach(params: FoundationParams, folder: Path) -> dict[str, float]:
     audio, whisper, extractor = new_audio_encoder()
     video = new_video_encoder()
     llm = new_language_model(tokenizer)
+    teachings: dict[str, Teaching] = {}
+    steps = 0
     if params.audio == EMBEDDED:
-        taught["audio_frame_accuracy"] = teach_audio(
+        teachings["audio_frame_accuracy"] = teach_audio(
             audio, lessons, steps=params.audio_steps, seed=seed, precision=precision
         )
-        whisper.save_pretrained(folder / "audio")
-        extractor.save_pretrained(folder / "audio")
-    if params.video == EMBEDDED:
-        taught["video_frame_accuracy"] = teach_video(
-            video, lessons, steps=params.video_steps, seed=seed, precision=precision
-        )
-        video.avhubert.save_pretrained(folder / "video")
+        steps += params.audio_steps
     if params.llm == EMBEDDED:
-        taught["language_loss"] = teach_language(
+        teachings["language_loss"] = teach_language(
             llm,
             TextTokens(tokenizer),
             pronounce_words(),
@@ -85,6 +87,19 @@ def _teach(params: FoundationParams, folder: Path) -> dict[str, float]:
             seed=seed,
             precision=precision,
         )
+        steps += params.language_steps
+    if params.video == EMBEDDED:
+        teachings["video_frame_accuracy"] = teach_video(
+            video, lessons, steps=params.video_steps, seed=seed, precision=precision
+        )
+        steps += params.video_steps
+    taught = teach_side_by_side(teachings, steps=steps, threads=number_of_threads(params.threads))
+    if params.audio == EMBEDDED:
+        whisper.save_pretrained(folder / "audio")
+        extractor.save_pretrained(folder / "audio")
+    if params.video == EMBEDDED:
+        video.avhubert.save_pretrained(folder / "video")
+    if params.llm == EMBEDDED:
         llm.save_pretrained(folder / "llm")
         tokenizer.save_pretrained(folder / "llm")
     return taught

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-import torch
-
+from mome.config import Threads
+from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.scales import Scale
@@ -35,7 +35,7 @@ class Transcriber:
         foundation: Path,
         checkpoint: Path,
         device: str = "cpu",
-        threads: int | None = None,
+        threads: Threads = "auto",
         compile_decoding: bool = False,
     ) -> Transcriber:
         """Load both folders onto a device.
@@ -44,14 +44,13 @@ class Transcriber:
             foundation: Folder with the frozen encoders and LLM.
             checkpoint: Folder that training wrote.
             device: As torch names it.
-            threads: CPU threads for the whole process; None leaves torch's choice.
+            threads: CPU threads for the whole process; ``auto`` for one per core that it may use.
             compile_decoding: As `load_checkpoint` takes it.
 
         Raises:
             CheckpointError: If a folder is incomplete or the two do not belong together.
         """
-        if threads is not None:
-            torch.set_num_threads(threads)
+        use_threads(threads)
         return cls(load_checkpoint(checkpoint, foundation, device, compile_decoding))
 
     @property

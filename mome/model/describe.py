@@ -20,6 +20,7 @@ from mome.config import EMBEDDED, FoundationParams, TrainParams, load_params, lo
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder
 from mome.foundation.language import new_language_model
 from mome.foundation.tokenizer import new_tokenizer
+from mome.machine.processor import decided
 from mome.methods import METHODS, MethodName
 from mome.modalities import distinct_scales, needed, readings
 from mome.model.adaptation import adapt
@@ -162,8 +163,9 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
         }[modality]
         done = "".join(f"{tera_flops(read + each, tokens):24.2f}" for each in active)
         lines.append(f"{scale!s:8}{per_second:10.3g}{tokens:8}{done}")
-    weights = sum(frozen.values()) * _BYTES[train.precision]
-    lines += ["", f"frozen weights in {train.precision}: {weights / 1e9:.2f} GB; activations come on top"]
+    precision = decided(train).precision
+    weights = sum(frozen.values()) * _BYTES[precision]
+    lines += ["", f"frozen weights in {precision}: {weights / 1e9:.2f} GB; activations come on top"]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ def mixed_precision(device: str, precision: Precision) -> torch.autocast:
 
     Args:
         device: As torch names it, such as ``cpu`` or ``cuda:0``.
-        precision: ``float32`` switches it off.
+        precision: ``float32`` switches it off; ``auto`` was decided before (`mome.machine.processor`).
     """
+    assert precision != "auto"
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")

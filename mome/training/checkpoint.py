@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM
 
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
+from mome.machine.processor import attention, machine
 from mome.methods import METHODS
 from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
@@ -106,6 +107,7 @@ def write_checkpoint(
         about = {
             "foundation": foundation_digest(foundation),
             "train": params.model_dump(mode="json"),
+            "machine": machine(params.device),
             "corpus": corpus,
             "noise": noise_digest(params.noise),
         }
@@ -196,7 +198,6 @@ def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:
         local_files_only=True,
         # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
         dtype=torch.float32 if on_cpu else params.precision,
-        # In bfloat16 a CPU takes nearly twice as long forward and backward with the fused kernel.
-        attn_implementation="eager" if on_cpu else "sdpa",
+        attn_implementation=attention(device),
     )
     return llm.eval().requires_grad_(False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
+from mome.machine.processor import precision_bits
 from mome.reporting.card import bullets, card
 from mome.storage import write_text
 from mome.training.pace import read_pace
@@ -45,6 +46,7 @@ def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[s
         "validation_loss": min(row["validation_loss"] for row in kept),
         "validation_wer": min(row["validation_wer"] for row in kept),
         "steps": float(len(history)),
+        "precision_bits": precision_bits(params.precision),
         **_throughput(pace),
     }
     speed = "not measured: nothing was left to train"
@@ -61,6 +63,7 @@ def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[s
         ("weights of step", f"{', '.join(map(str, steps))} of {len(history)}"),
         ("training loss at the end", f"{figures['loss']:.3f}"),
         ("throughput", speed),
+        ("computed", f"in {params.precision} on {about.get('machine', 'an unknown machine')}"),
     ]
     write_text(markdown, card(f"Training on {corpus['name']}", bullets(about_run)))
     return figures

@@ -21,6 +21,7 @@ from mome.config import TrainParams
 from mome.errors import ConfigError, TrainingError
 from mome.machine.devices import check_devices
 from mome.machine.memory import memory_watched
+from mome.machine.processor import number_of_threads
 from mome.machine.stopping import stoppable, stopped
 from mome.training.failures import RESUME, explained, root_cause, smaller
 
@@ -80,7 +81,7 @@ def read_params(path: Path) -> TrainParams:
 def _share(params: TrainParams, processes: int, **folders: Path) -> None:
     """Run `mome.training.worker` in several processes, here and on the other machines if there are any."""
     # torchrun would set one thread, and warn that it does.
-    os.environ.setdefault("OMP_NUM_THREADS", str(params.threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(number_of_threads(params.threads)))
     with tempfile.TemporaryDirectory() as temporary:
         section = Path(temporary) / "train.json"
         section.write_text(params.model_dump_json())

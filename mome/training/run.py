@@ -14,6 +14,7 @@ import torch
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
+from mome.machine.processor import begin
 from mome.modalities import needed, readings
 from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
@@ -61,7 +62,7 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         TrainingError: If a clip is too short for a scale, or the loss is not finite, in training or in
             validation.
     """
-    torch.set_num_threads(params.threads)
+    params = begin(params, "train")
     with (
         join_processes(params.device) as processes,
         closing(SplitReader(dataset, "train")) as train,
@@ -79,6 +80,8 @@ def _train(
     work: Path,
     processes: Processes,
 ) -> None:
+    if processes.most(params.precision == "float32"):  # machines may differ, and what they share may not
+        params = params.model_copy(update={"precision": "float32"})
     dataset = train_split.dataset
     corpus = json.loads((dataset / "corpus.json").read_text())
     # Before anything is loaded.

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError
@@ -14,6 +13,7 @@ from mome.evaluation.decode import readings_of
 from mome.evaluation.routing.report import write_report
 from mome.evaluation.routing.selections import count_selections
 from mome.evaluation.routing.statistics import RoutingStatistics, summarise
+from mome.machine.processor import use_threads
 from mome.modalities import distinct_scales
 from mome.model.avsr import Features
 from mome.progress import progress
@@ -50,7 +50,7 @@ def run(
         EvaluationError: If the corpus has nothing that the model was trained to read, or the model has
             no experts.
     """
-    torch.set_num_threads(params.threads)
+    use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device)
     corpus = json.loads((dataset / "corpus.json").read_text())
     rows = [row for row in read_manifest(dataset) if row.split == "test" and row.decodable]
