@@ -1,4 +1,4 @@
-"""Says that memory is nearly used up while it can: at its limit a step is killed without a word.
+"""Says that memory will not do, or is nearly used up: at its limit a step is killed without a word.
 
 What a container may take and has taken stands in its control group, in files of either version of Linux.
 """
@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NEARLY_USED_UP", "memory_watched"]
+import psutil
+
+from mome.errors import ConfigError
+
+__all__ = ["NEARLY_USED_UP", "available_bytes", "check_memory", "memory_watched"]
 
 NEARLY_USED_UP = "memory is nearly used up"
 
@@ -58,6 +62,40 @@ def memory_watched(step: str, instead: str = "", group: Path = _GROUP) -> Iterat
     finally:
         done.set()
         thread.join()
+
+
+def check_memory(needed: int, what: str, instead: str, group: Path = _GROUP) -> None:
+    """Say before the work begins that it will not fit, instead of being killed in the middle of it.
+
+    Args:
+        needed: Bytes that it takes at its highest.
+        what: It is, for the message.
+        instead: What would need less.
+        group: As `memory_watched`.
+
+    Raises:
+        ConfigError: If fewer bytes are there.
+    """
+    there = available_bytes(group)
+    if there < needed:
+        raise ConfigError(
+            f"{what} needs about {needed / _GIB:.1f} GiB of memory, but {there / _GIB:.1f} GiB are free "
+            f"here: close other programs, or {instead}"
+        )
+
+
+def available_bytes(group: Path = _GROUP) -> int:
+    """Return how much memory this process can still get, from the machine and from its container.
+
+    Args:
+        group: As `memory_watched`.
+    """
+    there: int = psutil.virtual_memory().available
+    if (found := _find(group)) is not None:
+        files, limit = found
+        taken = int(files.taken.read_text()) - _cached(files)
+        there = min(there, max(0, limit - taken))
+    return there
 
 
 def _find(group: Path) -> tuple[_Group, int] | None:
@@ -107,8 +145,12 @@ def _watch(files: _Group, limit: int, step: str, instead: str, done: threading.E
 def _taken(files: _Group, limit: int) -> int:
     """Return the bytes that cannot be taken back: a copy of a file that was read counts for nothing."""
     taken = int(files.taken.read_text())
-    if 100 * taken < _FROM * limit:
-        return taken  # the kernel adds the entries up only when they are asked for
+    # The kernel adds the entries up only when they are asked for.
+    return taken if 100 * taken < _FROM * limit else taken - _cached(files)
+
+
+def _cached(files: _Group) -> int:
+    """Return the bytes that are copies of files: the kernel takes them back where memory is short."""
     entries = dict(line.split() for line in files.stat.read_text().splitlines())
     cache = sum(int(entries.get(name, 0)) for name in files.cache) - int(entries.get(files.shared, 0))
-    return taken - max(0, cache)
+    return max(0, cache)

@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 from scipy.signal import resample_poly
 
+from mome.machine.processor import available_cores
 from mome.records import Split
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -70,7 +71,9 @@ def plan_corpus(train: int, validation: int, test: int, seed: int) -> list[Synth
     return plan
 
 
-def render_all(utterances: Sequence[SyntheticUtterance], processes: int = 2) -> Iterator[SyntheticClip]:
+def render_all(
+    utterances: Sequence[SyntheticUtterance], processes: int | None = None
+) -> Iterator[SyntheticClip]:
     """Render every utterance, in order; the same sequence gives the same samples on every run.
 
     eSpeak NG carries state from sentence to sentence, so each run of 200 gets a fresh process. It is
@@ -82,7 +85,7 @@ def render_all(utterances: Sequence[SyntheticUtterance], processes: int = 2) -> 
     ]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(processes, maxtasksperchild=1) as pool:
+    with context.Pool(processes or available_cores(), maxtasksperchild=1) as pool:
         for clips in pool.imap(_render_part, parts, chunksize=1):
             yield from clips
 

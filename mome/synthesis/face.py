@@ -23,6 +23,7 @@ __all__ = ["Look", "draw_look", "render_mouth"]
 
 _TRACK_RATE = 100  # Hz at which the shape is tracked before it is sampled at the frame rate
 _COARTICULATION_S = 0.04  # standard deviation of the smoothing: lips are slower than the phonemes
+_FRAMES_AT_ONCE = 8  # drawn together: more would not stay in the processor's own memory
 _SLOPPINESS = 0.045  # standard deviation of each number of a shape: nobody forms a sound twice alike
 
 
@@ -76,7 +77,9 @@ def render_mouth(
     num_frames = max(1, round(duration_s * VIDEO_FRAMES_PER_SECOND))
     shape_TS = _track(phonemes, num_frames, rng)
     shape_TS[:, 0] *= look.articulation
-    frames = _draw(shape_TS, look, *_head(num_frames, rng))
+    x, y, zoom = _head(num_frames, rng)
+    parts = [slice(start, start + _FRAMES_AT_ONCE) for start in range(0, num_frames, _FRAMES_AT_ONCE)]
+    frames = np.concatenate([_draw(shape_TS[part], look, x[part], y[part], zoom[part]) for part in parts])
     frames += np.float32(look.noise) * rng.standard_normal(frames.shape, dtype=np.float32)
     return (frames.clip(0, 1) * 255).astype(np.uint8)
 
@@ -119,7 +122,7 @@ def _draw(
     y: NDArray[np.float32],
     zoom: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Draw all frames at once, brightness 0..1."""
+    """Draw some frames at once, brightness 0..1."""
     opening, width, rounding, teeth, tongue = (column[:, None, None] for column in shape_TS.T)
     pixels = np.arange(MOUTH_SIZE, dtype=np.float32)
     across = (pixels[None, None, :] - x[:, None, None]) / zoom[:, None, None]

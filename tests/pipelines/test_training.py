@@ -202,8 +202,25 @@ def test_the_sharded_form_differs_in_its_preparation_alone(spec: dict[str, Any],
         assert made == {"outputArtifactKey": "dataset", "producerTask": "collect-shards"}
 
 
+def dvc_stages() -> dict[str, Any]:
+    """Return them without `machine`: on a cluster each step asks the node that it runs on."""
+    stages: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    del stages["machine"]
+    return stages
+
+
+def test_results_of_two_kinds_of_machine_are_never_mixed_by_dvc() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    (about,) = stages["machine"]["outs"]
+    assert stages["machine"]["always_changed"]
+    assert [name for name, stage in stages.items() if about in stage.get("deps", ())] == [
+        "foundation",
+        "train",
+    ]
+
+
 def test_dvc_kubeflow_and_params_name_the_same_stages(spec: dict[str, Any], params: Params) -> None:
-    dvc: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    dvc = dvc_stages()
     assert {STAGES.get(stage, stage) for stage in dvc} == set(tasks(spec)) - KUBEFLOW_ONLY
     # A stage reads the section of its name, in DVC as in the pipeline; versioning reads that of prepare.
     read = {stage: each["params"] for stage, each in dvc.items()}
@@ -213,7 +230,7 @@ def test_dvc_kubeflow_and_params_name_the_same_stages(spec: dict[str, Any], para
 
 
 def test_dvc_and_kubeflow_draw_the_same_arrows(spec: dict[str, Any]) -> None:
-    dvc: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    dvc = dvc_stages()
     made = {str(out): stage for stage, each in dvc.items() for out in each["outs"]}
     for stage, each in dvc.items():
         for earlier in {made[dep] for dep in each["deps"] if dep in made} if "deps" in each else ():

@@ -2,10 +2,13 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mome.machine.memory import memory_watched
+from mome.errors import ConfigError
+from mome.machine import memory
+from mome.machine.memory import available_bytes, check_memory, memory_watched
 
 GIB = 2**30
 
@@ -100,3 +103,33 @@ def test_it_ends_with_the_block(planted: Planted, capsys: pytest.CaptureFixture[
         pass
     planted.take(8.0)
     assert capsys.readouterr().err == ""
+
+
+def free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=int(gib * GIB)))
+
+
+def test_what_a_container_can_still_get_is_its_limit_without_what_is_taken(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 64)
+    planted.take(5, files=2)  # copies of files are given back
+    assert available_bytes(planted.group) == 5 * GIB
+    free(monkeypatch, 3)  # a machine may have less than it promised
+    assert available_bytes(planted.group) == 3 * GIB
+
+
+def test_without_a_limit_the_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 1.5)
+    assert available_bytes(tmp_path) == int(1.5 * GIB)
+
+
+def test_work_that_does_not_fit_is_refused_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 1.5)
+    check_memory(GIB, "the job", "lower foundation.utterances", tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"the job needs about 2\.5 GiB .* 1\.5 GiB are free .* lower foundation"
+    ):
+        check_memory(int(2.5 * GIB), "the job", "lower foundation.utterances", tmp_path)
