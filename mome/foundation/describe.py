@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from mome.config import EMBEDDED, FoundationParams, parse_section
 from mome.errors import CheckpointError
-from mome.machine.processor import precision_bits
+from mome.machine.processor import machine, precision_bits
 from mome.reporting.report import Report
 from mome.reporting.sizes import file_bytes, size
 from mome.synthesis.phonemes import PHONEMES
@@ -85,7 +85,7 @@ def describe(foundation: Path, html: Path, markdown: Path) -> dict[str, float]:
     if taught:
         report.heading("How well they learnt")
         report.table(["figure", "reached", "asked"], _learnt(taught), numbers=False)
-        report.facts([("computed", f"in {params.precision} on {about.get('machine', 'an unknown machine')}")])
+        report.facts([("computed", f"in {params.precision} on {machine()}")])
         report.heading("Settings", on_card=False)
         report.facts(about["params"].items(), on_card=False)
     report.write(html, markdown)

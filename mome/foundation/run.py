@@ -15,7 +15,7 @@ from mome.foundation.pretrained import take_audio, take_llm, take_video
 from mome.foundation.side_by_side import Teaching, teach_side_by_side
 from mome.foundation.tokenizer import new_tokenizer
 from mome.machine.memory import memory_watched
-from mome.machine.processor import begin, machine, number_of_threads
+from mome.machine.processor import begin, number_of_threads
 from mome.machine.stopping import stoppable
 from mome.model.tokens import TextTokens
 from mome.storage import new_folder, write_text
@@ -46,11 +46,7 @@ def run(params: FoundationParams, output: Path) -> None:
             take_video(params.video, folder / "video")
         if params.llm != EMBEDDED:
             take_llm(params.llm, folder / "llm", params.seed)
-        about = {
-            "taught": _teach(params, folder),
-            "params": params.model_dump(mode="json"),
-            "machine": machine(),
-        }
+        about = {"taught": _teach(params, folder), "params": params.model_dump(mode="json")}
         write_text(folder / "foundation.json", json.dumps(about, indent=2) + "\n")
 
 

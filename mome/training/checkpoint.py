@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM
 
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
-from mome.machine.processor import attention, machine
+from mome.machine.processor import attention
 from mome.methods import METHODS
 from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
@@ -107,7 +107,6 @@ def write_checkpoint(
         about = {
             "foundation": foundation_digest(foundation),
             "train": params.model_dump(mode="json"),
-            "machine": machine(params.device),
             "corpus": corpus,
             "noise": noise_digest(params.noise),
         }

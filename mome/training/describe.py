@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
-from mome.machine.processor import precision_bits
+from mome.machine.processor import machine, precision_bits
 from mome.reporting.card import bullets, card
 from mome.storage import write_text
 from mome.training.pace import read_pace
@@ -63,7 +63,7 @@ def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[s
         ("weights of step", f"{', '.join(map(str, steps))} of {len(history)}"),
         ("training loss at the end", f"{figures['loss']:.3f}"),
         ("throughput", speed),
-        ("computed", f"in {params.precision} on {about.get('machine', 'an unknown machine')}"),
+        ("computed", f"in {params.precision} on {machine(params.device)}"),
     ]
     write_text(markdown, card(f"Training on {corpus['name']}", bullets(about_run)))
     return figures

@@ -7,6 +7,7 @@ import pytest
 
 from mome.config import load_params
 from mome.errors import CheckpointError
+from mome.machine.processor import processor
 from mome.training.describe import describe
 from mome.training.pace import Pace, read_pace, write_pace
 
@@ -19,7 +20,7 @@ def checkpoint(tmp_path: Path) -> Path:
     history[3] |= {"validation_loss": 2.5, "validation_wer": 0.2}
     history[7] |= {"validation_loss": 1.5, "validation_wer": 0.3}
     about = {
-        "train": load_params().train.model_dump(mode="json"),
+        "train": load_params().train.model_dump(mode="json") | {"precision": "bfloat16"},
         "corpus": {"name": "calls", "revision": "0" * 40},
     }
     (folder / "history.json").write_text(json.dumps(history))
@@ -37,12 +38,14 @@ def test_figures_are_those_of_the_step_that_was_kept(checkpoint: Path, tmp_path:
         "validation_loss": 2.5,
         "validation_wer": 0.2,
         "steps": 8.0,
+        "precision_bits": 16.0,
         "step_s": 0.5,
         "utterances_per_s": 16.0,
         "times_real_time": 32.0,
     }
     card = (tmp_path / "card.md").read_text()
     assert "- weights of step: 4 of 8" in card
+    assert f"- computed: in bfloat16 on {processor()}" in card
     assert "- throughput: 16.00 utterances a second, 0.50 s a step, speech 32.0 times as fast" in card
     assert "<h2>Throughput</h2>" in (tmp_path / "page.html").read_text()
 
