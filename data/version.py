@@ -29,6 +29,7 @@ from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
 from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
+from mome.object_store import use_registry_credentials
 from mome.storage import new_folder, write_text
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def _resolve(repo: str, revision: str | None) -> CorpusRevision:
 def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
     """Open a DVC repository at a revision; whatever goes wrong inside has one name afterwards."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    use_registry_credentials()  # a DVC storage may be a bucket, too
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc.repo.open_repo import clean_repos
