@@ -182,7 +182,13 @@ def _command() -> None:
     parser.add_argument("scale_file", type=Path, help="scale.json in the monitor's state folder")
     parser.add_argument("target", help="configmap/NAME, or the file that the service reads")
     parser.add_argument("--namespace", help="of the ConfigMap; default: the pod's own")
+    parser.add_argument(
+        "--if-decided", action="store_true", help="publish nothing while there was no look and so no decision"
+    )
     arguments = parser.parse_args()
+    if arguments.if_decided and not arguments.scale_file.exists():
+        print(f"nothing is decided yet: {arguments.scale_file} is not there")
+        return
     decision = publish(arguments.scale_file, target(arguments.target, arguments.namespace))
     print(f"published {decision.scale} to {arguments.target}")
 

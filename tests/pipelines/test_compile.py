@@ -95,9 +95,7 @@ def test_for_a_cluster_images_without_a_digest_are_refused_in_one_sentence(tmp_p
     code, said, first = compiling(tmp_path, {}, MOME_IMAGE_REGISTRY="registry.example/team")
     assert (code, first) == (1, "")
     assert said.count("\n") == 1
-    assert said.startswith(
-        "error: MOME_IMAGE_REGISTRY is set, so this is for a cluster, but "
-    )
+    assert said.startswith("error: MOME_IMAGE_REGISTRY is set, so this is for a cluster, but ")
     assert "registry.example/team/mome-train:" in said
     assert "--allow-tags" in said
 
