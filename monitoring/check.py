@@ -189,7 +189,7 @@ def _command() -> None:
     parser.add_argument(
         "--if-served",
         action="store_true",
-        help="look at nothing while that folder of the bundle is not there",
+        help="look at nothing while the bundle is not there yet",
     )
     arguments = parser.parse_args()
     if arguments.if_served and not arguments.bundle.exists():
