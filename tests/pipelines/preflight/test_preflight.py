@@ -13,6 +13,7 @@ import yaml
 from components.images import FOLDERS
 from mome.cli import main
 from pipelines.calls import Patience
+from pipelines.compile import COMPILED, PIPELINES
 from pipelines.preflight import __main__ as preflight
 from pipelines.preflight.namespace import ARTIFACTS
 from tests.pipelines.preflight.planted_cluster import (
@@ -91,6 +92,19 @@ def test_on_a_cluster_with_all_that_the_manual_makes_there_is_nothing_to_do(
     claims = {"claim mome-models", "claim mome-monitor", "claim mome-requests", "claim mome-work"}
     assert claims | {"namespace team-a", "service account default-editor", "Trainer"} <= lines.keys()
     assert lines["retries"][1].startswith("OnError: a pod that is lost is started again; one that exits")
+
+
+def test_all_that_the_steps_mount_and_take_from_secrets_is_looked_at(cluster: Cluster, look: Look) -> None:
+    _, lines = look()
+    wanted = set()
+    for name in PIPELINES:
+        _, platform = yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text())
+        for each in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+            wanted |= {f"claim {mount['constant']}" for mount in each.get("pvcMount", [])}
+            taken = each.get("secretAsEnv", []) + each.get("secretAsVolume", [])
+            wanted |= {f"secret {found['secretName']}" for found in taken}
+    assert len(wanted) > 8
+    assert wanted <= lines.keys()
 
 
 def without_label(cluster: Cluster) -> None:
