@@ -10,11 +10,14 @@ import argparse
 import json
 import os
 import re
+import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, ParamSpec, TypeVar
 
 import yaml
 
@@ -29,6 +32,7 @@ from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
 from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
+from mome.object_store import use_registry_credentials
 from mome.storage import new_folder, write_text
 
 if TYPE_CHECKING:
@@ -46,6 +50,12 @@ __all__ = [
     "versioned",
 ]
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
+WAITS_S = (5.0, 20.0)  # before a second and a third attempt at what is fetched over a network
+# What requests, urllib3, aiohttp and botocore call a connection that failed; some are no `ConnectionError`.
+_CUT = re.compile("Connect|Timeout|Disconnected|ProtocolError|MaxRetryError|IncompleteRead|PayloadError")
 
 # Packed now; packed before, so that the revision stays; or taken from a repository that others fill.
 Origin = Literal["new", "unchanged", "published"]
@@ -133,6 +143,27 @@ def versioned(corpus: str, params: PrepareParams, registry: Path) -> Versioned:
     return Versioned(found, "new" if is_new else "unchanged")
 
 
+class _Unreachable(RevisionError):
+    """The network failed, or what is behind it; it may be well a moment later."""
+
+
+def _patient(fetch: Callable[P, T]) -> Callable[P, T]:
+    """Try again what is fetched whole or not at all: not every Kubeflow starts a step again that failed."""
+
+    @wraps(fetch)
+    def tried_again(*arguments: P.args, **options: P.kwargs) -> T:
+        for wait_s in WAITS_S:
+            try:
+                return fetch(*arguments, **options)
+            except _Unreachable as error:
+                print(f"{error}; trying again in {wait_s:g} s", flush=True)
+                time.sleep(wait_s)
+        return fetch(*arguments, **options)
+
+    return tried_again
+
+
+@_patient
 def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = None) -> None:
     """Fetch a revision of a packed corpus, byte for byte, whole or not at all.
 
@@ -168,6 +199,7 @@ def pull(repo: str, revision: str, output: Path, names: Sequence[str] | None = N
                 )
 
 
+@_patient
 def content(repo: str, revision: str) -> Content:
     """Return what a revision holds; no recording is fetched.
 
@@ -213,6 +245,7 @@ def _parse_address(corpus: str) -> tuple[str, str | None] | None:
     return (repo, match["revision"]) if is_remote or (Path(repo) / ".dvc").is_dir() else None
 
 
+@_patient
 def _resolve(repo: str, revision: str | None) -> CorpusRevision:
     """Turn a branch, a tag or nothing (the newest) into a commit: names move, commits do not."""
     with _opened(repo, revision) as files:
@@ -229,6 +262,7 @@ def _resolve(repo: str, revision: str | None) -> CorpusRevision:
 def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
     """Open a DVC repository at a revision; whatever goes wrong inside has one name afterwards."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    use_registry_credentials()  # a DVC storage may be a bucket, too
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc.repo.open_repo import clean_repos
@@ -260,10 +294,22 @@ def _opened(repo: str, revision: str | None) -> Iterator[DVCFileSystem]:
             "storage"
         ) from None
     except (DvcException, OSError) as error:
-        raise RevisionError(
+        raise (_Unreachable if _is_cut(error) else RevisionError)(
             f"{public(repo)} at {revision or 'its newest revision'}: {_innermost(error)}: check the "
             "address, that this machine may reach it, and the credentials of git and of the DVC storage"
         ) from None
+
+
+def _is_cut(error: BaseException | None) -> bool:
+    """Tell whether a connection failed, somewhere in the chain of an error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        network = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+        if network or _CUT.search(type(error).__name__):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _innermost(error: BaseException) -> str:

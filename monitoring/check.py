@@ -186,7 +186,15 @@ def _command() -> None:
     parser.add_argument("requests", type=Path, help="folder of the request log")
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
+    parser.add_argument(
+        "--if-served",
+        action="store_true",
+        help="look at nothing while the bundle is not there yet",
+    )
     arguments = parser.parse_args()
+    if arguments.if_served and not arguments.bundle.exists():
+        print(f"nothing is served yet: {arguments.bundle} is not there")
+        return
     decision = run(
         load_monitor_params(arguments.params), arguments.bundle, arguments.requests, arguments.state
     )

@@ -10,22 +10,18 @@ again changes nothing.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from mome.cli import main
 from mome.errors import MomeError, MonitorError
 from mome.records import ScaleDecision
-
-if TYPE_CHECKING:
-    from kubernetes.client import CoreV1Api
+from monitoring.access import connect
 
 __all__ = ["KEY", "ConfigMap", "File", "Here", "Target", "publish", "target"]
 
 KEY = "scale.json"  # in the ConfigMap; the service mounts it as a file of that name
 _SCHEME = "configmap/"
-_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_S = 10.0
 _WRITER = "mome-monitor"  # who wrote the key, as `kubectl get configmap --show-managed-fields` says
 
@@ -76,10 +72,11 @@ class ConfigMap:
     def publish(self, decision: ScaleDecision) -> None:
         """Patch the key, in one request to the Kubernetes API."""
         # Only here: whoever publishes to a file needs no Kubernetes client.
-        from kubernetes.client import ApiException
+        from kubernetes.client import ApiException, CoreV1Api
         from urllib3.exceptions import HTTPError
 
-        api, namespace = _connect()
+        client, namespace = connect()
+        api = CoreV1Api(client)
         namespace = self._namespace or namespace
         where = f"configmap {namespace}/{self._name}"
         try:
@@ -141,31 +138,6 @@ def publish(scale_file: Path, place: Target) -> ScaleDecision:
     return decision
 
 
-def _connect() -> tuple[CoreV1Api, str]:
-    """Return a client for the cluster that this pod is in, or that ``kubectl`` would talk to."""
-    from kubernetes import config
-    from kubernetes.client import ApiClient, Configuration, CoreV1Api
-
-    settings = Configuration()
-    try:
-        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(client_configuration=settings)
-            namespace = _POD_NAMESPACE.read_text().strip()
-        else:
-            file = os.environ.get("KUBECONFIG")
-            config.load_kube_config(file, client_configuration=settings)
-            _, context = config.list_kube_config_contexts(file)
-            namespace = context["context"].get("namespace", "default")
-    except (config.ConfigException, OSError) as error:
-        raise MonitorError(
-            f"no access to a Kubernetes API: {error}; in a pod a service account token must be mounted,"
-            " elsewhere KUBECONFIG must name a file"
-        ) from error
-    # A monitor that hangs holds up the next look; a refused one is repeated by the next.
-    settings.retries = False
-    return CoreV1Api(ApiClient(settings)), namespace
-
-
 def _explain(status: int, reason: str) -> str:
     known = {
         401: "the service account's token was refused (401)",
@@ -182,7 +154,13 @@ def _command() -> None:
     parser.add_argument("scale_file", type=Path, help="scale.json in the monitor's state folder")
     parser.add_argument("target", help="configmap/NAME, or the file that the service reads")
     parser.add_argument("--namespace", help="of the ConfigMap; default: the pod's own")
+    parser.add_argument(
+        "--if-decided", action="store_true", help="publish nothing while there was no look and so no decision"
+    )
     arguments = parser.parse_args()
+    if arguments.if_decided and not arguments.scale_file.exists():
+        print(f"nothing is decided yet: {arguments.scale_file} is not there")
+        return
     decision = publish(arguments.scale_file, target(arguments.target, arguments.namespace))
     print(f"published {decision.scale} to {arguments.target}")
 

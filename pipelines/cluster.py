@@ -23,6 +23,7 @@ from components.train_distributed.layout import Layout
 from mome.config import Params, Section
 from mome.errors import ConfigError
 from mome.gpus import check_gpus
+from mome.object_store import REGISTRY_S3
 
 __all__ = ["CLUSTER_FILE", "Cluster", "Step", "Steps", "check_devices", "load_cluster", "steps"]
 
@@ -30,6 +31,8 @@ CLUSTER_FILE = Path(__file__).with_suffix(".yaml")
 VARIABLE = "MOME_CLUSTER"  # names a file with what differs
 DISTRIBUTED = "train_distributed"
 DEVICE = "MOME_DEVICE"  # of the service that step rehearse starts
+BACKOFF_FACTOR = 2
+LAUNCHERS = ("AWS_", "GOOGLE_", "AZURE_")  # variables that Kubeflow's launcher reads for its artifacts
 
 
 def _is_quantity(text: str) -> str:
@@ -78,11 +81,24 @@ class Volume(Section):
 
 
 class Secret(Section):
-    """A secret, and the variable that each of its keys becomes."""
+    """A secret: each of its keys becomes a variable, or all of them files in a folder."""
 
     secret: Name
-    keys: dict[str, str] = Field(min_length=1)
+    keys: dict[str, str] = Field(default_factory=dict)
+    path: str | None = Field(default=None, pattern="^/")
     optional: bool
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Secret:
+        if bool(self.keys) == (self.path is not None):
+            raise ValueError(f"{self.secret}: expected either keys, for variables, or path, for files")
+        for variable in self.keys.values():
+            if variable.startswith(LAUNCHERS):
+                raise ValueError(
+                    f"{self.secret}: {variable} would be taken by Kubeflow's launcher, too, for its own "
+                    f"artifacts; expected a name of ours, as {REGISTRY_S3}ACCESS_KEY_ID"
+                )
+        return self
 
 
 class Distributed(Section):
@@ -92,12 +108,21 @@ class Distributed(Section):
     runtime: Name
 
 
+class RunTimeouts(Section):
+    """When a whole run is ended, by pipeline."""
+
+    training: int = Field(gt=0)
+    training_sharded: int = Field(gt=0)
+    monitoring: int = Field(gt=0)
+
+
 class Step(Section):
     """What one step is given."""
 
     retries: int = Field(ge=0)
     backoff_s: int = Field(gt=0)
     timeout_s: int = Field(gt=0)
+    queue_s: int = Field(ge=0)
     cpu: Amount
     memory: Amount
     gpu: Gpu
@@ -107,6 +132,16 @@ class Step(Section):
     volumes: list[str]  # names in section `volumes`
     secrets: list[str]  # names in section `secrets`
     env: dict[str, str]
+
+    @property
+    def retry_window_s(self) -> int:
+        """How long after the beginning of the first attempt the last one may still be at work.
+
+        Argo counts from there, and ends an attempt that is running when the window closes. So it holds
+        every attempt's wait for a node, its time, and the pauses between.
+        """
+        pauses = sum(self.backoff_s * BACKOFF_FACTOR**attempt for attempt in range(self.retries))
+        return (self.retries + 1) * (self.queue_s + self.timeout_s) + pauses
 
 
 class Cluster(Section):
@@ -120,6 +155,7 @@ class Cluster(Section):
     volumes: dict[str, Volume]
     secrets: dict[str, Secret]
     distributed: Distributed
+    run_timeout_s: RunTimeouts
     defaults: dict[str, Any]
     steps: dict[str, dict[str, Any]]
 
@@ -247,7 +283,12 @@ class Steps:
         if step.gpu.count:
             task.set_accelerator_type(step.gpu.resource).set_accelerator_limit(step.gpu.count)
         if step.retries:
-            task.set_retry(step.retries, backoff_duration=f"{step.backoff_s}s", backoff_factor=2.0)
+            task.set_retry(
+                step.retries,
+                backoff_duration=f"{step.backoff_s}s",
+                backoff_factor=float(BACKOFF_FACTOR),
+                backoff_max_duration=f"{step.retry_window_s}s",  # an hour if it is not given
+            )
         for variable, value in step.env.items():
             task.set_env_variable(variable, value)
         kubernetes.set_timeout(task, step.timeout_s)
@@ -267,7 +308,10 @@ class Steps:
             kubernetes.mount_pvc(task, cluster.volumes[name].claim, cluster.volumes[name].path)
         for name in step.secrets:
             secret = cluster.secrets[name]
-            kubernetes.use_secret_as_env(task, secret.secret, secret.keys, optional=secret.optional)
+            if secret.path is not None:
+                kubernetes.use_secret_as_volume(task, secret.secret, secret.path, optional=secret.optional)
+            else:
+                kubernetes.use_secret_as_env(task, secret.secret, secret.keys, optional=secret.optional)
         return task
 
 

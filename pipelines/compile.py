@@ -1,13 +1,17 @@
-"""Compile the pipelines for a cluster: ``python -m pipelines.compile`` writes ``pipelines/compiled/``.
+"""Compile the pipelines: ``python -m pipelines.compile`` writes ``pipelines/compiled/``.
 
-The compiled files are part of the repository, so that a person can upload one without installing
-anything, and a change of the graph or of ``params.yaml`` shows as a change of a file.
+The compiled files are part of the repository, so that a change of the graph or of ``params.yaml`` shows as a
+change of a file. Their first line says whether a cluster can run them: that takes images by digest, in a
+registry that ``MOME_IMAGE_REGISTRY`` names.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,10 @@ from kfp.dsl.base_component import BaseComponent
 
 from mome.cli import main
 from mome.config import Params, load_params
+from mome.errors import ConfigError
 from mome.storage import write_text
-from pipelines.cluster import check_devices, steps
+from pipelines.cluster import VARIABLE, check_devices, steps
+from pipelines.deadlines import end_after
 from pipelines.monitoring import monitoring
 from pipelines.training import training, training_sharded
 
@@ -31,6 +37,13 @@ PIPELINES: dict[str, BaseComponent] = {
     "monitoring": monitoring,
 }
 NO_CHANGES: dict[str, Any] = {"changes": {}}  # what a person fills in first has an empty default
+PLACED = re.compile(r"[^/]*[.:][^/]*/.+@sha256:[0-9a-f]{64}")  # host/path@digest
+FOR_NO_CLUSTER = (
+    "# NOT FOR A CLUSTER: the images are named without a registry or without a digest (docs/operations.md,\n"
+    "# step 1, has the commands that change both).\n"
+)
+FOR_A_CLUSTER = "# For a cluster: images by digest. Claims and secrets are those of manifests/.\n"
+MADE = "# Made by `make compile` from the pipelines/*.py and params.yaml.\n"
 
 
 def compile_pipeline(name: str, params: Params) -> str:
@@ -39,6 +52,9 @@ def compile_pipeline(name: str, params: Params) -> str:
     Args:
         name: One of `PIPELINES`.
         params: Values of the experiment.
+
+    Raises:
+        ConfigError: If the steps do not fit into the time that a run is given.
     """
     pipeline = PIPELINES[name]
     inputs = pipeline.pipeline_spec.root.input_definitions.parameters
@@ -51,9 +67,16 @@ def compile_pipeline(name: str, params: Params) -> str:
         # differs from process to process.
         documents = list(yaml.safe_load_all(path.read_text()))
     _fill_in(documents[0], params)
-    header = "# Made by `make compile` from the pipelines/*.py and params.yaml.\n"
+    end_after(getattr(steps.cluster.run_timeout_s, name), *documents)
     text: str = yaml.dump_all(documents, Dumper=_Readable, sort_keys=True, width=110)
-    return header + text
+    loose = _loose(documents[0])
+    return (FOR_NO_CLUSTER if loose else FOR_A_CLUSTER) + MADE + text
+
+
+def _loose(spec: dict[str, Any]) -> list[str]:
+    """Return the images that no cluster finds, or not these very ones: without a registry, or by a tag."""
+    images = {part["container"]["image"] for part in spec["deploymentSpec"]["executors"].values()}
+    return sorted(image for image in images if not PLACED.fullmatch(image))
 
 
 def _fill_in(spec: dict[str, Any], params: Params) -> None:
@@ -79,13 +102,35 @@ def _compile() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--output", type=Path, default=COMPILED)
     parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
+    parser.add_argument(
+        "--allow-tags", action="store_true", help="for a trial: images without a digest, on a cluster too"
+    )
     arguments = parser.parse_args()
     params = load_params(arguments.params, arguments.profile or None)
     check_devices(steps.cluster, params)
-    for name in PIPELINES:
+    texts = {name: compile_pipeline(name, params) for name in PIPELINES}
+    if not arguments.allow_tags:
+        _require_digests(texts.values())
+    for name, text in texts.items():
         path = arguments.output / f"{name}.yaml"
-        write_text(path, compile_pipeline(name, params))
+        write_text(path, text)
         print(path)
+
+
+def _require_digests(texts: Iterable[str]) -> None:
+    """Refuse tags where a variable says that a cluster reads the files; the repository's own are for none.
+
+    Raises:
+        ConfigError: If there is an image that a cluster does not find, or not this very one.
+    """
+    asking = [name for name in ("MOME_IMAGE_REGISTRY", VARIABLE) if os.environ.get(name)]
+    loose = sorted({image for text in texts for image in _loose(next(yaml.safe_load_all(text)))})
+    if asking and loose:
+        raise ConfigError(
+            f"{asking[0]} is set, so this is for a cluster, but {', '.join(loose)}: expected "
+            "registry/path@sha256:...: push the images and lock their digests (docs/operations.md, step 1), "
+            "name their registry in MOME_IMAGE_REGISTRY, or give --allow-tags for a trial"
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     python -m serving.registry register CORPUS BUNDLE
     python -m serving.registry promote CORPUS VERSION [--again --reason TEXT]
     python -m serving.registry rollback CORPUS --reason TEXT [--to VERSION]
+    python -m serving.registry wait CORPUS VERSION [--every SECONDS]
     python -m serving.registry pull CORPUS FOLDER [--version VERSION]
     python -m serving.registry evaluation CORPUS FOLDER
     python -m serving.registry prune CORPUS [--keep N]
@@ -17,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 
 from mome.cli import main
-from mome.errors import BundleError
+from mome.errors import BundleError, ServiceError
+from mome.machine.stopping import stoppable
 from serving.registry.address import open_registry
 from serving.registry.history import History, Lineage, Version
 from serving.registry.lineage import code_revision, user
@@ -127,6 +130,21 @@ def _rollback(registry: Registry, given: argparse.Namespace) -> None:
     print(f"{given.corpus}: the champion is {version.version} again")
 
 
+def _wait(registry: Registry, given: argparse.Namespace) -> None:
+    """Look until the version is registered; a pod that ended instead would be started ever more seldom."""
+    said = ""
+    with stoppable("it had waited for a version, and nothing is lost"):
+        while True:
+            try:
+                _chosen(registry.history(given.corpus), given.version)
+                break
+            except (BundleError, ServiceError) as error:
+                if said != (said := f"waiting: {error}"):
+                    print(said, flush=True)
+            time.sleep(given.every)
+    print(f"{given.corpus}: {given.version} is registered")
+
+
 def _pull(registry: Registry, given: argparse.Namespace) -> None:
     version = registry.pull(given.corpus, given.folder, given.version)
     print(f"{given.corpus}: {version.version} is in {given.folder}; serve it with MOME_BUNDLE={given.folder}")
@@ -188,6 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("corpus")
     added.add_argument("--to", help="an earlier champion; default: the one before")
     added.add_argument("--reason", required=True, help="why; it is kept")
+    added = command("wait", _wait, "wait until a version is registered, and say meanwhile which ones are")
+    added.add_argument("corpus")
+    added.add_argument("version")
+    added.add_argument("--every", type=float, default=5.0, help="seconds between two looks (default: 5)")
     added = command("pull", _pull, "copy a version's bundle into a folder, every file compared with its sum")
     added.add_argument("corpus")
     added.add_argument("folder", type=Path)

@@ -1,7 +1,8 @@
 """A registry in a bucket of S3 or of what speaks its protocol, through s3fs.
 
 Credentials, region and address of the service are AWS's own: the environment (``AWS_ACCESS_KEY_ID``,
-``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL_S3`` ...), or the role of the pod.
+``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL_S3`` ...), or the role of the pod; in a step of a pipeline they
+have names of our own (mome/object_store.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mome.errors import ConfigError, MomeError, ServiceError
+from mome.object_store import use_registry_credentials
 
 __all__ = ["S3Store"]
 
@@ -52,6 +54,7 @@ class S3Store:
         self._bucket = bucket
         self._one_writer = one_writer
         self._tried = False
+        use_registry_credentials()
         self._fs = s3fs.S3FileSystem(
             skip_instance_cache=True,
             use_listings_cache=False,  # what another process wrote must be seen

@@ -9,6 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
+import dvc.api
 import pytest
 from dvc.exceptions import DvcException
 from dvc.scm import RevError
@@ -276,3 +277,31 @@ def test_the_revision_file_is_read_back(tmp_path):
     path.write_text("{}")
     with pytest.raises(RevisionError, match="expected a corpus revision"):
         CorpusRevision.read(path)
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"),
+    [(ConnectionResetError("reset"), 3), (TimeoutError("slow"), 3), (OSError("no space left"), 1)],
+    ids=str,
+)
+def test_a_connection_that_fails_is_tried_again_within_the_step(
+    corpus, registry, prepare_params, tmp_path, monkeypatch, capsys, failure, attempts
+):
+    found = version.run(str(corpus), prepare_params, registry)
+    opened, real = [], dvc.api.DVCFileSystem
+
+    def failing(*arguments, **options):
+        opened.append(arguments)
+        if len(opened) < 3:
+            raise DvcException("SCM error") from failure
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(dvc.api, "DVCFileSystem", failing)
+    monkeypatch.setattr(version, "WAITS_S", (0.0, 0.0))
+    if attempts == 1:
+        with pytest.raises(RevisionError, match="no space left"):
+            pull(found.repo, found.revision, tmp_path / "pulled")
+    else:
+        pull(found.repo, found.revision, tmp_path / "pulled")
+        assert capsys.readouterr().out.count("trying again in") == 2
+    assert len(opened) == attempts

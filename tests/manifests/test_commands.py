@@ -40,12 +40,20 @@ class Pod:
         self.more = more
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(name)
+        try:
+            said, complained = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+    def start(self, name: str) -> subprocess.Popen[str]:
         found = container(self.objects, name)
         words = [self.moved(word, found) for word in [*found["command"], *found["args"]]]
         words = [sys.executable if word == "python3" else word for word in words]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | self.more
-        return subprocess.run(
-            words, cwd=self.root, env=environment, capture_output=True, text=True, timeout=120
+        return subprocess.Popen(
+            words, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def moved(self, word: str, found: Manifest) -> str:
@@ -61,11 +69,12 @@ class Pod:
         return word
 
 
-def made_bundle(folder: Path) -> Bundle:
+def made_bundle(folder: Path, config: str = "{}\n") -> Bundle:
     parts = write_parts(folder / "parts", modality="audio")
     evaluation = json.loads((parts["evaluation"] / "evaluation.json").read_text())
     evaluation["corpus"] = CORPUS
     (parts["evaluation"] / "evaluation.json").write_text(json.dumps(evaluation))
+    (parts["checkpoint"] / "config.json").write_text(config)
     return write_bundle(name="mome", default_scale=Scale(16, 5), output=folder / "bundle", **parts)
 
 
@@ -105,6 +114,7 @@ def log_requests(folder: Path, snr_db: float) -> None:
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
 def test_a_version_goes_from_the_registry_to_the_volume_to_the_monitor_to_the_config_map(pod: Pod) -> None:
+    assert pod.run("mome-serving/wait").returncode == 0
     pulled = pod.run("mome-serving/pull")
     assert pulled.returncode == 0, pulled.stderr
     served = pod.root / "models" / "served" / pod.values["VERSION"]
@@ -126,13 +136,49 @@ def test_a_version_goes_from_the_registry_to_the_volume_to_the_monitor_to_the_co
         assert ScaleDecision.model_validate_json(api.config_maps[PATH]["data"]["scale.json"]) == decided
 
 
-@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
-def test_an_unknown_version_fails_before_serving_and_names_those_there_are(pod: Pod) -> None:
-    known = pod.values["VERSION"]
+def test_a_pod_waits_for_a_version_that_is_not_there_yet_and_names_those_there_are(
+    pod: Pod, tmp_path: Path
+) -> None:
+    registry, known = pod.root / "models" / "registry", pod.values["VERSION"]
+    new = made_bundle(tmp_path / "new", config='{"another": 1}\n')
+    pod.values["VERSION"] = new.version
+    waiting = pod.start("mome-serving/wait")
+    try:
+        assert waiting.stdout is not None
+        said = waiting.stdout.readline()
+        assert said == f"waiting: {CORPUS}: no version {new.version!r} is registered; versions: {known}\n"
+        assert waiting.poll() is None
+        open_registry(str(registry)).register(
+            new.path, CORPUS, Lineage(code="planted", run="", image=""), by="test"
+        )
+        started = time.monotonic()
+        assert waiting.wait(timeout=60) == 0
+        assert time.monotonic() - started < 30, "Kubernetes would start it again after up to five minutes"
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+
+def test_a_pod_that_waits_goes_at_once_when_it_is_told_to(pod: Pod) -> None:
     pod.values["VERSION"] = "000000000000"
-    pulled = pod.run("mome-serving/pull")
-    assert pulled.returncode == 1
-    assert known in pulled.stderr.splitlines()[-1]
+    waiting = pod.start("mome-serving/wait")
+    try:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith("waiting: ")
+        waiting.terminate()
+        assert waiting.wait(timeout=30) == 1
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+
+def test_the_monitor_has_nothing_to_do_and_nothing_to_complain_of_before_the_first_version(pod: Pod) -> None:
+    pod.values["VERSION"] = "000000000000"
+    for name, said in (("check", "nothing is served yet"), ("publish", "nothing is decided yet")):
+        looked = pod.run(f"mome-monitor/{name}")
+        assert looked.returncode == 0, looked.stderr
+        assert looked.stdout.startswith(said)
+    assert not list((pod.root / "state").iterdir())
 
 
 def test_old_days_of_the_request_log_go_and_nothing_else(pod: Pod) -> None:
@@ -152,6 +198,7 @@ def test_old_days_of_the_request_log_go_and_nothing_else(pod: Pod) -> None:
 
 def test_every_module_that_is_called_is_in_the_image_that_calls_it(cpu: tuple[Manifest, ...]) -> None:
     called = {
+        "mome-serving/wait": ("mome-serve", "serving"),
         "mome-serving/pull": ("mome-serve", "serving"),
         "mome-serving/serving": ("mome-serve", "serving"),
         "mome-monitor/check": ("mome-monitor", "monitoring"),

@@ -100,6 +100,14 @@ def test_a_version_that_does_not_come_up_takes_no_pod_away(objects: tuple[Manife
     assert left_s > 2300 / 10
 
 
+def test_a_pod_waits_for_its_version_before_it_fetches_it(objects: tuple[Manifest, ...]) -> None:
+    first, second = pods(objects)["mome-serving"]["spec"]["initContainers"]
+    assert (first["name"], second["name"]) == ("wait", "pull")
+    assert "flock" not in first["command"], "whoever waits for a version keeps nobody from another one"
+    credentials = [found.get("envFrom", []) for found in (first, second)]
+    assert credentials[0] == credentials[1], "both read the registry"
+
+
 def test_whoever_waits_for_a_rollout_hears_its_end(cpu: tuple[Manifest, ...]) -> None:
     deadline_s = named(cpu, "Deployment", "mome-serving")["spec"]["progressDeadlineSeconds"]
     text = (ROOT / "docs" / "operations.md").read_text()
@@ -113,7 +121,7 @@ def test_a_changed_version_changes_the_pods_and_can_be_undone(cpu: tuple[Manifes
     assert re.fullmatch(r"mome-model-[a-z0-9]{10}", name)
     references = [
         variable["valueFrom"]["configMapKeyRef"]["name"]
-        for where in ("mome-serving/pull", "mome-serving/serving", "mome-monitor/check")
+        for where in ("mome-serving/wait", "mome-serving/pull", "mome-serving/serving", "mome-monitor/check")
         for variable in container(cpu, where)["env"]
         if "configMapKeyRef" in variable.get("valueFrom", {})
     ]

@@ -17,7 +17,7 @@ from components import catalogue
 from mome.config import load_params
 from mome.errors import ConfigError
 from pipelines.cluster import CLUSTER_FILE, Cluster, Steps, check_devices, load_cluster
-from pipelines.compile import PIPELINES, compile_pipeline
+from pipelines.compile import COMPILED, PIPELINES, compile_pipeline
 
 GPU = CLUSTER_FILE.with_name("cluster-gpu.yaml")
 
@@ -80,6 +80,8 @@ def test_a_step_gets_all_that_the_file_gives_it(tmp_path: Path) -> None:
     task = spec["root"]["dag"]["tasks"]["train"]
     assert task["retryPolicy"]["maxRetryCount"] == 3
     assert task["retryPolicy"]["backoffDuration"] == "20s"
+    # Four attempts of an hour's wait and two hours' work, and the pauses between them.
+    assert task["retryPolicy"]["backoffMaxDuration"] == f"{4 * (3600 + 7200) + 20 + 40 + 80}s"
     # One process for each GPU.
     assert task["inputs"]["parameters"]["processes"]["runtimeValue"]["constant"] == 4
 
@@ -96,7 +98,9 @@ def test_a_step_gets_all_that_the_file_gives_it(tmp_path: Path) -> None:
     (secret,) = train["secretAsEnv"]
     assert secret["secretName"] == "mome-registry-s3"
     assert secret["optional"] is True
-    assert {"secretKey": "AWS_ACCESS_KEY_ID", "envVar": "AWS_ACCESS_KEY_ID"} in secret["keyToEnv"]
+    assert {"secretKey": "AWS_ACCESS_KEY_ID", "envVar": "MOME_REGISTRY_S3_ACCESS_KEY_ID"} in secret[
+        "keyToEnv"
+    ]
     assert train["securityContext"] == {"runAsUser": "1000", "runAsGroup": "1000", "runAsNonRoot": True}
     assert train["imagePullPolicy"] == "IfNotPresent"
     assert [each["secretName"] for each in train["imagePullSecret"]] == ["registry-login"]
@@ -111,9 +115,12 @@ def test_every_step_of_the_catalogue_is_limited_in_time_and_memory_and_is_not_ro
         assert not step.gpu.count, "the embedded profile needs none"
 
 
-def test_a_verdict_is_not_tried_again() -> None:
+def test_a_step_of_seconds_has_room_for_an_image_that_is_pulled_and_is_tried_again() -> None:
     given = load_cluster()
-    assert given.step("require").retries == 0
+    for name in catalogue.__all__:
+        assert given.step(name).timeout_s >= 900, name
+        assert given.step(name).retries >= 1, name
+    assert given.step("require").retries == 1, "a no is said once more where an exit code is tried again"
     assert given.step("train").retries > 1, "a training is pre-empted"
 
 
@@ -170,6 +177,13 @@ def test_several_nodes_train_through_a_step_that_hands_all_on(tmp_path: Path) ->
         ({"user": 0}, "user: .*greater than 0"),
         ({"defaults": {"timeout_s": 0}}, r"timeout_s: .*greater than 0"),
         ({"volumes": {"work": {"path": "work"}}}, r"volumes\.work\.path"),
+        ({"run_timeout_s": {"trainig": 60}}, r"run_timeout_s\.trainig: extra inputs"),
+        ({"secrets": {"git": {"keys": {"a": "A"}}}}, "mome-git: expected either keys, .* or path"),
+        ({"secrets": {"git": {"path": "git"}}}, r"secrets\.git\.path"),
+        (
+            {"secrets": {"hub": {"keys": {"token": "AWS_SESSION_TOKEN"}}}},
+            "mome-hub: AWS_SESSION_TOKEN would be taken by Kubeflow's launcher",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(
@@ -219,7 +233,7 @@ def test_the_papers_profiles_are_given_what_they_need(profile: str) -> None:
 
 
 def test_a_profile_is_compiled_for_a_cluster_and_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipelines.compile", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "pipelines.compile", "--output", str(tmp_path), "--allow-tags"]
     environment = os.environ | {"MOME_CLUSTER": str(GPU)}
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
@@ -242,6 +256,35 @@ def test_no_secret_and_no_address_of_a_registry_stands_in_the_files() -> None:
         assert not re.search(r"https?://|://|:\d{4,5}/|[A-Za-z0-9+/]{40}", path.read_text()), path
 
 
+def test_no_variable_of_a_step_is_one_that_the_launcher_takes_for_its_own_artifacts() -> None:
+    for name in PIPELINES:
+        _, platform = yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text())
+        settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        given = {
+            key["envVar"]
+            for each in settings.values()
+            for secret in each.get("secretAsEnv", [])
+            for key in secret["keyToEnv"]
+        }
+        assert not [variable for variable in given if variable.startswith(("AWS_", "GOOGLE_", "AZURE_"))]
+
+
+def test_a_step_that_fetches_recordings_finds_the_credentials_of_git_where_git_looks() -> None:
+    containerfile = Path("Containerfile").read_text()
+    (home,) = re.findall(r"\bHOME=(\S+)", containerfile)
+    for name, fetching in (
+        ("training", ("version-corpus", "prepare")),
+        ("training_sharded", ("version-corpus", "plan-shards", "prepare-shard", "collect-shards")),
+    ):
+        _, platform = yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text())
+        settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for step in fetching:
+            (mounted,) = settings[f"exec-{step}"]["secretAsVolume"]
+            assert mounted["secretName"] == "mome-git"
+            assert mounted["mountPath"] == f"{home}/.config/git"
+            assert mounted["optional"] is True
+
+
 @dsl.component(base_image="mome-data:1", install_kfp_package=False)
 def look(env: str) -> str:
     import os
@@ -253,12 +296,12 @@ def test_on_one_machine_the_same_pipeline_runs_and_is_told_nothing_of_the_cluste
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.catalogue.gate", look)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.delenv("MOME_REGISTRY_S3_ACCESS_KEY_ID", raising=False)
     steps = Steps(load_cluster())
 
     @dsl.pipeline(name="looks")
     def looks() -> str:
-        return steps.gate(env="AWS_ACCESS_KEY_ID").output
+        return steps.gate(env="MOME_REGISTRY_S3_ACCESS_KEY_ID").output
 
     _, settings = compiled(looks, tmp_path)
     assert settings["exec-look"]["pvcMount"], "there is something to leave out"

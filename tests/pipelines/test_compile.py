@@ -1,6 +1,10 @@
 """The compiled pipelines are what Kubeflow takes, and are committed as the code makes them."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -60,3 +64,50 @@ def test_compiling_all_takes_seconds(params: Params) -> None:
     for name in PIPELINES:
         compile_pipeline(name, params)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_first_line_of_a_committed_file_says_whether_a_cluster_can_run_it(name: str) -> None:
+    first = (COMPILED / f"{name}.yaml").read_text().splitlines()[0]
+    executors = document(name)["deploymentSpec"]["executors"].values()
+    images = {executor["container"]["image"] for executor in executors}
+    # As a node reads a name: without a dot or a port before the first slash it is no host.
+    placed = all("@sha256:" in each and "." in each.partition("/")[0] for each in images)
+    assert first.startswith("# For a cluster: " if placed else "# NOT FOR A CLUSTER: ")
+
+
+def compiling(folder: Path, lock: dict[str, str], *options: str, **variables: str) -> tuple[int, str, str]:
+    """Run the command with a lock of its own; return its exit code, its error, and a file's first line."""
+    (folder / "lock.json").write_text(json.dumps(lock))
+    code = (
+        "import sys, runpy; from pathlib import Path; from components import images; "
+        f"images.LOCK = Path({str(folder / 'lock.json')!r}); "
+        "runpy.run_module('pipelines.compile', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "--output", str(folder / "out"), *options]
+    environment = os.environ | variables
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    written = folder / "out" / "training.yaml"
+    return done.returncode, done.stderr, written.read_text().splitlines()[0] if written.exists() else ""
+
+
+def test_for_a_cluster_images_without_a_digest_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    code, said, first = compiling(tmp_path, {}, MOME_IMAGE_REGISTRY="registry.example/team")
+    assert (code, first) == (1, "")
+    assert said.count("\n") == 1
+    assert said.startswith("error: MOME_IMAGE_REGISTRY is set, so this is for a cluster, but ")
+    assert "registry.example/team/mome-train:" in said
+    assert "--allow-tags" in said
+
+
+def test_for_a_trial_tags_can_be_allowed_and_the_file_says_so(tmp_path: Path) -> None:
+    code, said, first = compiling(tmp_path, {}, "--allow-tags", MOME_IMAGE_REGISTRY="registry.example/team")
+    assert code == 0, said
+    assert first.startswith("# NOT FOR A CLUSTER: ")
+
+
+def test_with_a_registry_and_digests_the_files_are_for_a_cluster(tmp_path: Path) -> None:
+    digests = {name: f"sha256:{number:064x}" for number, name in enumerate(FOLDERS)}
+    code, said, first = compiling(tmp_path, digests, MOME_IMAGE_REGISTRY="registry.example/team")
+    assert code == 0, said
+    assert first.startswith("# For a cluster: ")

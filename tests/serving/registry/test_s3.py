@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,22 @@ def test_a_wrong_secret_is_named(pys3local: int, monkeypatch: pytest.MonkeyPatch
         f"ServiceError: s3://bucket/models at http://127.0.0.1:{pys3local}: access was refused"
     )
     assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in said
+
+
+def test_in_a_step_the_credentials_have_names_of_our_own(
+    pys3local: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for ours, theirs in (
+        ("ACCESS_KEY_ID", "ACCESS_KEY_ID"),
+        ("SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"),
+        ("ENDPOINT_URL", "ENDPOINT_URL_S3"),
+        ("REGION", "DEFAULT_REGION"),
+    ):
+        monkeypatch.setenv(f"MOME_REGISTRY_S3_{ours}", os.environ[f"AWS_{theirs}"])
+        monkeypatch.setenv(f"AWS_{theirs}", "of the launcher")
+    registry, path = open_registry("s3://bucket/step?writers=one"), bundle(tmp_path / "one", "1")
+    version = registry.register(path, "digits", Lineage(), by="test")
+    assert list(registry.history("digits").versions) == [version.version]
 
 
 @pytest.mark.parametrize(

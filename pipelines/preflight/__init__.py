@@ -1,0 +1,1 @@
+"""Whether a cluster has what a run needs, before one is started."""
