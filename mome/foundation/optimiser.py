@@ -1,7 +1,7 @@
 """How the lessons change weights: Muon for the matrices of the layers, AdamW for all else.
 
-Muon (K. Jordan et al., 2024; as torch has it, with the size of an update of arXiv:2502.16982) makes all
-directions of an update equally large. On these small models 400 steps of it teach more than 1,000 of AdamW.
+Muon makes all directions of an update equally large. On these small models 700 steps of it teach as much as
+1,000 of AdamW alone, of the lips 250 as much as 400.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from mome.foundation.muon import Muon
 
 __all__ = ["Optimiser"]
 
@@ -43,9 +45,7 @@ class Optimiser:
         others = [each for _, each in named if id(each) not in kept]
         self._parameters = [each for _, each in named]
         self._optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
-                matrices, lr=matrix_rate, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
-            ),
+            Muon(matrices, lr=matrix_rate, weight_decay=_WEIGHT_DECAY),
             torch.optim.AdamW(others, lr=rate, betas=betas, weight_decay=_WEIGHT_DECAY, fused=True),
         ]
         self._schedules = [

@@ -23,7 +23,9 @@ def described(foundation: Path, folder: Path, taught: dict[str, float], **source
     params = load_params().foundation.model_dump(mode="json") | sources
     about = {"taught": taught, "params": params}
     (folder / "foundation" / "foundation.json").write_text(json.dumps(about))
-    assert describe(folder / "foundation", folder / "page", folder / "card") == taught | {"precision_bits": 32.0}
+    assert describe(folder / "foundation", folder / "page", folder / "card") == taught | {
+        "precision_bits": 32.0
+    }
     return (folder / "card").read_text()
 
 
