@@ -16,6 +16,7 @@ from types import FrameType
 
 from mome.cli import main
 from mome.config import Params, load_params
+from mome.machine.memory import check_memory
 from mome.machine.processor import decided_everywhere, machine
 from mome.progress import PROGRESS_VARIABLE
 from mome.storage import new_file
@@ -28,6 +29,8 @@ from pipelines.summary import describe, summarise, write_summary
 __all__ = ["run"]
 
 EMBEDDED = "embedded"
+# What the job takes at its highest, with models that are taught here; summary.json has it of every run.
+_MEMORY_BYTES = int(3.0 * 2**30)
 # What a person may want to read of a stage, as the name of its file under reports/.
 REPORTS = {
     "version_corpus": "corpus",
@@ -60,6 +63,10 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
     values = load_params(params, profile)
     # Here already: what was decided is part of what a reused result is known by.
     values = decided_everywhere(values)
+    if EMBEDDED in (values.foundation.audio, values.foundation.video):
+        check_memory(
+            _MEMORY_BYTES, "the job", f"lower foundation.utterances (now {values.foundation.utterances})"
+        )
     arguments = values.sections() | {
         # A folder by its whole path; a word or an address stays what it is.
         "corpus": str(Path(corpus).resolve()) if Path(corpus).is_dir() else corpus,
