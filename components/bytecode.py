@@ -18,7 +18,7 @@ _DRIFT = "evidently evidently.metrics kubernetes.client kubernetes.config"
 # By layer. A package that loads its parts when they are asked for is named with them: bentoml, pydantic.
 IMPORTED = {
     "steps": """
-        jinja2 kfp.dsl.executor_main packaging.requirements pandas psutil pyarrow.parquet pydantic.main
+        jinja2 kfp.dsl.executor_main pandas psutil pyarrow.dataset pyarrow.parquet pydantic.main
         pydantic.functional_serializers pydantic.networks pydantic.type_adapter scipy.ndimage scipy.signal
         scipy.stats tqdm urllib3 yaml
     """,
@@ -32,7 +32,7 @@ IMPORTED = {
     "train": "kubeflow.trainer kubeflow.trainer.options kubernetes.client kubernetes.watch",
     "serve": f"""
         _bentoml_sdk bentoml bentoml._internal.service.loader bentoml_cli.cli model_registry prometheus_client
-        pynvml s3fs uvloop {_DRIFT}
+        packaging.requirements pynvml s3fs uvloop {_DRIFT}
     """,
     "monitor": _DRIFT,
 }
