@@ -25,6 +25,7 @@ __all__ = ["Broken", "Build", "announce", "install", "main"]
 ROOT = Path(__file__).parent
 # GB to download and on disk, without CUDA and with it: measured on Linux, at the locked versions.
 SIZES = {False: (0.7, 3.1), True: (3.2, 6.8)}
+_GIVEN = ("pip", "setuptools")  # are in a new environment
 # A terminal's line is written over; a log gets one now and then.
 TERMINAL_S, LOG_S = 0.5, 30.0
 
@@ -155,8 +156,8 @@ def _show(
 
 def _progress(said: list[str], packages: int, downloads: Path, environment: Path) -> str:
     if any(line.startswith("Installing collected") for line in said):
-        installed = len(list(environment.glob("lib/python*/site-packages/*.dist-info")))
-        return f"{min(installed, packages)} of {packages} packages installed"
+        installed = len(list(environment.glob("lib/python*/site-packages/*.dist-info"))) - len(_GIVEN)
+        return f"{min(max(installed, 0), packages)} of {packages} packages installed"
     asked = len({line.split()[1] for line in said if line.startswith("Collecting ")})
     return f"{min(asked, packages)} of {packages} packages found, {_bytes(downloads) / 1e6:.0f} MB downloaded"
 

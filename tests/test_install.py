@@ -105,7 +105,8 @@ def test_a_log_gets_a_line_now_and_then(planted: Planted, capfd: pytest.CaptureF
 pathlib.Path(os.environ["TMPDIR"], "torch.whl").write_bytes(bytes(3_000_000))
 print("Collecting numpy==2", "  Downloading numpy.whl", "Collecting torch==2", sep=chr(10), flush=True)
 time.sleep(1)
-os.makedirs({str(installed)!r})
+for package in ("numpy", "pip", "setuptools"):
+    os.makedirs({str(installed)!r}.replace("numpy", package))
 print("Installing collected packages: numpy, torch", flush=True)
 time.sleep(1)
 """
