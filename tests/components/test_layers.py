@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.layers import LAYERS, prune, requirements
+from components.layers import LAYERS, requirements
 from mome.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -52,14 +52,3 @@ def test_an_extra_that_the_project_dropped_is_named(tmp_path: Path) -> None:
     project.write_text((ROOT / "pyproject.toml").read_text().replace("\nmonitoring = ", "\nwatching = "))
     with pytest.raises(ConfigError, match=r"no extra 'monitoring'; found .*watching"):
         requirements("monitor", project)
-
-
-def test_only_tests_of_packages_that_are_known_to_ship_some_are_deleted(tmp_path: Path) -> None:
-    kept = [tmp_path / "evidently" / "tests" / "a.py", tmp_path / "numpy" / "testing" / "b.py"]
-    gone = [tmp_path / "numpy" / "tests" / "c.py", tmp_path / "scipy" / "io" / "tests" / "tests" / "d.py"]
-    for file in kept + gone:
-        file.parent.mkdir(parents=True)
-        file.touch()
-    prune(tmp_path)
-    assert all(file.exists() for file in kept)
-    assert not any(file.exists() for file in gone)

@@ -16,7 +16,7 @@ from mome.errors import ConfigError
 from pipelines.containers import RIGHTS, run_container
 
 ROOT = Path(__file__).parents[2]
-LARGEST = {"data": 1.2e9, "train": 2.5e9, "serve": 2.5e9, "monitor": 1.2e9}  # with torch for the CPU
+LARGEST = {"data": 0.9e9, "train": 1.6e9, "serve": 1.9e9, "monitor": 0.8e9}  # with torch for the CPU
 
 # Where a step's work begins, for steps that load no model.
 BEGINNINGS = {
@@ -28,6 +28,25 @@ BEGINNINGS = {
     "promote": "serving.registry.address:open_registry",
     "check_drift": "monitoring.check:run",
 }
+# Imports the code of an image, of the library what is needed for it, and prints the modules.
+IMPORT = """
+import importlib, pkgutil, sys
+
+for folder in sys.argv[1:]:
+    name = folder.replace("/", ".")
+    names = [m.name for m in pkgutil.walk_packages([folder], f"{name}.")]
+    for each in [name, *names]:
+        if each.rpartition(".")[2] not in ("__main__", "component"):
+            print(importlib.import_module(each).__name__)
+"""
+# Prints how many modules of packages were imported, and the names of those without bytecode.
+COMPILED = """
+import pathlib
+
+specs = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
+packages = [spec for spec in specs if spec.cached and (spec.origin or "").startswith("/opt/venv/")]
+print(len(packages), *(spec.name for spec in packages if not pathlib.Path(spec.cached).exists()))
+"""
 # Python reads this when it starts: the function ends the process, and says when it was called.
 PROBE = """
 import importlib.machinery, json, os, sys, time
@@ -88,22 +107,27 @@ def test_the_packages_are_the_locked_ones(client: docker.DockerClient, name: str
     assert ("torch" in versions) == (name in {"train", "serve"})
 
 
+def code(name: str) -> list[str]:
+    """Return the folders of an image whose every module can be imported in it.
+
+    Of the library each image needs another part; of the folders of its tool, everything. A step's own
+    component.py is for those who compile: its function travels in the command.
+    """
+    folders = [folder for folder in FOLDERS[name] if folder != "mome" and not folder.endswith(".py")]
+    return folders + (["mome/training"] if name == "train" else [])
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_what_an_image_holds_can_be_imported_in_it(client: docker.DockerClient, name: str) -> None:
-    # Of the library each image needs another part; of the folders of its tool, everything. A step's own
-    # component.py is for those who compile: its function travels in the command.
-    folders = [folder for folder in FOLDERS[name] if folder != "mome" and not folder.endswith(".py")]
-    script = (
-        "import importlib, pkgutil, sys\n"
-        "for folder in sys.argv[1:]:\n"
-        "    name = folder.replace('/', '.')\n"
-        "    names = [m.name for m in pkgutil.walk_packages([folder], f'{name}.')]\n"
-        "    for each in [name, *names]:\n"
-        "        if each.rpartition('.')[2] in ('__main__', 'component'): continue\n"
-        "        print(importlib.import_module(each).__name__)\n"
-    )
-    modules = said(client, name, "python3", "-c", script, *(folders or ["mome/training"])).split()
-    assert len(modules) > 2
+    assert len(said(client, name, "python3", "-c", IMPORT, *code(name)).split()) > 2
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_bytecode_is_there_for_what_steps_import(client: docker.DockerClient, name: str) -> None:
+    *_, last = said(client, name, "python3", "-c", IMPORT + COMPILED, *code(name)).splitlines()
+    count, *without = last.split()
+    print(f"\n{name}: {count} modules, without bytecode {without}")
+    assert len(without) <= int(count) / 50
 
 
 def test_a_step_may_write_nowhere_but_where_it_is_told(client: docker.DockerClient) -> None:

@@ -1,0 +1,204 @@
+"""Install the pinned dependencies into .venv: says before what comes, and shows while that it moves.
+
+python3 install.py [--torch-index ADDRESS]
+
+Needs nothing but Python: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from pathlib import Path
+from typing import IO, NamedTuple
+
+__all__ = ["Broken", "Build", "announce", "install", "main"]
+
+ROOT = Path(__file__).parent
+# GB to download and on disk, without CUDA and with it: measured on Linux, at the locked versions.
+SIZES = {False: (0.7, 3.1), True: (3.2, 6.8)}
+_GIVEN = ("pip", "setuptools")  # are in a new environment
+# A terminal's line is written over; a log gets one now and then.
+TERMINAL_S, LOG_S = 0.5, 30.0
+
+
+class Broken(Exception):
+    """The installation cannot go on: why, in pip's words, and what can be done."""
+
+
+class Build(NamedTuple):
+    """A build of torch."""
+
+    version: str
+    cuda: bool
+
+
+def install(environment: Path, torch_index: str = "") -> None:
+    """Make the environment and fill it.
+
+    Args:
+        environment: Its folder; what is there goes.
+        torch_index: Address of the index that torch comes from, and nothing else; empty for pip's own.
+
+    Raises:
+        Broken: If pip ends with an error.
+    """
+    began = time.monotonic()
+    locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    (torch,) = (line for line in locked if line.startswith("torch=="))
+    source = ["--index-url", torch_index] if torch_index else []
+    print("Making .venv; asking pip which build of torch there is.", flush=True)
+    venv.create(environment, clear=True, symlinks=True, with_pip=True)
+    for line in announce(_offered(environment, [*source, torch]), len(locked), bool(torch_index)):
+        print(line, flush=True)
+    if torch_index:
+        _pip(environment, ["--no-deps", *source, torch], 1)
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    _pip(environment, [*constraints, "--editable", f"{ROOT}[all]"], len(locked))
+    print(f"Installed in {_clock(time.monotonic() - began)}.", flush=True)
+
+
+def announce(build: Build, packages: int, chosen: bool = False) -> list[str]:
+    """Return what is said before anything is downloaded.
+
+    Args:
+        build: The build of torch that pip would take.
+        packages: How many are pinned.
+        chosen: Whether its index was given.
+    """
+    download, disk = SIZES[build.cuda]
+    lines = [
+        f"Installing {packages} pinned packages into .venv, once: torch {build.version} "
+        f"{'with CUDA' if build.cuda else 'for the CPU'}, about {download} GB to download, {disk} GB on disk."
+    ]
+    if build.cuda and not chosen:
+        download, disk = SIZES[False]
+        lines.append(
+            f"pip found no build of torch for the CPU alone, which needs {download} and {disk} GB. If this "
+            "machine has no GPU, stop here and name an index that has one, as PyTorch's own for CPU builds: "
+            "make run TORCH_INDEX=<address>"
+        )
+    return lines
+
+
+def _offered(environment: Path, torch: list[str]) -> Build:
+    """Ask pip which build of torch it would take; an index that tells is asked for no file."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        _pip(environment, ["--dry-run", "--no-deps", "--report", str(report), *torch], 1)
+        (found,) = json.loads(report.read_text(encoding="utf-8"))["install"]
+    needed = [line for line in found["metadata"].get("requires_dist", []) if "extra ==" not in line]
+    # Builds for macOS write the same needs, for Linux.
+    cuda = sys.platform == "linux" and any(re.match("cuda|nvidia", line) for line in needed)
+    return Build(found["metadata"]["version"], cuda)
+
+
+def _pip(environment: Path, arguments: list[str], packages: int) -> None:
+    """Run ``pip install`` and show that it moves.
+
+    Raises:
+        Broken: If pip ends with an error.
+    """
+    command = [str(environment / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
+    said: list[str] = []
+    # What pip downloads grows in a folder of our own, where it can be weighed.
+    with (
+        tempfile.TemporaryDirectory(prefix="mome-install-") as downloads,
+        subprocess.Popen(
+            [*command, "--no-input", "--disable-pip-version-check", *arguments],
+            env=os.environ | {"TMPDIR": downloads},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as pip,
+    ):
+        assert pip.stdout is not None
+        reader = threading.Thread(target=_read, args=(pip.stdout, said))
+        reader.start()
+        try:
+            _show(reader, said, packages, Path(downloads), environment)
+        except BaseException:  # an interruption: nothing may go on behind the prompt
+            pip.terminate()
+            raise
+        finally:
+            reader.join()
+    if pip.returncode:
+        raise Broken(_reason(said))
+
+
+def _read(lines: IO[str], said: list[str]) -> None:
+    said.extend(line.rstrip() for line in lines)
+
+
+def _show(
+    reader: threading.Thread, said: list[str], packages: int, downloads: Path, environment: Path
+) -> None:
+    began = time.monotonic()
+    terminal = sys.stdout.isatty()
+    while reader.is_alive():
+        reader.join(TERMINAL_S if terminal else LOG_S)
+        if not reader.is_alive():
+            break
+        line = f"  {_clock(time.monotonic() - began)}  {_progress(said, packages, downloads, environment)}"
+        print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
+    if terminal:
+        print("\r\033[K", end="", flush=True)
+
+
+def _progress(said: list[str], packages: int, downloads: Path, environment: Path) -> str:
+    if any(line.startswith("Installing collected") for line in said):
+        installed = len(list(environment.glob("lib/python*/site-packages/*.dist-info"))) - len(_GIVEN)
+        return f"{min(max(installed, 0), packages)} of {packages} packages installed"
+    asked = len({line.split()[1] for line in said if line.startswith("Collecting ")})
+    return f"{min(asked, packages)} of {packages} packages found, {_bytes(downloads) / 1e6:.0f} MB downloaded"
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # pip has moved it away meanwhile
+            continue
+    return total
+
+
+def _reason(said: list[str]) -> str:
+    first = next((index for index, line in enumerate(said) if line.lstrip().lower().startswith("error")), -15)
+    lines = [line for line in said[first:] if line.strip() and "is ignored: it is neither" not in line]
+    return "\n".join(
+        [*lines[:30], "pip could not install; the next `make` starts again, with what pip has kept."]
+    )
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Install the pinned dependencies into .venv.")
+    parser.add_argument(
+        "--torch-index", default="", metavar="ADDRESS", help="index that torch comes from, and nothing else"
+    )
+    try:
+        install(ROOT / ".venv", parser.parse_args().torch_index)
+    except Broken as broken:
+        print(f"error: {broken}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the next `make` starts again, with what pip has kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,149 @@
+"""The installation says before what comes and while that it moves, and ends with pip's own reason.
+
+pip is one that only says and writes down what it is told to.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import install
+from install import Broken, Build, announce
+
+LOCKED = (Path(__file__).parents[1] / "constraints.txt").read_text().split()
+INDEX = "https://torch.example.org/cpu"
+CUDA = ["filelock", 'nvidia-cudnn-cu13==9.20; platform_system == "Linux"', 'optree>=0.13; extra == "optree"']
+PIP = """#!{python}
+import json, os, pathlib, sys, time
+with open({calls!r}, "a") as calls:
+    calls.write(" ".join(sys.argv[3:]) + "\\n")
+if "--report" in sys.argv:
+    report = pathlib.Path(sys.argv[sys.argv.index("--report") + 1])
+    report.write_text(json.dumps({{"install": [{{"metadata": {metadata}}}]}}))
+    sys.exit(0)
+{body}
+"""
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Planted":
+    monkeypatch.setattr(install.venv, "create", lambda *_, **__: None)
+    monkeypatch.setattr(install, "LOG_S", 0.2)
+    return Planted(tmp_path)
+
+
+class Planted:
+    """An environment whose python is a pip that does as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = folder / ".venv"
+        self.calls = folder / "calls"
+
+    def pip(self, body: str = "pass", version: str = "2.13.0+cpu", needed: list[str] | None = None) -> Path:
+        program = self.environment / "bin" / "python"
+        program.parent.mkdir(parents=True)
+        metadata = {"version": version, "requires_dist": needed or []}
+        program.write_text(
+            PIP.format(python=sys.executable, calls=str(self.calls), metadata=metadata, body=body)
+        )
+        program.chmod(0o755)
+        return self.environment
+
+    def asked(self) -> list[str]:
+        return self.calls.read_text().splitlines()
+
+
+def test_the_size_is_said_before_anything_is_downloaded(
+    planted: Planted, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = 'print("ERROR: out of space"); sys.exit(2)'
+    with pytest.raises(Broken):
+        install.install(planted.pip(body, "2.13.0", CUDA))
+    said = capfd.readouterr().out
+    assert re.search(r"torch 2\.13\.0 with CUDA, about 3\.\d GB to download, 6\.8 GB on disk", said)
+    assert "make run TORCH_INDEX=<address>" in said
+    assert "Installed" not in said
+
+
+def test_a_build_for_the_cpu_needs_no_second_sentence(
+    planted: Planted, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install.install(planted.pip())
+    said = capfd.readouterr().out
+    assert "torch 2.13.0+cpu for the CPU" in said
+    assert "TORCH_INDEX" not in said
+    question, everything = planted.asked()
+    assert "--dry-run" in question
+    assert "--index-url" not in question
+    assert everything.endswith(
+        f"--constraint {install.ROOT / 'constraints.txt'} --editable {install.ROOT}[all]"
+    )
+
+
+def test_torch_alone_comes_from_the_index_of_torch(planted: Planted) -> None:
+    install.install(planted.pip(), INDEX)
+    question, torch, everything = planted.asked()
+    (locked,) = (line for line in LOCKED if line.startswith("torch=="))
+    assert question.endswith(f"--index-url {INDEX} {locked}")
+    assert torch.endswith(f"--no-deps --index-url {INDEX} {locked}")
+    assert "index" not in everything
+
+
+def test_what_asks_for_cuda_on_linux_has_none_on_a_mac(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install.sys, "platform", "darwin")
+    install.install(planted.pip(needed=CUDA))
+    assert "for the CPU" in capfd.readouterr().out
+
+
+def test_a_log_gets_a_line_now_and_then(planted: Planted, capfd: pytest.CaptureFixture[str]) -> None:
+    installed = planted.environment / "lib" / "python3" / "site-packages" / "numpy-2.dist-info"
+    body = f"""
+pathlib.Path(os.environ["TMPDIR"], "torch.whl").write_bytes(bytes(3_000_000))
+print("Collecting numpy==2", "  Downloading numpy.whl", "Collecting torch==2", sep=chr(10), flush=True)
+time.sleep(1)
+for package in ("numpy", "pip", "setuptools"):
+    os.makedirs({str(installed)!r}.replace("numpy", package))
+print("Installing collected packages: numpy, torch", flush=True)
+time.sleep(1)
+"""
+    install.install(planted.pip(body))
+    said = capfd.readouterr().out
+    assert f"2 of {len(LOCKED)} packages found, 3 MB downloaded" in said
+    assert f"1 of {len(LOCKED)} packages installed" in said
+    assert "\r" not in said
+
+
+def test_an_error_of_pip_is_its_own_words_without_what_led_there(planted: Planted) -> None:
+    body = """
+print("Collecting a")
+print("ERROR: Could not find a version that satisfies the requirement a==1")
+print("WARNING: Location 'x' is ignored: it is neither a file nor a directory.")
+print("ERROR: No matching distribution found for a==1")
+sys.exit(1)
+"""
+    with pytest.raises(Broken) as broken:
+        install.install(planted.pip(body))
+    lines = str(broken.value).splitlines()
+    assert lines[0] == "ERROR: Could not find a version that satisfies the requirement a==1"
+    assert lines[1] == "ERROR: No matching distribution found for a==1"
+    assert lines[2:] == ["pip could not install; the next `make` starts again, with what pip has kept."]
+
+
+def test_the_command_ends_with_one_error(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    planted.pip('print("ERROR: no space left"); sys.exit(1)')
+    monkeypatch.setattr(install, "ROOT", planted.environment.parent)
+    (planted.environment.parent / "constraints.txt").write_text("numpy==2.0\ntorch==2.13.0\n")
+    monkeypatch.setattr(sys, "argv", ["install.py"])
+    assert install.main() == 1
+    assert capfd.readouterr().err.startswith("error: ERROR: no space left\n")
+
+
+def test_an_index_that_was_named_is_not_asked_for_again() -> None:
+    assert len(announce(Build("2.13.0", cuda=True), 268, chosen=True)) == 1
+    assert len(announce(Build("2.13.0", cuda=True), 268)) == 2
