@@ -19,7 +19,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import kfp_server_api as api
 import yaml
@@ -95,7 +95,9 @@ class Server:
             case ("GET", "/pipelines"):
                 return JSON(api.V2beta1ListPipelinesResponse(pipelines=self.filtered(self.pipelines, query)))
             case ("POST", "/pipelines"):
-                return self.keep(self.pipelines, api.V2beta1Pipeline(pipeline_id="p1", **names(body)))
+                pipeline = api.V2beta1Pipeline(pipeline_id="p1", **names(body))
+                self.check_free(self.pipelines, pipeline)
+                return self.keep(self.pipelines, pipeline)
             case ("GET", "/pipelines/p1/versions"):
                 found = self.filtered(self.versions, query)
                 return JSON(api.V2beta1ListPipelineVersionsResponse(pipeline_versions=found))
@@ -107,6 +109,7 @@ class Server:
                     display_name=query["display_name"][0],
                     pipeline_spec=stored(uploaded(body, kind)),
                 )
+                self.check_free(self.versions, version)
                 return self.keep(self.versions, version)
             case ("GET", "/runs"):
                 return JSON(api.V2beta1ListRunsResponse(runs=self.filtered(self.runs, query)))
@@ -198,9 +201,14 @@ class Server:
                 if self.busy[item.run_id] == 0:
                     item.state = "SUCCEEDED"
             return items
-        (predicate,) = json.loads(query["filter"][0])["predicates"]
+        (predicate,) = json.loads(decoded_again(query["filter"][0]))["predicates"]
         assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
         return [item for item in items if item.display_name == predicate["stringValue"]]
+
+    def check_free(self, items: list[Any], new: Any) -> None:
+        """Refuse a second pipeline or version of a name; runs and experiments may be called alike."""
+        if new.display_name in [item.display_name for item in items]:
+            raise Refusal(409, f"Already exist error: the name {new.display_name} already exist")
 
     def keep(self, items: list[Any], item: Any) -> Any:
         if self.is_late:
@@ -208,6 +216,22 @@ class Server:
         else:
             items.append(item)
         return JSON(item)
+
+
+class Refusal(Exception):
+    """An answer that is no success: its status, and what it says."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def decoded_again(text: str) -> str:
+    """Return a filter as the server reads it: it decodes the text of an address that was decoded before."""
+    if wrong := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", text):
+        said = f'failed to parse valid filter from {json.dumps(text)}: invalid URL escape "{wrong[0]}"'
+        raise Refusal(400, f"Failed to create list options: Invalid input error: {said}")
+    return unquote_plus(text)
 
 
 def names(body: bytes) -> dict[str, str]:
@@ -254,7 +278,10 @@ class Handler(BaseHTTPRequestHandler):
         if planted.token and self.headers.get("Authorization") != f"Bearer {planted.token}":
             return self.reply(401, {"code": 16, "message": "Request header error: there is no user identity"})
         planted.is_late = fault is not None and fault.late
-        found = planted.answer(self.command, path, query, body, self.headers.get("Content-Type", ""))
+        try:
+            found = planted.answer(self.command, path, query, body, self.headers.get("Content-Type", ""))
+        except Refusal as refusal:
+            return self.reply(refusal.status, {"code": 3, "message": str(refusal)})
         if fault is not None:
             self.close_connection = True
             self.connection.close()
