@@ -26,7 +26,7 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 from mome.errors import ConfigError
 from pipelines.calls import NotThere, Patience, ServerError, create, read
 from pipelines.submit.package import Package
-from pipelines.submit.watch import ENDED
+from pipelines.submit.tasks import ENDED
 
 __all__ = ["Publisher", "seniority"]
 

@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 import kfp_server_api as api
 import yaml
 
+from tests.pipelines.planted_nodes import DEFAULT, Groups, Workflow, groups_of
+
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 JSON = api.ApiClient().sanitize_for_serialization
 
@@ -53,7 +55,12 @@ class Server:
     stories: dict[str, list[tuple[str, dict[str, str]]]] = field(default_factory=dict)  # of runs by id
     logs: dict[str, str] = field(default_factory=dict)  # by step
     log_route: str = "archive"
-    retried: bool = False  # between a step and its pod there is a node more
+    wrapped: bool = True  # nodes in their attempts, as by the server's defaults
+    retried: bool = False  # without them: steps are tried again
+    stops_at: str = ""  # step at which the list of tasks stops for ever, for the workflow has grown
+    turns: int = 3  # of a step in a loop
+    failed_turn: int | None = None  # the only one of them that did not end well
+    history: list[str] = field(default_factory=list)  # states that a run had
     faults: list[Fault] = field(default_factory=list)
     health: object = None
     experiments: list[Any] = field(default_factory=list)
@@ -130,6 +137,10 @@ class Server:
         if found := re.fullmatch(r"/runs/(\w+)", route[1]):
             return JSON(self.now(found[1]))
         if found := re.fullmatch(r"/runs/(\w+):terminate", route[1]):
+            if next(run for run in self.runs if run.run_id == found[1]).state in ("SUCCEEDED", "FAILED"):
+                raise Refusal(
+                    400, f"Failed to terminate a run: Failed to terminate run {found[1]}. Row not found"
+                )
             self.terminated.append(found[1])
             next(run for run in self.runs if run.run_id == found[1]).state = "CANCELED"
             self.stories.setdefault(found[1], [("CANCELED", {})])
@@ -141,52 +152,56 @@ class Server:
         story = self.stories.get(run_id, self.story)
         state, steps = story[min(self.looks, len(story) - 1)]
         self.looks += 1
-        nodes = [
-            ("root-driver", "SUCCEEDED", []),
-            *(
-                (name, state, [f"mome-x-{100 + number}"])
-                for number, (name, state) in enumerate(steps.items())
-            ),
-            *((f"{name}-driver", "SUCCEEDED", []) for name in steps),
-            *(
-                ("executor", steps[name], [f"mome-x-{100 + number}"] if self.retried else [])
-                for number, name in enumerate(steps)
-            ),
-        ]
+        steps = dict(steps)
+        if self.stops_at in steps:
+            names = list(steps)
+            steps = {name: steps[name] for name in names[: names.index(self.stops_at)]}
+            steps[self.stops_at] = "RUNNING"
         run.state = state
+        run.state_history = [api.V2beta1RuntimeStatus(state=each) for each in (*self.history, state)]
         run.run_details = api.V2beta1RunDetails(
-            task_details=[
-                api.V2beta1PipelineTaskDetail(
-                    run_id=run_id,
-                    display_name=name,
-                    state=state,
-                    start_time=BEGAN,
-                    end_time=BEGAN + timedelta(seconds=90) if state == "SUCCEEDED" else datetime(1970, 1, 1),
-                    child_tasks=[api.PipelineTaskDetailChildTask(pod_name=child) for child in children],
-                )
-                for name, state, children in nodes
-            ]
+            task_details=self.workflow.tasks(steps, self.groups(run), self.turns, self.failed_turn, BEGAN)
         )
         if not steps:
             run.run_details = None
         return run
 
+    @property
+    def workflow(self) -> Workflow:
+        return Workflow("mome-x", self.wrapped, self.retried)
+
+    def groups(self, run: Any) -> dict[str, Groups]:
+        reference = run.pipeline_version_reference
+        version = reference.get("pipeline_version_id") if isinstance(reference, dict) else None
+        specs = [each.pipeline_spec for each in self.versions if each.pipeline_version_id == version]
+        return groups_of(specs[0].get("pipeline_spec", specs[0])) if specs else {}
+
     def log(self, path: str, query: dict[str, list[str]]) -> Any:
-        run_id = next(iter(re.findall(r"/runs/(\w+)/", path)), "")
-        steps = list(self.stories.get(run_id, self.story)[-1][1])
-        ways = {
-            "archive": r"/apis/v2beta1/runs/\w+/nodes/mome-x-(\d+)/artifacts/main-logs:read",
-            "server": r"/apis/v1alpha1/runs/\w+/nodes/mome-x-system-container-impl-(\d+)/log",
-        }
+        archived = re.fullmatch(r"/apis/v2beta1/runs/(\w+)/nodes/(mome-x-\d+)/artifacts/main-logs:read", path)
+        kept = re.fullmatch(
+            r"/apis/v1alpha1/runs/(\w+)/nodes/(mome-x)-(?:retry-)?system-container-impl-(\d+)/log", path
+        )
         if self.log_route == "pages" and path == "/k8s/pod/logs":
-            found = re.fullmatch(r"mome-x-system-container-impl-(\d+)", query["podname"][0])
-        else:
-            found = re.fullmatch(ways[self.log_route], path) if self.log_route in ways else None
-        number = int(found[1]) - 100 if found else -1
-        text = self.logs.get(steps[number]) if 0 <= number < len(steps) else None
-        if text is None:
-            return None
-        return {"data": base64.b64encode(text.encode()).decode()} if self.log_route == "archive" else text
+            pod = re.sub("-(?:retry-)?system-container-impl", "", query["podname"][0])
+            return self.printed(query["runid"][0], pod)
+        if self.log_route == "server" and kept:
+            return self.printed(kept[1], f"{kept[2]}-{kept[3]}")
+        # An artifact is looked for in the nodes of the workflow.
+        if self.log_route == "archive" and archived and not self.stops_at:
+            text = self.printed(archived[1], archived[2])
+            return text and {"data": base64.b64encode(text.encode()).decode()}
+        return None
+
+    def printed(self, run_id: str, pod: str) -> str | None:
+        """Return what a pod printed: the log of a step, or of ``step:turn``."""
+        groups = self.groups(next(run for run in self.runs if run.run_id == run_id))
+        for name, text in self.logs.items():
+            step, _, turn = name.partition(":")
+            around = groups.get(step, DEFAULT)
+            turns = [int(turn)] if turn else range(self.turns)
+            if pod in {self.workflow.pod(step, around, number) for number in turns}:
+                return text
+        return None
 
     def filtered(self, items: list[Any], query: dict[str, list[str]]) -> list[Any]:
         for kept, item, looks in list(self.coming):

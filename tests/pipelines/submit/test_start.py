@@ -31,6 +31,26 @@ def another(server: Server, listed: int = 999) -> Any:
     return run
 
 
+def test_a_run_that_a_person_ends_on_the_server_is_no_step_that_ran_out_of_memory(
+    server: Server, tmp_path: Path
+) -> None:
+    # The server calls it failed in the end, and the step that was at work has no last word.
+    server.history = ["PENDING", "RUNNING", "CANCELING"]
+    server.stories = {"r1": [("FAILED", {"build-foundation": "FAILED", "train": None, "notify": None})]}
+    server.logs = {"build-foundation": "step 10 of 1000\n"}
+    code, result, comment = submit(server, tmp_path, "--key", "k")
+    assert (code, result["outcome"]["verdict"]) == (4, "cancelled")
+    assert "somebody ended the run on the server" in comment
+    assert "out of memory" not in comment
+    server.history = []
+    assert submit(server, tmp_path, "--key", "k")[1]["run_id"] == "r2"
+
+
+def test_a_run_that_was_to_be_ended_too_late_counts_as_it_ended(server: Server, tmp_path: Path) -> None:
+    server.history = ["PENDING", "RUNNING", "CANCELING"]
+    assert submit(server, tmp_path)[0] == 0
+
+
 @pytest.mark.parametrize("story", [BROKEN, CANCELLED])
 def test_the_same_key_trains_again_after_a_run_that_broke(
     server: Server, tmp_path: Path, story: list[tuple[str, dict[str, str]]]
