@@ -24,7 +24,7 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 )
 
 from mome.errors import ConfigError
-from pipelines.calls import NotThere, Patience, ServerError, create, read
+from pipelines.calls import NotThere, OutOfTime, Patience, ServerError, create, read
 from pipelines.submit.package import Package
 from pipelines.submit.tasks import ENDED
 
@@ -152,12 +152,18 @@ class Publisher:
 
     def terminate(self, run_id: str) -> None:
         """End a run; one that has ended stays as it is."""
-        read(
-            f"end run {run_id}",
-            self.client.runs.run_service_terminate_run,
-            run_id,
-            patience=self.patience,
-        )
+        try:
+            read(
+                f"end run {run_id}",
+                self.client.runs.run_service_terminate_run,
+                run_id,
+                patience=self.patience,
+            )
+        except OutOfTime:
+            raise
+        except ServerError:  # the server refuses to end what has ended
+            if str(self.get(run_id).state or "").upper() not in ENDED:
+                raise
 
     def _pipeline(self, package: Package) -> Any:
         options = {} if self.namespace is None else {"namespace": self.namespace}

@@ -41,6 +41,7 @@ class Fault:
     lost: bool = False
     late: bool = False  # what was asked for is there only when it is looked for a second time
     hang_s: float = 0.0  # before it answers
+    message: str = ""
 
 
 @dataclass
@@ -289,7 +290,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         if fault is not None and not fault.lost:
-            return self.reply(fault.status, {"code": 13, "message": f"planted {fault.status}"})
+            return self.reply(
+                fault.status, {"code": 13, "message": fault.message or f"planted {fault.status}"}
+            )
         if planted.token and self.headers.get("Authorization") != f"Bearer {planted.token}":
             return self.reply(401, {"code": 16, "message": "Request header error: there is no user identity"})
         planted.is_late = fault is not None and fault.late

@@ -204,6 +204,23 @@ def test_a_run_that_cannot_be_ended_is_told_of(server: Server, tmp_path: Path) -
     assert "should end, but goes on" in result["outcome"]["reason"]
 
 
+def test_a_run_that_ends_while_it_is_told_to_end_is_no_fault(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.story = [("RUNNING", {})]
+    answer = Server.answer
+
+    def ending(self: Server, method: str, path: str, *more: Any) -> Any:
+        if path.endswith(":terminate"):
+            self.story, self.runs[0].state = PASSED[-1:], "SUCCEEDED"
+        return answer(self, method, path, *more)
+
+    monkeypatch.setattr(Server, "answer", ending)
+    code, result, _ = submit(server, tmp_path, "--timeout", "0.05", "--terminate-on", "timeout")
+    assert (code, server.terminated) == (6, [])
+    assert "goes on" not in result["outcome"]["reason"]
+
+
 def test_a_server_that_hangs_does_not_outlive_the_timeout(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -322,6 +322,28 @@ def test_wrong_input_is_exit_1_before_a_server_is_asked(
     assert words in result["outcome"]["reason"]
 
 
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_name_in_changes_that_no_section_has_is_exit_1_before_a_server_is_asked(
+    server: Server, tmp_path: Path, is_file: bool
+) -> None:
+    path = tmp_path / "package.yaml"
+    path.write_text((ROOT / "pipelines" / "compiled" / "training.yaml").read_text())
+    source = str(path) if is_file else "training"
+    code, result, _ = submit(server, tmp_path, source, "--set", 'changes={"train.stepps": 3}')
+    assert (code, server.asked) == (1, [])
+    assert "section train has" in result["outcome"]["reason"]
+    assert "not 'stepps'" in result["outcome"]["reason"]
+
+
+def test_a_version_that_is_gone_is_said_at_once(server: Server, tmp_path: Path) -> None:
+    # A 500 by its number, but one that no second attempt mends.
+    said = "Failed to get a pipeline version with id 0: ResourceNotFoundError: PipelineVersion 0 not found"
+    server.faults = [Fault("POST", "/runs$", 500, times=99, message=said)]
+    code, result, _ = submit(server, tmp_path)
+    assert (code, server.posts("/runs")) == (5, 1)
+    assert "there is no such thing on the server (500)" in result["outcome"]["reason"]
+
+
 def test_a_compiled_file_is_taken_as_it_is(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "package.yaml"
     path.write_text((ROOT / "pipelines" / "compiled" / "training.yaml").read_text())
