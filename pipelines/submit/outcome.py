@@ -102,8 +102,13 @@ def decide(
         return _ended_well(package, steps, gate)
     judge = package.judge("gate")
     failed = {name: _message(error) for name, error in broke.items()}
-    cancelled = state == "CANCELED"
     said_no = (gate is not None and not gate.passed) or _kind(broke.get(judge or "", "")) == REJECTION
+    if state == "CANCELED":
+        # Whoever ends a run kills its pods: the step that was at work looks as if it had said no, or as if
+        # its memory had been too small.
+        if not said_no:
+            return Outcome(verdict="cancelled", reason="somebody ended the run on the server")
+        return Outcome(verdict="rejected", reason=_refusal(gate, failed.get(judge or "", "")), failed=failed)
     if judge is not None and judge in failed:
         if _kind(broke[judge]) not in ("", REJECTION):
             return Outcome(verdict="failed", reason=f"the gate broke: {broke[judge]}", failed=failed)
@@ -111,14 +116,9 @@ def decide(
             said = f": {failed[judge]}" if failed[judge] else ", and why cannot be read"
             reason = f"the gate passed the model, but step {judge} broke{said}"
             return Outcome(verdict="failed", reason=reason, failed=failed)
-        # Whoever ends a run ends its pods: the step that was at work looks as if it had said no.
-        if said_no or not cancelled:
-            return Outcome(verdict="rejected", reason=_refusal(gate, failed[judge]), failed=failed)
+        return Outcome(verdict="rejected", reason=_refusal(gate, failed[judge]), failed=failed)
     if said_no:
         return Outcome(verdict="rejected", reason=_refusal(gate, ""), failed=failed)
-    if cancelled:
-        # The steps that were at work were killed with it; what they said last is no reason.
-        return Outcome(verdict="cancelled", reason="somebody ended the run on the server")
     if _kind(broke.get(PROMOTE, "")) == REJECTION:  # the gate was asked again, against another champion
         return Outcome(verdict="rejected", reason=failed[PROMOTE], failed=failed)
     said = "; ".join(f"{name}: {message}" if message else name for name, message in failed.items())

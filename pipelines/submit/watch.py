@@ -59,7 +59,7 @@ def watch(
         state = str(run.state or "PENDING").upper()
         lines.show(state, tasks_of(run, names))
         if state in ENDED:
-            lines.end(state, silent_about(state, tasks_of(run, names), names))
+            lines.end(state, _silent(state, tasks_of(run, names), names))
             return run
         left = until - time.monotonic()
         if left <= 0:
@@ -67,7 +67,7 @@ def watch(
         time.sleep(min(every_s, left))
 
 
-def silent_about(state: str, tasks: Mapping[str, Task], names: Sequence[str]) -> list[str]:
+def _silent(state: str, tasks: Mapping[str, Task], names: Sequence[str]) -> list[str]:
     """Return the steps whose end the server's list does not tell, of a run that has ended as ``state``."""
     # A run that failed did not begin all of them.
     never = state == "SUCCEEDED"
