@@ -35,7 +35,6 @@ def monitoring(
         pipeline=NAME,
         run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        workflow=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
         only_failures=True,  # a look every few minutes that went well is no news
     ).set_caching_options(False)
     with dsl.ExitHandler(notify_task, name="look"):

@@ -75,7 +75,6 @@ def _pipeline(name: str, description: str, prepared: Preparation, *, has_loop: b
             pipeline=name,
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            workflow=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
             only_failures=False,
             has_loop=has_loop,
         ).set_caching_options(False)

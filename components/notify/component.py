@@ -14,7 +14,6 @@ def notify(
     run: str,
     run_id: str,
     only_failures: bool,
-    workflow: str = "",
     has_loop: bool = False,
 ) -> None:
     """Post how the run ended to a webhook, as JSON {"text": ...}, which Slack and its kin take.
@@ -29,9 +28,10 @@ def notify(
         run: Name of the run; empty where it is one of a recurring run.
         run_id: Id of the run.
         only_failures: Keep silent about a success.
-        workflow: Name of the run's workflow, by which the pages call one of a recurring run.
         has_loop: Whether the pipeline has a loop whose pieces may come from the cache.
     """
     from mome.webhook import tell
 
-    tell(pipeline, run or workflow, run_id, status.state, status.error_message, only_failures, has_loop)
+    # The pages call a run of a recurring one as its workflow is called.
+    name = run or status.pipeline_job_resource_name
+    tell(pipeline, name, run_id, status.state, status.error_message, only_failures, has_loop)

@@ -13,11 +13,12 @@ from monitoring.wish import take_over
 __all__ = ["answer"]
 
 
-def answer(state: Path | None, before: TrainParams, html: Path, markdown: Path) -> TrainParams:
+def answer(asked: bool, state: Path, before: TrainParams, html: Path, markdown: Path) -> TrainParams:
     """Return section ``train`` of the next training, which is that of the last one if nothing is asked for.
 
     Args:
-        state: Folder with the wish, ``retrain.json``, which is taken over; None if there is none.
+        asked: Whether there is a wish.
+        state: Folder with the wish, ``retrain.json``, which is taken over.
         before: Section ``train`` of the last training.
         html: Page to write.
         markdown: Card to write.
@@ -25,7 +26,7 @@ def answer(state: Path | None, before: TrainParams, html: Path, markdown: Path) 
     Raises:
         MomeError: If the wish is not there or cannot be read.
     """
-    if state is None:
+    if not asked:
         describe_none(html, markdown)
         return before
     request = RetrainRequest.read(state / "retrain.json")

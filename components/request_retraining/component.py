@@ -36,5 +36,5 @@ def request_retraining(
     from mome.config import TrainParams, parse_section
 
     before = parse_section(TrainParams, params)
-    after = answer(Path(state) if asked else None, before, Path(report.path), Path(card.path))
+    after = answer(asked, Path(state), before, Path(report.path), Path(card.path))
     return (after.model_dump(mode="json"),)

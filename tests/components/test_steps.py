@@ -250,6 +250,7 @@ def test_a_run_that_recurs_is_called_by_its_workflow(
 ) -> None:
     # The server gives such a run no name; its pages call it as its workflow is called.
     monkeypatch.delenv(NOTIFY_URL, raising=False)
-    status = dsl.PipelineTaskFinalStatus("FAILED", "", "run", None, None)
-    steps.notify.python_func(status, "mome-monitoring", "", "1f2e", True, "mome-monitoringxcrwf-1-1544507958")
-    assert "run mome-monitoringxcrwf-1-1544507958 FAILED" in capsys.readouterr().out
+    workflow = "mome-monitoringxcrwf-1-1544507958"
+    status = dsl.PipelineTaskFinalStatus("FAILED", workflow, "run", None, None)
+    steps.notify.python_func(status, "mome-monitoring", "", "1f2e", True)
+    assert f"run {workflow} FAILED" in capsys.readouterr().out

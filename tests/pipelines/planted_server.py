@@ -143,8 +143,9 @@ class Server:
                     400, f"Failed to terminate a run: Failed to terminate run {found[1]}. Row not found"
                 )
             self.terminated.append(found[1])
-            next(run for run in self.runs if run.run_id == found[1]).state = "CANCELED"
-            self.stories.setdefault(found[1], [("CANCELED", {})])
+            # It is called failed in the end; its history alone says that somebody ended it.
+            next(run for run in self.runs if run.run_id == found[1]).state = "FAILED"
+            self.stories.setdefault(found[1], [("FAILED", {})])
             return {}
         return self.log(path, query)
 
@@ -159,7 +160,9 @@ class Server:
             steps = {name: steps[name] for name in names[: names.index(self.stops_at)]}
             steps[self.stops_at] = "RUNNING"
         run.state = state
-        run.state_history = [api.V2beta1RuntimeStatus(state=each) for each in (*self.history, state)]
+        ended = ["CANCELING"] if run_id in self.terminated else []
+        states = [*self.history, *ended, state]
+        run.state_history = [api.V2beta1RuntimeStatus(state=each) for each in states]
         run.run_details = api.V2beta1RunDetails(
             task_details=self.workflow.tasks(steps, self.groups(run), self.turns, self.failed_turn, BEGAN)
         )
