@@ -34,6 +34,7 @@ def tell(
     state: str,
     message: str | None,
     only_failures: bool,
+    has_loop: bool = False,
     environment: Mapping[str, str] = os.environ,
     waits_s: tuple[float, ...] = _WAITS_S,
 ) -> bool:
@@ -46,13 +47,21 @@ def tell(
         state: Final state, in the server's word.
         message: Why it failed, where the server says so.
         only_failures: Whether to keep silent about a success.
+        has_loop: Whether pieces of a loop may come from the cache, which leaves the state open.
         environment: With `NOTIFY_URL` and `NOTIFY_UI`.
         waits_s: Seconds before each further attempt.
 
     Returns:
         Whether a message was taken by the other side.
     """
-    text = _text(pipeline, run, run_id, state, message, environment.get(NOTIFY_UI, ""))
+    said, reason = _how(state, message or "", has_loop)
+    lines = [f"{pipeline}: run {run or run_id} {said}", " ".join(reason.split())]
+    if ui := environment.get(NOTIFY_UI, ""):
+        lines.append(f"{ui.rstrip('/')}/#/runs/details/{run_id}")
+    elif state not in _GOOD:
+        lines.append("the red step's last log line says what to do")
+    # Chats read <...> as a link or a call to everybody.
+    text = re.sub(r"[<>]", " ", "\n".join(filter(None, lines)))
     print(text)
     if only_failures and state in _GOOD:
         print("notify: nothing is sent about a success here")
@@ -103,22 +112,23 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _text(pipeline: str, run: str, run_id: str, state: str, message: str | None, ui: str) -> str:
+def _how(state: str, message: str, has_loop: bool) -> tuple[str, str]:
+    """Return how a run ended, and why if it did not end well.
+
+    All steps have ended when this is asked. The server's state of them is any other than good or bad only
+    where its book-keeping was left open: a step writes down its end itself, which one that is killed cannot,
+    and neither does a piece of a loop that comes from the cache, for it is not run.
+    """
     if state in _GOOD:
-        said = "succeeded"
-    elif state in _BAD:
-        said = "FAILED"
-    else:
-        said = f"ended in state {state or 'unknown'}"
-    lines = [f"{pipeline}: run {run} {said}"]
-    if message and state not in _GOOD:
-        lines.append(" ".join(message.split()))
-    if ui:
-        lines.append(f"{ui.rstrip('/')}/#/runs/details/{run_id}")
-    elif state not in _GOOD:
-        lines.append("the red step's last log line says what to do")
-    # Chats read <...> as a link or a call to everybody.
-    return re.sub(r"[<>]", " ", "\n".join(lines))
+        return "succeeded", ""
+    if state in _BAD:
+        return "FAILED", message
+    if has_loop:
+        return (
+            "has ended, well or not",
+            "shards that come from the cache leave it open, and so does a killed step",
+        )
+    return "FAILED", "a step ended without a word: it was killed, evicted or past its deadline"
 
 
 def _nameless(reason: object, url: str) -> str:

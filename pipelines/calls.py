@@ -43,6 +43,7 @@ T = TypeVar("T")
 TIMEOUT_S = (10.0, 60.0)  # to connect, to answer
 LEAST_S = 1.0  # that a call is given however late it is
 PASSING = {429, 500, 502, 503, 504}  # that may be gone a moment later
+MISSING = "ResourceNotFoundError"  # in a 500: what a request names is not there, as the version of a run
 LOOKS = 4  # for what a lost request may have created: with the usual patience more than 15 s
 LONGEST = 400  # characters of a server's own words in a message
 
@@ -219,10 +220,10 @@ def refused(what: str, status: int, body: object) -> ServerError:
             f"{what}: the server does not allow it (403){said}: ask for the role kubeflow-edit in the "
             "namespace, or name your own with --namespace"
         )
-    if status == 404:
+    if status == 404 or (status == 500 and MISSING in str(body)):
         return NotThere(
-            f"{what}: there is no such thing on the server (404){said}: check the address (behind a gateway "
-            "it ends in /pipeline), the name and --namespace"
+            f"{what}: there is no such thing on the server ({status}){said}: check the address (behind a "
+            "gateway it ends in /pipeline), the name and --namespace"
         )
     if status == 409:
         return _Taken(f"{what}: the name is in use (409){said}, but cannot be found by it")

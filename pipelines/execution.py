@@ -33,10 +33,14 @@ from mome.errors import MomeError
 from mome.machine.memory import NEARLY_USED_UP
 from pipelines.cures import cured
 
-__all__ = ["Stage", "StageFailed", "execute", "failure_message", "pin_images"]
+__all__ = ["TRACEBACK", "Stage", "StageFailed", "execute", "failure_message", "pin_images"]
 
 IMAGE = re.compile(r"(?:.*/)?mome-(?P<name>\w+)(?P<version>[:@].*)?")
 JUDGES = re.compile(r"require(-\d+)?")
+TRACEBACK = "Traceback (most recent"
+# What follows on a cluster: lines of the launcher (I1128 08:21:19.120345      17 launcher_v2.go:215] ...) and
+# of Argo (time="..." level=info ..., or as JSON), and how the command ended.
+NOT_OURS = re.compile(r"\s*([IWEF]\d{4} \d\d:\d\d:\d\d|time=|\{\"time\"|(Error: )?exit status \d)")
 NO_STAGES = frozenset({"configure", "notify"})
 
 
@@ -214,9 +218,7 @@ def failure_message(output: str) -> str:
     our own mistake and the log holds its traceback.
     """
     lines = output.splitlines()
-    starts = [
-        number for number, line in enumerate(lines) if line.lstrip().startswith("Traceback (most recent")
-    ]
+    starts = [number for number, line in enumerate(lines) if line.lstrip().startswith(TRACEBACK)]
     if not starts:
         if short := [line for line in lines if NEARLY_USED_UP in line]:
             return f"the step was killed: {short[-1].strip()}"
@@ -225,8 +227,8 @@ def failure_message(output: str) -> str:
     indent = lines[starts[-1]].partition("Traceback")[0]
     rest = [line.removeprefix(indent) for line in lines[starts[-1] + 1 :]]
     end = next((number for number, line in enumerate(rest) if not line.startswith(" ") and line), len(rest))
-    # The message may have several lines; an empty one is where kfp.local's own log goes on.
-    said = list(_until_blank(rest[end:]))
+    # The message may have several lines; then kfp.local's own log goes on, or a cluster's.
+    said = list(_own_lines(rest[end:]))
     if not said:
         return "the step ended in the middle of a traceback"
     kind, _, message = " ".join(said).partition(": ")
@@ -234,8 +236,8 @@ def failure_message(output: str) -> str:
     return message if name in errors.__all__ and message else f"unexpected {name}: {message}"
 
 
-def _until_blank(lines: list[str]) -> Iterator[str]:
+def _own_lines(lines: list[str]) -> Iterator[str]:
     for line in lines:
-        if not line.strip():
+        if not line.strip() or NOT_OURS.match(line):
             return
         yield line.strip()

@@ -41,6 +41,8 @@ def monitoring(
         check_task = steps.check_drift(
             bundle=bundle, requests=requests, state=state, params=monitor, train=train, publish_to=publish_to
         ).set_caching_options(False)
-        asked = check_task.outputs["retrain"] == True  # noqa: E712 - kfp compares, not Python
-        with dsl.If(asked, name="no-scale-fits"):
-            steps.request_retraining(state=state, params=train).set_caching_options(False)
+        # At every look, and not behind a condition: one that does not hold leaves the server's book-keeping
+        # open, and `notify` could not tell a look that went well from one that was killed.
+        steps.request_retraining(
+            state=state, params=train, asked=check_task.outputs["retrain"]
+        ).set_caching_options(False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp_server_api import (  # type: ignore[import-untyped]
     RecurringRunMode,
     V2beta1CronSchedule,
@@ -25,6 +26,7 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 )
 
 from mome.cli import main
+from mome.config import MonitorParams, parse_section
 from mome.errors import ConfigError
 from pipelines.calls import NotThere, Patience, ServerError, create, read
 from pipelines.client import Connection, add_options, connect
@@ -35,6 +37,8 @@ from pipelines.submit.publish import Publisher
 __all__ = ["Recurring", "Wish", "check_cron"]
 
 NAME = "mome-monitoring"
+ROOT = Path(__file__).parents[1]
+TRAFFIC = ROOT / "manifests" / "components" / "monitor" / "monitor.yaml"  # the CronJob's, too
 EVERY_15_MINUTES = "0 */15 * * * *"
 _FIELDS = ("second", "minute", "hour", "day of month", "month", "day of week")
 _RANGES = (
@@ -265,7 +269,9 @@ def _command(given: Sequence[str] | None = None) -> None:
     if options.command == "apply":
         # All that a person can get wrong comes before the server is asked.
         package = load_package("monitoring")
-        values = arguments(package, options.params, None, parse_changes(options.set), {})
+        sections = {} if options.params else {"monitor": _for_traffic()}
+        params = options.params or ROOT / "params.yaml"
+        values = arguments(package, params, None, parse_changes(options.set), sections)
         cron = check_cron(options.cron)
     connection = Connection.find(options.host, options.namespace, options.token_file, options.ca_cert)
     patience = Patience()
@@ -296,6 +302,15 @@ def _command(given: Sequence[str] | None = None) -> None:
         print(f"{options.name}: {options.command}d", file=sys.stdout)
 
 
+def _for_traffic() -> dict[str, Any]:
+    """Return section ``monitor`` for traffic; that of ``params.yaml`` is for a rehearsal of a minute."""
+    try:
+        section = yaml.safe_load(TRAFFIC.read_text())["monitor"]
+    except OSError as error:
+        raise ConfigError(f"{TRAFFIC}: cannot be read: {error.strerror}; give --params") from None
+    return parse_section(MonitorParams, section).model_dump(mode="json")
+
+
 def _options(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.recurring", description="Let the monitor look every few minutes."
@@ -324,7 +339,12 @@ def _options(given: Sequence[str] | None) -> argparse.Namespace:
                 metavar="NAME=VALUE",
                 help="bundle=..., requests=..., state=..., monitor.window=50",
             )
-            command.add_argument("--params", type=Path, default=Path("params.yaml"))
+            command.add_argument(
+                "--params",
+                type=Path,
+                help="sections of every look; default: params.yaml, but section "
+                f"monitor, which is for a rehearsal there, from {TRAFFIC.relative_to(ROOT)}",
+            )
             command.add_argument("--version", help="of the pipeline; default: <version>+g<commit>")
             command.add_argument("--service-account", default="", help="that the steps run as")
         add_options(command)

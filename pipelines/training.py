@@ -34,7 +34,7 @@ def _shard_by_shard(repo: Any, revision: Any, _params: Any) -> Any:
     return collect_task.outputs["dataset"]
 
 
-def _pipeline(name: str, description: str, prepared: Preparation) -> BaseComponent:
+def _pipeline(name: str, description: str, prepared: Preparation, *, has_loop: bool) -> BaseComponent:
     @dsl.pipeline(name=name, description=description)
     def training(
         changes: dict[str, Any],
@@ -76,6 +76,7 @@ def _pipeline(name: str, description: str, prepared: Preparation) -> BaseCompone
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             only_failures=False,
+            has_loop=has_loop,
         ).set_caching_options(False)
         with dsl.ExitHandler(notify_task, name="run"):
             configure_task = steps.configure(
@@ -163,10 +164,14 @@ def _require(stage: str, judging: dsl.PipelineTask, title: str) -> dsl.PipelineT
 
 
 training = _pipeline(
-    "mome-training", "Corpus to promoted model: validated, gated, served, monitored.", _in_one_step
+    "mome-training",
+    "Corpus to promoted model: validated, gated, served, monitored.",
+    _in_one_step,
+    has_loop=False,
 )
 training_sharded = _pipeline(
     "mome-training-sharded",
     "Corpus to promoted model, for large corpora: each shard is prepared by a step of its own.",
     _shard_by_shard,
+    has_loop=True,
 )

@@ -9,7 +9,12 @@ __all__ = ["notify"]
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def notify(
-    status: dsl.PipelineTaskFinalStatus, pipeline: str, run: str, run_id: str, only_failures: bool
+    status: dsl.PipelineTaskFinalStatus,
+    pipeline: str,
+    run: str,
+    run_id: str,
+    only_failures: bool,
+    has_loop: bool = False,
 ) -> None:
     """Post how the run ended to a webhook, as JSON {"text": ...}, which Slack and its kin take.
 
@@ -20,10 +25,13 @@ def notify(
     Args:
         status: How the steps before ended; Kubeflow fills it in.
         pipeline: Name of the pipeline.
-        run: Name of the run.
+        run: Name of the run; empty where it is one of a recurring run.
         run_id: Id of the run.
         only_failures: Keep silent about a success.
+        has_loop: Whether the pipeline has a loop whose pieces may come from the cache.
     """
     from mome.webhook import tell
 
-    tell(pipeline, run, run_id, status.state, status.error_message, only_failures)
+    # The pages call a run of a recurring one as its workflow is called.
+    name = run or status.pipeline_job_resource_name
+    tell(pipeline, name, run_id, status.state, status.error_message, only_failures, has_loop)

@@ -12,7 +12,7 @@ from mome.records import RetrainRequest, snr_key
 from mome.reporting.charts import Axis, Plot, colour
 from mome.reporting.report import Report
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_none"]
 
 _MARGIN_DB = 5.0  # beside the outermost level of the picture
 
@@ -61,6 +61,13 @@ def describe(
     report.say(
         "The workflow retrain.yml does the same when it is sent retrain.json as snr-drift.", on_card=False
     )
+    report.write(html, markdown)
+
+
+def describe_none(html: Path, markdown: Path) -> None:
+    """Write that no training is asked for."""
+    report = Report("No new training is asked for")
+    report.verdict(True, "nothing to do", "a scale fits the noise, or the wish was taken over already")
     report.write(html, markdown)
 
 

@@ -15,12 +15,15 @@ def request_retraining(
     card: dsl.Output[dsl.Markdown],
     state: str,
     params: dict[str, Any],
+    asked: bool = True,
 ) -> NamedTuple("NextTraining", [("train", dict[str, Any])]):
     """Turn the monitor's wish for a new training into the parameters of that training; start nothing.
 
     Args:
         state: Folder where the monitor left retrain.json.
         params: Section `train` of params.yaml.
+        asked: Whether there is such a wish. The step runs at every look: a condition before it would leave
+            the server's book-keeping open where it does not hold.
 
     Returns:
         report: What was observed, noise levels before and after, the line that starts the training.
@@ -29,15 +32,9 @@ def request_retraining(
     """
     from pathlib import Path
 
-    from components.request_retraining.card import describe
-    from components.request_retraining.noise import learn_noise
+    from components.request_retraining.answer import answer
     from mome.config import TrainParams, parse_section
-    from mome.records import RetrainRequest
-    from monitoring.wish import take_over
 
-    request = RetrainRequest.read(Path(state) / "retrain.json")
     before = parse_section(TrainParams, params)
-    after = learn_noise(before, request)
-    describe(request, before, after, Path(report.path), Path(card.path))
-    take_over(Path(state), request)
+    after = answer(asked, Path(state), before, Path(report.path), Path(card.path))
     return (after.model_dump(mode="json"),)

@@ -79,6 +79,9 @@ def arguments(
     for name, text in changes.items():
         if "." not in name:
             found[name] = typed(package, name, text)
+    if CHANGES in inputs:
+        # The run's first step would refuse what is wrong in there, minutes after it was started.
+        configured(found.get(CHANGES, {}), values | {name: found[name] for name in values if name in found})
     missing = sorted(name for name, field in inputs.items() if field.required and name not in found)
     if missing:
         raise ConfigError(f"{package.name} needs {', '.join(missing)}: give --set {missing[0]}=...")

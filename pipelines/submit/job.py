@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +12,15 @@ from mome.errors import MomeError
 from mome.records import Evaluation, GateDecision
 from pipelines.calls import Patience, one_line
 from pipelines.client import Connection, connect
+from pipelines.submit.logs import ends_in_an_error, error_of, log_of
 from pipelines.submit.outcome import EXITS, PROMOTE, Exit, Outcome, Submission, decide
-from pipelines.submit.package import Package
+from pipelines.submit.package import Package, Place
 from pipelines.submit.plan import Plan
 from pipelines.submit.publish import Publisher
 from pipelines.submit.report import records_in
 from pipelines.submit.start import BROKEN, Order, newest, start
-from pipelines.submit.tasks import Task, error_of, log_of, tasks_of
-from pipelines.submit.watch import ENDED, RunTimeout, watch
+from pipelines.submit.tasks import ENDED, UNKNOWN, Task, is_ended_by_somebody, tasks_of
+from pipelines.submit.watch import RunTimeout, watch
 
 __all__ = ["Interrupted", "Wishes", "execute"]
 
@@ -209,24 +210,49 @@ def _judged(
     package: Package, connection: Connection, run: Any, tasks: Mapping[str, Task]
 ) -> tuple[Evaluation | None, GateDecision | None, Outcome]:
     """Return the word error table and the decision, as far as logs tell, and what the run came to."""
-    until = time.monotonic() + LOGS_S
-    evaluation: Evaluation | None = None
-    gate: GateDecision | None = None
-    if "gate" in tasks:
-        log = log_of(connection, run, tasks["gate"], lambda text: records_in(text)[1] is not None, until)
-        evaluation, gate = records_in(log or "")
-    if "evaluate" in tasks and evaluation is None:
-        log = log_of(connection, run, tasks["evaluate"], lambda text: records_in(text)[0] is not None, until)
-        evaluation = records_in(log or "")[0]
-    errors: dict[str, str] = {}
-    failed = [task for task in tasks.values() if task.state == "FAILED"]
+    reading = _Reading(package.places(), connection, run, time.monotonic() + LOGS_S)
+    evaluation, gate = reading.records("gate", 1)
+    if evaluation is None:
+        evaluation = reading.records("evaluate", 0)[0]
+    failed = [name for name, task in tasks.items() if task.state == "FAILED"]
+    is_cancelled = is_ended_by_somebody(run)
+    if not failed and run.state == "FAILED" and not is_cancelled:
+        failed = reading.broken(tasks)
     # First those that the verdict hangs on.
-    failed.sort(key=lambda task: task.name not in (package.judge("gate"), PROMOTE))
-    for task in failed[:MOST_LOGS]:
-        log = log_of(connection, run, task, until=until)
-        if log is not None:
-            errors[task.name] = error_of(log)
-    return evaluation, gate, decide(package, str(run.state).upper(), tasks, errors, gate)
+    failed.sort(key=lambda name: name not in (package.judge("gate"), PROMOTE))
+    errors = {name: error_of(log) for name in failed[:MOST_LOGS] if (log := reading.log(name))}
+    broke = dict.fromkeys(failed, "") | errors
+    state = "CANCELED" if is_cancelled else str(run.state).upper()
+    states = {name: task.state for name, task in tasks.items()}
+    return evaluation, gate, decide(package, state, states, broke, gate)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Logs of a run's steps, until time is over."""
+
+    places: Mapping[str, Place]
+    connection: Connection
+    run: Any
+    until: float
+
+    def log(self, name: str, wanted: Callable[[str], bool] = lambda _: True) -> str | None:
+        place = self.places.get(name)
+        return None if place is None else log_of(self.connection, self.run, place, wanted, self.until)
+
+    def records(self, name: str, wanted: int) -> tuple[Evaluation | None, GateDecision | None]:
+        return records_in(self.log(name, lambda text: records_in(text)[wanted] is not None) or "")
+
+    def broken(self, tasks: Mapping[str, Task]) -> list[str]:
+        """Return the step that failed behind the end of the server's list, as far as logs tell."""
+        silent = [name for name in self.places if name not in tasks or tasks[name].state == UNKNOWN]
+        # The last that printed anything: no other begins after one that failed. What tells of the end, and
+        # runs behind it, did not fail.
+        for name in reversed(silent):
+            log = self.log(name)
+            if log is not None and ends_in_an_error(log):
+                return [name]
+        return []
 
 
 def _states(run: Any, tasks: Mapping[str, Task]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """What a run came to, as an exit code, a record and the words for it.
 
-The gate's decision is read from the states of the run's tasks. That is what a server of 2.17 gives
-away: artifacts of a task are missing from its API (kubeflow/pipelines #9858), the error and the pod of
-a task are declared but empty (#14007), and its metadata store is about to go. A log says more, where
-it can be read, and is taken for reasons and figures. It also tells a broken gate from a no: by the error
-that ended its step, and by the decision that the gate wrote. Where states and that decision contradict each
-other, the verdict is neither yes nor no, but that the run failed.
+The run's own state decides first: our pipelines end well only if the gate said yes. States of its steps come
+from a list that may stay behind (`pipelines.submit.tasks`), so that a step which is not in it, or open, says
+nothing. What the gate decided is in its log, where that can be read at any size of a run, and so is the error
+that ended a step: it tells a broken gate from a no. Artifacts, errors and pods of a task are missing from the
+API of 2.17 (kubeflow/pipelines #9858, #14007). Where the run and the gate contradict each other, the verdict
+is neither yes nor no, but that the run failed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pydantic import Field
 
 from mome.records import Evaluation, GateDecision, Record
 from pipelines.submit.package import Package
-from pipelines.submit.tasks import Task
+from pipelines.submit.tasks import UNKNOWN
 
 __all__ = ["EXITS", "Exit", "Outcome", "Submission", "Verdict", "decide"]
 
 Verdict = Literal["passed", "rejected", "failed", "cancelled", "none", "unfinished", "error"]
-FAILED = ("FAILED", "ERROR")
 REJECTION = "GateRejected"
 PROMOTE = "promote"
 
@@ -85,58 +84,64 @@ class Submission(Record):
 def decide(
     package: Package,
     state: str,
-    tasks: Mapping[str, Task],
-    errors: Mapping[str, str],
+    steps: Mapping[str, str],
+    broke: Mapping[str, str],
     gate: GateDecision | None = None,
 ) -> Outcome:
     """Return what a run that has ended came to.
 
     Args:
         package: Its pipeline.
-        state: Of the run.
-        tasks: States of its steps; empty if the server gave none.
-        errors: Last error of each failed step, ``Kind: message``, as far as a log could be read.
+        state: Of the run; ``CANCELED`` if somebody ended it.
+        steps: State of each step, as far as the server's list goes.
+        broke: Steps that failed, and the error that ended each, ``Kind: message``, as far as a log could be
+            read.
         gate: What the gate decided, if its log could be read.
     """
+    if state == "SUCCEEDED":
+        return _ended_well(package, steps, gate)
     judge = package.judge("gate")
-    failed = {name: _message(errors.get(name, "")) for name, task in tasks.items() if task.state in FAILED}
-    cancelled = state in ("CANCELED", "CANCELING")
-    said_no = (gate is not None and not gate.passed) or _kind(errors.get(judge or "", "")) == REJECTION
+    failed = {name: _message(error) for name, error in broke.items()}
+    said_no = (gate is not None and not gate.passed) or _kind(broke.get(judge or "", "")) == REJECTION
+    if state == "CANCELED":
+        # Whoever ends a run kills its pods: the step that was at work looks as if it had said no, or as if
+        # its memory had been too small.
+        if not said_no:
+            return Outcome(verdict="cancelled", reason="somebody ended the run on the server")
+        return Outcome(verdict="rejected", reason=_refusal(gate, failed.get(judge or "", "")), failed=failed)
     if judge is not None and judge in failed:
-        if _kind(errors.get(judge, "")) not in ("", REJECTION):
-            return Outcome(verdict="failed", reason=f"the gate broke: {errors[judge]}", failed=failed)
+        if _kind(broke[judge]) not in ("", REJECTION):
+            return Outcome(verdict="failed", reason=f"the gate broke: {broke[judge]}", failed=failed)
         if gate is not None and gate.passed:
             said = f": {failed[judge]}" if failed[judge] else ", and why cannot be read"
             reason = f"the gate passed the model, but step {judge} broke{said}"
             return Outcome(verdict="failed", reason=reason, failed=failed)
-        # Whoever ends a run ends its pods: the step that was at work looks as if it had said no.
-        if said_no or not cancelled:
-            return Outcome(verdict="rejected", reason=_refusal(gate, failed[judge]), failed=failed)
-    if cancelled and said_no:
+        return Outcome(verdict="rejected", reason=_refusal(gate, failed[judge]), failed=failed)
+    if said_no:
         return Outcome(verdict="rejected", reason=_refusal(gate, ""), failed=failed)
-    if cancelled:
-        return Outcome(verdict="cancelled", reason="somebody ended the run on the server", failed=failed)
-    if _kind(errors.get(PROMOTE, "")) == REJECTION:  # the gate was asked again, against another champion
+    if _kind(broke.get(PROMOTE, "")) == REJECTION:  # the gate was asked again, against another champion
         return Outcome(verdict="rejected", reason=failed[PROMOTE], failed=failed)
-    if state != "SUCCEEDED":
-        said = "; ".join(f"{name}: {message}" if message else name for name, message in failed.items())
-        reason = said or f"the run ended as {state}, and the server does not say in which step"
-        return Outcome(verdict="failed", reason=reason, failed=failed)
+    said = "; ".join(f"{name}: {message}" if message else name for name, message in failed.items())
+    reason = said or f"the run ended as {state}, and the server does not say in which step"
+    return Outcome(verdict="failed", reason=reason, failed=failed)
+
+
+def _ended_well(package: Package, steps: Mapping[str, str], gate: GateDecision | None) -> Outcome:
+    judge = package.judge("gate")
     if judge is None:
         return Outcome(verdict="none", reason="the run ended well; this pipeline has no gate")
-    if tasks and (judge not in tasks or tasks[judge].state != "SUCCEEDED"):
-        found = tasks[judge].state.lower() if judge in tasks else "never started"
-        return Outcome(verdict="failed", reason=f"the run ended without a decision: step {judge} was {found}")
     if gate is not None and not gate.passed:
         reason = f"the run ended well although the gate said no: {gate.reason}; look at what was promoted"
         return Outcome(verdict="failed", reason=reason)
-    return Outcome(verdict="passed", reason=_passed(package, tasks))
-
-
-def _passed(package: Package, tasks: Mapping[str, Task]) -> str:
-    if PROMOTE in package.steps() and PROMOTE in tasks and tasks[PROMOTE].state == "SUCCEEDED":
-        return "the gate passed the model, and it was promoted"
-    return "the gate passed the model"
+    places = package.places()
+    found = steps.get(judge, UNKNOWN)
+    # A run that ends well went through the judge, unless the pipeline has a way around it.
+    if found != "SUCCEEDED" and (found != UNKNOWN or not (places[judge].is_certain or gate)):
+        said = "was never seen" if found == UNKNOWN else f"was {found.lower()}"
+        return Outcome(verdict="failed", reason=f"the run ended without a decision: step {judge} {said}")
+    promoted = PROMOTE in places and (places[PROMOTE].is_certain or steps.get(PROMOTE) == "SUCCEEDED")
+    more = ", and it was promoted" if promoted else ""
+    return Outcome(verdict="passed", reason=f"the gate passed the model{more}")
 
 
 def _refusal(gate: GateDecision | None, said: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mome.config import load_params
 from mome.errors import ConfigError
 from pipelines.compile import COMPILED, PIPELINES, compile_pipeline
 
-__all__ = ["Input", "Package", "load_package", "parse_package", "version_name"]
+__all__ = ["Input", "Package", "Place", "load_package", "parse_package", "version_name"]
 
 ROOT = Path(__file__).parents[2]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
@@ -33,6 +33,25 @@ class Input:
 
     type: str
     required: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step stands in its pipeline.
+
+    Args:
+        name: Of its task.
+        groups: Names of the graphs around it, the outermost first.
+        loops: Those of them that are run once for each item.
+        is_certain: Whether a run cannot end well without it: no condition and no loop stands before it.
+        attempts: How often it is tried at most.
+    """
+
+    name: str
+    groups: tuple[str, ...] = ()
+    loops: frozenset[str] = frozenset()
+    is_certain: bool = True
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,18 +93,34 @@ class Package:
 
         They come in an order in which they can run.
         """
-        return dict(self._steps(self.spec["root"]))
+        return {place.name: task for place, task in self._steps(self.spec["root"], Place(""))}
 
-    def _steps(self, component: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def places(self) -> dict[str, Place]:
+        """Return where each step stands, by its name, in the order of `steps`."""
+        return {place.name: place for place, _ in self._steps(self.spec["root"], Place(""))}
+
+    def _steps(
+        self, component: Mapping[str, Any], around: Place
+    ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
         tasks = component.get("dag", {}).get("tasks", {})
         before = {name: task.get("dependentTasks", ()) for name, task in tasks.items()}
         for name in TopologicalSorter(before).static_order():
             task = tasks[name]
             inner = self.spec["components"][task["componentRef"]["name"]]
+            is_loop = "parameterIterator" in task or "artifactIterator" in task
+            place = Place(
+                name=name,
+                groups=around.groups,
+                loops=around.loops | ({name} if is_loop else set()),
+                is_certain=around.is_certain
+                and not is_loop
+                and "condition" not in task.get("triggerPolicy", {}),
+                attempts=1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0)),
+            )
             if "dag" in inner:
-                yield from self._steps(inner)
+                yield from self._steps(inner, replace(place, groups=(*around.groups, name)))
             else:
-                yield name, task
+                yield place, task
 
     def judge(self, stage: str) -> str | None:
         """Return the step whose success is the yes of a stage, or None if the pipeline has no such stage.
@@ -166,7 +201,7 @@ def parse_package(text: str, source: str) -> Package:
         _platform(platform)
         package = Package(spec["pipelineInfo"]["name"], text, spec, platform)
         # All that is read of it later, when a run may have begun already.
-        _ = package.inputs, package.images, package.steps()
+        _ = package.inputs, package.images, package.places()
         return package
     except RecursionError:
         raise ConfigError(f"{source}: no compiled pipeline: a component holds itself") from None

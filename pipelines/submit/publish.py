@@ -24,9 +24,9 @@ from kfp_server_api import (  # type: ignore[import-untyped]
 )
 
 from mome.errors import ConfigError
-from pipelines.calls import NotThere, Patience, ServerError, create, read
+from pipelines.calls import NotThere, OutOfTime, Patience, ServerError, create, read
 from pipelines.submit.package import Package
-from pipelines.submit.watch import ENDED
+from pipelines.submit.tasks import ENDED
 
 __all__ = ["Publisher", "seniority"]
 
@@ -152,12 +152,18 @@ class Publisher:
 
     def terminate(self, run_id: str) -> None:
         """End a run; one that has ended stays as it is."""
-        read(
-            f"end run {run_id}",
-            self.client.runs.run_service_terminate_run,
-            run_id,
-            patience=self.patience,
-        )
+        try:
+            read(
+                f"end run {run_id}",
+                self.client.runs.run_service_terminate_run,
+                run_id,
+                patience=self.patience,
+            )
+        except OutOfTime:
+            raise
+        except ServerError:  # the server refuses to end what has ended
+            if str(self.get(run_id).state or "").upper() not in ENDED:
+                raise
 
     def _pipeline(self, package: Package) -> Any:
         options = {} if self.namespace is None else {"namespace": self.namespace}
@@ -198,13 +204,12 @@ class Publisher:
 
     def _listed(self, kind: str, call: Any, field: str, name: str, **options: Any) -> Any | None:
         """Return the one thing of this name; the server filters, and its answer is looked at again."""
-        predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
         try:
             answer = read(
                 f"look for {kind} {name!r}",
                 call,
                 patience=self.patience,
-                filter=json.dumps({"predicates": [predicate]}),
+                filter=_named(name),
                 page_size=10,
                 **options,
             )
@@ -212,6 +217,17 @@ class Publisher:
             return None
         found = [item for item in getattr(answer, field) or [] if item.display_name == name]
         return found[0] if found else None
+
+
+def _named(name: str) -> str:
+    """Return the filter that lets only what is called so through.
+
+    The server decodes a filter once more than its address: of a plus it would make a blank, and of a percent
+    sign an error. As JSON's own escapes both pass, by servers that decode it and by those that do not.
+    """
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    text = json.dumps({"predicates": [predicate]})  # in ASCII: other letters are escapes already
+    return text.replace("+", r"\u002b").replace("%", r"\u0025")
 
 
 def seniority(run: Any) -> tuple[float, str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from pipelines.calls import OutOfTime
-from pipelines.submit.tasks import Task, tasks_of
+from pipelines.submit.tasks import ENDED, UNKNOWN, Task, tasks_of
 
-__all__ = ["ENDED", "RunTimeout", "watch"]
+__all__ = ["RunTimeout", "watch"]
 
-ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 LINE_EVERY_S = 300.0  # where nobody looks at a terminal, so that a log shows that the wait goes on
 
 
@@ -60,11 +59,19 @@ def watch(
         state = str(run.state or "PENDING").upper()
         lines.show(state, tasks_of(run, names))
         if state in ENDED:
+            lines.end(state, _silent(state, tasks_of(run, names), names))
             return run
         left = until - time.monotonic()
         if left <= 0:
             raise RunTimeout(run)
         time.sleep(min(every_s, left))
+
+
+def _silent(state: str, tasks: Mapping[str, Task], names: Sequence[str]) -> list[str]:
+    """Return the steps whose end the server's list does not tell, of a run that has ended as ``state``."""
+    # A run that failed did not begin all of them.
+    never = state == "SUCCEEDED"
+    return [name for name in names if (tasks[name].state == UNKNOWN if name in tasks else never)]
 
 
 class _Lines:
@@ -79,7 +86,7 @@ class _Lines:
     def show(self, state: str, tasks: dict[str, Task]) -> None:
         for name, task in tasks.items():
             now = (task.state, task.done)
-            if self._states.get(name) != now and task.state != "PENDING":
+            if self._states.get(name) != now and task.state not in ("PENDING", UNKNOWN):
                 self._say(_line(task))
                 self._states[name] = now
         running = [name for name, task in tasks.items() if task.state == "RUNNING"]
@@ -89,6 +96,11 @@ class _Lines:
             print(f"\r\033[K{'' if end else waiting}", end="", file=self._stream, flush=True)
         elif time.monotonic() - self._said >= LINE_EVERY_S:
             self._say(waiting)
+
+    def end(self, state: str, silent: Sequence[str]) -> None:
+        if silent:
+            steps = ", ".join(name.replace("-", "_") for name in silent)
+            self._say(f"  {state.lower()}; the server's list of steps does not tell how these ended: {steps}")
 
     def _say(self, line: str) -> None:
         start = "\r\033[K" if self._live else ""

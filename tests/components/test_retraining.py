@@ -81,6 +81,18 @@ def test_the_line_on_the_card_asks_for_the_training_that_the_step_hands_on(
     assert found["train"]["noise_snrs_db"] == section["noise_snrs_db"]
 
 
+def test_a_look_that_asks_for_nothing_leaves_the_section_as_it_was_and_says_so(
+    params: TrainParams, tmp_path: Path
+) -> None:
+    request(-9.0, -6.0).write(tmp_path / "retrain.json")  # of an earlier look
+    section = params.model_dump(mode="json")
+    (after,) = request_retraining.python_func(*shown(tmp_path), str(tmp_path), section, asked=False)
+    assert after == section
+    assert is_open(tmp_path)
+    assert "No new training is asked for" in (tmp_path / "card").read_text()
+    assert "nothing to do" in (tmp_path / "report").read_text()
+
+
 def test_the_step_refuses_a_missing_request_and_a_wrong_section(params: TrainParams, tmp_path: Path) -> None:
     section: dict[str, Any] = params.model_dump(mode="json")
     with pytest.raises(MomeError, match=r"retrain\.json: no such file"):

@@ -243,3 +243,14 @@ def test_notify_without_an_address_ends_well(
     said = capsys.readouterr().out
     assert "run nightly FAILED\nthe gate said no" in said
     assert "nobody was told" in said
+
+
+def test_a_run_that_recurs_is_called_by_its_workflow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The server gives such a run no name; its pages call it as its workflow is called.
+    monkeypatch.delenv(NOTIFY_URL, raising=False)
+    workflow = "mome-monitoringxcrwf-1-1544507958"
+    status = dsl.PipelineTaskFinalStatus("FAILED", workflow, "run", None, None)
+    steps.notify.python_func(status, "mome-monitoring", "", "1f2e", True)
+    assert f"run {workflow} FAILED" in capsys.readouterr().out

@@ -51,10 +51,18 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
 
 
 def said(
-    chat: Chat, state: str, message: str | None = None, only_failures: bool = False, ui: str = ""
+    chat: Chat,
+    state: str,
+    message: str | None = None,
+    only_failures: bool = False,
+    ui: str = "",
+    *,
+    has_loop: bool = False,
+    run: str = "nightly",
 ) -> bool:
     environment = {NOTIFY_URL: chat.url, NOTIFY_UI: ui}
-    return tell("mome-training", "nightly", "1f2e", state, message, only_failures, environment, (0.0, 0.0))
+    given = state, message, only_failures, has_loop, environment, (0.0, 0.0)
+    return tell("mome-training", run, "1f2e", *given)
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "CACHED"])
@@ -76,9 +84,25 @@ def test_a_failure_is_posted_with_its_reason_and_calls_nobody(chat: Chat) -> Non
     assert text.startswith("mome-training: run nightly FAILED\nthe gate rejected  !channel \n")
 
 
-def test_a_state_that_is_neither_is_told_as_it_is(chat: Chat) -> None:
-    said(chat, "RUNNING")
-    assert "ended in state RUNNING" in chat.received[0][2]["text"]
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING", ""])
+def test_a_state_that_was_left_open_is_a_step_that_was_killed(chat: Chat, state: str) -> None:
+    assert said(chat, state, only_failures=True)
+    text = chat.received[0][2]["text"]
+    assert text.startswith("mome-training: run nightly FAILED\na step ended without a word: it was killed")
+    assert "RUNNING" not in text
+
+
+def test_where_a_loop_may_leave_it_open_neither_is_claimed(chat: Chat) -> None:
+    assert said(chat, "RUNNING", has_loop=True, ui="https://kubeflow.example")
+    text = chat.received[0][2]["text"]
+    assert "FAILED" not in text
+    assert "succeeded" not in text
+    assert text.endswith("#/runs/details/1f2e")
+
+
+def test_a_run_without_a_name_is_called_by_its_id(chat: Chat) -> None:
+    said(chat, "FAILED", run="")
+    assert chat.received[0][2]["text"].startswith("mome-training: run 1f2e FAILED")
 
 
 def test_a_success_can_be_kept_quiet(chat: Chat) -> None:
@@ -87,7 +111,7 @@ def test_a_success_can_be_kept_quiet(chat: Chat) -> None:
 
 
 def test_without_an_address_it_says_so_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not tell("p", "r", "1", "FAILED", None, False, {})
+    assert not tell("p", "r", "1", "FAILED", None, False, environment={})
     assert "MOME_NOTIFY_URL is not set, so nobody was told" in capsys.readouterr().out
 
 
@@ -115,7 +139,7 @@ def test_an_unreachable_chat_is_a_line_without_the_secret(capsys: pytest.Capture
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/services/s3cret-token"
-    assert not tell("p", "r", "1", "FAILED", None, False, {NOTIFY_URL: url}, (0.0,))
+    assert not tell("p", "r", "1", "FAILED", None, False, environment={NOTIFY_URL: url}, waits_s=(0.0,))
     out = capsys.readouterr().out
     assert "nobody was told: the webhook cannot be reached" in out
     assert "2 times" in out

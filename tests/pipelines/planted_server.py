@@ -19,10 +19,12 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import kfp_server_api as api
 import yaml
+
+from tests.pipelines.planted_nodes import DEFAULT, Groups, Workflow, groups_of
 
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 JSON = api.ApiClient().sanitize_for_serialization
@@ -39,6 +41,7 @@ class Fault:
     lost: bool = False
     late: bool = False  # what was asked for is there only when it is looked for a second time
     hang_s: float = 0.0  # before it answers
+    message: str = ""
 
 
 @dataclass
@@ -53,7 +56,12 @@ class Server:
     stories: dict[str, list[tuple[str, dict[str, str]]]] = field(default_factory=dict)  # of runs by id
     logs: dict[str, str] = field(default_factory=dict)  # by step
     log_route: str = "archive"
-    retried: bool = False  # between a step and its pod there is a node more
+    wrapped: bool = True  # nodes in their attempts, as by the server's defaults
+    retried: bool = False  # without them: steps are tried again
+    stops_at: str = ""  # step at which the list of tasks stops for ever, for the workflow has grown
+    turns: int = 3  # of a step in a loop
+    failed_turn: int | None = None  # the only one of them that did not end well
+    history: list[str] = field(default_factory=list)  # states that a run had
     faults: list[Fault] = field(default_factory=list)
     health: object = None
     experiments: list[Any] = field(default_factory=list)
@@ -95,7 +103,9 @@ class Server:
             case ("GET", "/pipelines"):
                 return JSON(api.V2beta1ListPipelinesResponse(pipelines=self.filtered(self.pipelines, query)))
             case ("POST", "/pipelines"):
-                return self.keep(self.pipelines, api.V2beta1Pipeline(pipeline_id="p1", **names(body)))
+                pipeline = api.V2beta1Pipeline(pipeline_id="p1", **names(body))
+                self.check_free(self.pipelines, pipeline)
+                return self.keep(self.pipelines, pipeline)
             case ("GET", "/pipelines/p1/versions"):
                 found = self.filtered(self.versions, query)
                 return JSON(api.V2beta1ListPipelineVersionsResponse(pipeline_versions=found))
@@ -107,6 +117,7 @@ class Server:
                     display_name=query["display_name"][0],
                     pipeline_spec=stored(uploaded(body, kind)),
                 )
+                self.check_free(self.versions, version)
                 return self.keep(self.versions, version)
             case ("GET", "/runs"):
                 return JSON(api.V2beta1ListRunsResponse(runs=self.filtered(self.runs, query)))
@@ -127,9 +138,14 @@ class Server:
         if found := re.fullmatch(r"/runs/(\w+)", route[1]):
             return JSON(self.now(found[1]))
         if found := re.fullmatch(r"/runs/(\w+):terminate", route[1]):
+            if next(run for run in self.runs if run.run_id == found[1]).state in ("SUCCEEDED", "FAILED"):
+                raise Refusal(
+                    400, f"Failed to terminate a run: Failed to terminate run {found[1]}. Row not found"
+                )
             self.terminated.append(found[1])
-            next(run for run in self.runs if run.run_id == found[1]).state = "CANCELED"
-            self.stories.setdefault(found[1], [("CANCELED", {})])
+            # It is called failed in the end; its history alone says that somebody ended it.
+            next(run for run in self.runs if run.run_id == found[1]).state = "FAILED"
+            self.stories.setdefault(found[1], [("FAILED", {})])
             return {}
         return self.log(path, query)
 
@@ -138,52 +154,58 @@ class Server:
         story = self.stories.get(run_id, self.story)
         state, steps = story[min(self.looks, len(story) - 1)]
         self.looks += 1
-        nodes = [
-            ("root-driver", "SUCCEEDED", []),
-            *(
-                (name, state, [f"mome-x-{100 + number}"])
-                for number, (name, state) in enumerate(steps.items())
-            ),
-            *((f"{name}-driver", "SUCCEEDED", []) for name in steps),
-            *(
-                ("executor", steps[name], [f"mome-x-{100 + number}"] if self.retried else [])
-                for number, name in enumerate(steps)
-            ),
-        ]
+        steps = dict(steps)
+        if self.stops_at in steps:
+            names = list(steps)
+            steps = {name: steps[name] for name in names[: names.index(self.stops_at)]}
+            steps[self.stops_at] = "RUNNING"
         run.state = state
+        ended = ["CANCELING"] if run_id in self.terminated else []
+        states = [*self.history, *ended, state]
+        run.state_history = [api.V2beta1RuntimeStatus(state=each) for each in states]
         run.run_details = api.V2beta1RunDetails(
-            task_details=[
-                api.V2beta1PipelineTaskDetail(
-                    run_id=run_id,
-                    display_name=name,
-                    state=state,
-                    start_time=BEGAN,
-                    end_time=BEGAN + timedelta(seconds=90) if state == "SUCCEEDED" else datetime(1970, 1, 1),
-                    child_tasks=[api.PipelineTaskDetailChildTask(pod_name=child) for child in children],
-                )
-                for name, state, children in nodes
-            ]
+            task_details=self.workflow.tasks(steps, self.groups(run), self.turns, self.failed_turn, BEGAN)
         )
         if not steps:
             run.run_details = None
         return run
 
+    @property
+    def workflow(self) -> Workflow:
+        return Workflow("mome-x", self.wrapped, self.retried)
+
+    def groups(self, run: Any) -> dict[str, Groups]:
+        reference = run.pipeline_version_reference
+        version = reference.get("pipeline_version_id") if isinstance(reference, dict) else None
+        specs = [each.pipeline_spec for each in self.versions if each.pipeline_version_id == version]
+        return groups_of(specs[0].get("pipeline_spec", specs[0])) if specs else {}
+
     def log(self, path: str, query: dict[str, list[str]]) -> Any:
-        run_id = next(iter(re.findall(r"/runs/(\w+)/", path)), "")
-        steps = list(self.stories.get(run_id, self.story)[-1][1])
-        ways = {
-            "archive": r"/apis/v2beta1/runs/\w+/nodes/mome-x-(\d+)/artifacts/main-logs:read",
-            "server": r"/apis/v1alpha1/runs/\w+/nodes/mome-x-system-container-impl-(\d+)/log",
-        }
+        archived = re.fullmatch(r"/apis/v2beta1/runs/(\w+)/nodes/(mome-x-\d+)/artifacts/main-logs:read", path)
+        kept = re.fullmatch(
+            r"/apis/v1alpha1/runs/(\w+)/nodes/(mome-x)-(?:retry-)?system-container-impl-(\d+)/log", path
+        )
         if self.log_route == "pages" and path == "/k8s/pod/logs":
-            found = re.fullmatch(r"mome-x-system-container-impl-(\d+)", query["podname"][0])
-        else:
-            found = re.fullmatch(ways[self.log_route], path) if self.log_route in ways else None
-        number = int(found[1]) - 100 if found else -1
-        text = self.logs.get(steps[number]) if 0 <= number < len(steps) else None
-        if text is None:
-            return None
-        return {"data": base64.b64encode(text.encode()).decode()} if self.log_route == "archive" else text
+            pod = re.sub("-(?:retry-)?system-container-impl", "", query["podname"][0])
+            return self.printed(query["runid"][0], pod)
+        if self.log_route == "server" and kept:
+            return self.printed(kept[1], f"{kept[2]}-{kept[3]}")
+        # An artifact is looked for in the nodes of the workflow.
+        if self.log_route == "archive" and archived and not self.stops_at:
+            text = self.printed(archived[1], archived[2])
+            return text and {"data": base64.b64encode(text.encode()).decode()}
+        return None
+
+    def printed(self, run_id: str, pod: str) -> str | None:
+        """Return what a pod printed: the log of a step, or of ``step:turn``."""
+        groups = self.groups(next(run for run in self.runs if run.run_id == run_id))
+        for name, text in self.logs.items():
+            step, _, turn = name.partition(":")
+            around = groups.get(step, DEFAULT)
+            turns = [int(turn)] if turn else range(self.turns)
+            if pod in {self.workflow.pod(step, around, number) for number in turns}:
+                return text
+        return None
 
     def filtered(self, items: list[Any], query: dict[str, list[str]]) -> list[Any]:
         for kept, item, looks in list(self.coming):
@@ -198,9 +220,14 @@ class Server:
                 if self.busy[item.run_id] == 0:
                     item.state = "SUCCEEDED"
             return items
-        (predicate,) = json.loads(query["filter"][0])["predicates"]
+        (predicate,) = json.loads(decoded_again(query["filter"][0]))["predicates"]
         assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
         return [item for item in items if item.display_name == predicate["stringValue"]]
+
+    def check_free(self, items: list[Any], new: Any) -> None:
+        """Refuse a second pipeline or version of a name; runs and experiments may be called alike."""
+        if new.display_name in [item.display_name for item in items]:
+            raise Refusal(409, f"Already exist error: the name {new.display_name} already exist")
 
     def keep(self, items: list[Any], item: Any) -> Any:
         if self.is_late:
@@ -208,6 +235,22 @@ class Server:
         else:
             items.append(item)
         return JSON(item)
+
+
+class Refusal(Exception):
+    """An answer that is no success: its status, and what it says."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def decoded_again(text: str) -> str:
+    """Return a filter as the server reads it: it decodes the text of an address that was decoded before."""
+    if wrong := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", text):
+        said = f'failed to parse valid filter from {json.dumps(text)}: invalid URL escape "{wrong[0]}"'
+        raise Refusal(400, f"Failed to create list options: Invalid input error: {said}")
+    return unquote_plus(text)
 
 
 def names(body: bytes) -> dict[str, str]:
@@ -250,11 +293,16 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         if fault is not None and not fault.lost:
-            return self.reply(fault.status, {"code": 13, "message": f"planted {fault.status}"})
+            return self.reply(
+                fault.status, {"code": 13, "message": fault.message or f"planted {fault.status}"}
+            )
         if planted.token and self.headers.get("Authorization") != f"Bearer {planted.token}":
             return self.reply(401, {"code": 16, "message": "Request header error: there is no user identity"})
         planted.is_late = fault is not None and fault.late
-        found = planted.answer(self.command, path, query, body, self.headers.get("Content-Type", ""))
+        try:
+            found = planted.answer(self.command, path, query, body, self.headers.get("Content-Type", ""))
+        except Refusal as refusal:
+            return self.reply(refusal.status, {"code": 3, "message": str(refusal)})
         if fault is not None:
             self.close_connection = True
             self.connection.close()

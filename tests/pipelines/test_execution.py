@@ -3,7 +3,7 @@
 import logging
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
@@ -196,38 +196,6 @@ def test_the_environment_of_the_caller_reaches_the_steps_and_is_left_alone(
     before = dict(os.environ)
     run(compiled, tmp_path)
     assert dict(os.environ) == before
-
-
-@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
-def look(noisy: bool) -> NamedTuple("Look", [("retrain", bool), ("switched", bool)]):
-    return noisy, False
-
-
-@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
-def ask() -> str:
-    return "asked"
-
-
-@dsl.component(base_image="mome-monitor:1", install_kfp_package=False)
-def tell() -> str:
-    return "told"
-
-
-@dsl.pipeline(name="watch")
-def watch(noisy: bool) -> None:
-    with dsl.ExitHandler(tell()):
-        looked = look(noisy=noisy)
-        with dsl.If(looked.outputs["retrain"] == True):  # noqa: E712 - kfp compares
-            ask()
-
-
-@pytest.mark.parametrize(("noisy", "last"), [(True, ["ask", "tell"]), (False, ["tell"])])
-def test_a_branch_on_a_named_output_runs_when_its_condition_holds(
-    tmp_path: Path, noisy: bool, last: list[str]
-) -> None:
-    compiler.Compiler().compile(watch, str(tmp_path / "watch.yaml"))
-    stages = run((tmp_path / "watch.yaml").read_text(), tmp_path, noisy=noisy)
-    assert list(stages) == ["look", *last]
 
 
 @dsl.component(base_image="mome-data:1", install_kfp_package=False)

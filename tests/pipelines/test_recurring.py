@@ -10,6 +10,7 @@ from typing import Any
 
 import kfp_server_api as api
 import pytest
+import yaml
 
 from mome.errors import ConfigError
 from pipelines import recurring
@@ -17,6 +18,7 @@ from pipelines.calls import Patience, ServerError
 from pipelines.recurring import EVERY_15_MINUTES, check_cron
 from tests.pipelines.planted_server import JSON, Fault, Handler, Server, serving
 
+ROOT = Path(__file__).parents[2]
 PLACES = ["--set", "bundle=/mnt/bundle", "--set", "requests=/mnt/requests", "--set", "state=/mnt/state"]
 
 
@@ -92,7 +94,6 @@ def test_it_is_created_one_at_a_time_and_without_catching_up(
     assert made["pipeline_version_reference"] == {"pipeline_id": "p1", "pipeline_version_id": "v1"}
     parameters = made["runtime_config"]["parameters"]
     assert (parameters["bundle"], parameters["state"]) == ("/mnt/bundle", "/mnt/state")
-    assert parameters["monitor"]["window"] > 0
     # What was sent is what kfp's own model of it holds, no more.
     assert set(made) - {"recurring_run_id", "created_at"} <= set(api.V2beta1RecurringRun.openapi_types)
     assert JSON(api.V2beta1RecurringRun(display_name="x")) == {"display_name": "x"}
@@ -113,6 +114,35 @@ def test_another_schedule_replaces_the_old_one_and_the_two_never_speak_together(
     (made,) = server.recurring
     assert made["trigger"]["cron_schedule"]["cron"] == "0 0 * * * *"
     assert max(server.active) == 1
+
+
+def test_without_more_words_it_has_the_values_for_traffic_and_not_those_of_a_rehearsal(
+    server: Recurring, command: Callable[..., str]
+) -> None:
+    apply(command)
+    (made,) = server.recurring
+    found = made["runtime_config"]["parameters"]
+    traffic = yaml.safe_load((ROOT / "manifests" / "components" / "monitor" / "monitor.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert found["monitor"] == traffic["monitor"]
+    assert found["monitor"].keys() == params["monitor"].keys()
+    # Nobody speaks two hundred times in a rehearsal, and nobody waits two seconds in production.
+    assert found["monitor"]["cooldown_s"] >= 600 > params["monitor"]["cooldown_s"]
+    assert found["train"]["noise_snrs_db"] == params["train"]["noise_snrs_db"]
+    assert ": unchanged (" in apply(command)
+
+
+def test_a_file_of_ones_own_is_taken_as_it_is(server: Recurring, command: Callable[..., str]) -> None:
+    apply(command, "--params", str(ROOT / "params.yaml"))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert server.recurring[0]["runtime_config"]["parameters"]["monitor"] == params["monitor"]
+
+
+def test_where_the_values_come_from_is_said_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        recurring._command(["apply", "--help"])
+    said = "".join(capsys.readouterr().out.split())
+    assert "manifests/components/monitor/monitor.yaml" in said
 
 
 def test_other_parameters_replace_it_too(server: Recurring, command: Callable[..., str]) -> None:

@@ -35,6 +35,7 @@ UNPROMOTED = DONE | {"promote": "FAILED"}
         ("FAILED", UNPROMOTED, {"promote": REFUSED}, "rejected", "budget of a4v2"),
         # Somebody ended the run, and with it the pods that were at work.
         ("CANCELED", STOPPED, {}, "cancelled", "somebody"),
+        ("CANCELED", STOPPED, {JUDGE: "epoch 1\n"}, "cancelled", "somebody"),
         ("CANCELED", STOPPED, {"gate": NO}, "rejected", "budget of a4v2"),
         ("CANCELED", STOPPED, {JUDGE: REFUSED}, "rejected", "budget of a4v2"),
         ("CANCELED", JUDGED, {"gate": NO}, "rejected", "budget of a4v2"),

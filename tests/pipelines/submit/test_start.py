@@ -31,6 +31,26 @@ def another(server: Server, listed: int = 999) -> Any:
     return run
 
 
+def test_a_run_that_a_person_ends_on_the_server_is_no_step_that_ran_out_of_memory(
+    server: Server, tmp_path: Path
+) -> None:
+    # The server calls it failed in the end, and the step that was at work has no last word.
+    server.history = ["PENDING", "RUNNING", "CANCELING"]
+    server.stories = {"r1": [("FAILED", {"build-foundation": "FAILED", "train": None, "notify": None})]}
+    server.logs = {"build-foundation": "step 10 of 1000\n"}
+    code, result, comment = submit(server, tmp_path, "--key", "k")
+    assert (code, result["outcome"]["verdict"]) == (4, "cancelled")
+    assert "somebody ended the run on the server" in comment
+    assert "out of memory" not in comment
+    server.history = []
+    assert submit(server, tmp_path, "--key", "k")[1]["run_id"] == "r2"
+
+
+def test_a_run_that_was_to_be_ended_too_late_counts_as_it_ended(server: Server, tmp_path: Path) -> None:
+    server.history = ["PENDING", "RUNNING", "CANCELING"]
+    assert submit(server, tmp_path)[0] == 0
+
+
 @pytest.mark.parametrize("story", [BROKEN, CANCELLED])
 def test_the_same_key_trains_again_after_a_run_that_broke(
     server: Server, tmp_path: Path, story: list[tuple[str, dict[str, str]]]
@@ -182,6 +202,23 @@ def test_a_run_that_cannot_be_ended_is_told_of(server: Server, tmp_path: Path) -
     code, result, _ = submit(server, tmp_path, "--timeout", "0.05", "--terminate-on", "timeout")
     assert (code, result["run_id"]) == (6, "r1")
     assert "should end, but goes on" in result["outcome"]["reason"]
+
+
+def test_a_run_that_ends_while_it_is_told_to_end_is_no_fault(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.story = [("RUNNING", {})]
+    answer = Server.answer
+
+    def ending(self: Server, method: str, path: str, *more: Any) -> Any:
+        if path.endswith(":terminate"):
+            self.story, self.runs[0].state = PASSED[-1:], "SUCCEEDED"
+        return answer(self, method, path, *more)
+
+    monkeypatch.setattr(Server, "answer", ending)
+    code, result, _ = submit(server, tmp_path, "--timeout", "0.05", "--terminate-on", "timeout")
+    assert (code, server.terminated) == (6, [])
+    assert "goes on" not in result["outcome"]["reason"]
 
 
 def test_a_server_that_hangs_does_not_outlive_the_timeout(

@@ -58,14 +58,17 @@ def test_a_second_submission_of_a_commit_uploads_nothing_again(server: Server, t
     assert (len(server.pipelines), len(server.versions), len(server.runs)) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("retried", [False, True])
+@pytest.mark.parametrize(
+    ("wrapped", "retried"), [(True, False), (False, False), (False, True)], ids=["wrapped", "bare", "retried"]
+)
 @pytest.mark.parametrize("route", ["archive", "server", "pages"])
 def test_a_rejected_model_is_exit_3_with_the_gates_own_words(
-    server: Server, tmp_path: Path, route: str, retried: bool
+    server: Server, tmp_path: Path, route: str, wrapped: bool, retried: bool
 ) -> None:
     table = evaluation({"av": planted({"a4v2": {"clean": 9, "0": 12}, "a16v5": {"clean": 11}})})
     decision = GateDecision(passed=False, reason="budget of a4v2: 9.0%", checks=["FAILED: a | b"], max_wer={})
-    server.story, server.log_route, server.retried = REJECTED, route, retried
+    server.story, server.log_route = REJECTED, route
+    server.wrapped, server.retried = wrapped, retried
     server.logs = {
         JUDGE: LOG.format("GateRejected: budget of a4v2: 9.0% of words wrong"),
         "gate": f"noise\n{table.model_dump_json()}\n{{}}\n{decision.model_dump_json()}\n",
@@ -119,11 +122,8 @@ def test_a_run_that_somebody_ended_is_exit_4(server: Server, tmp_path: Path) -> 
     assert submit(server, tmp_path)[1]["outcome"]["verdict"] == "cancelled"
 
 
-@pytest.mark.parametrize("state", ["SKIPPED", "PENDING"])
-def test_a_run_that_ended_well_without_a_decision_is_no_yes(
-    server: Server, tmp_path: Path, state: str
-) -> None:
-    server.story = [("SUCCEEDED", DONE | {JUDGE: state})]
+def test_a_run_that_ended_well_without_a_decision_is_no_yes(server: Server, tmp_path: Path) -> None:
+    server.story = [("SUCCEEDED", DONE | {JUDGE: "SKIPPED"})]
     code, result, _ = submit(server, tmp_path)
     assert (code, result["outcome"]["verdict"]) == (4, "failed")
 
@@ -320,6 +320,28 @@ def test_wrong_input_is_exit_1_before_a_server_is_asked(
     code, result, _ = submit(server, tmp_path, *given)
     assert (code, server.asked) == (1, [])
     assert words in result["outcome"]["reason"]
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_name_in_changes_that_no_section_has_is_exit_1_before_a_server_is_asked(
+    server: Server, tmp_path: Path, is_file: bool
+) -> None:
+    path = tmp_path / "package.yaml"
+    path.write_text((ROOT / "pipelines" / "compiled" / "training.yaml").read_text())
+    source = str(path) if is_file else "training"
+    code, result, _ = submit(server, tmp_path, source, "--set", 'changes={"train.stepps": 3}')
+    assert (code, server.asked) == (1, [])
+    assert "section train has" in result["outcome"]["reason"]
+    assert "not 'stepps'" in result["outcome"]["reason"]
+
+
+def test_a_version_that_is_gone_is_said_at_once(server: Server, tmp_path: Path) -> None:
+    # A 500 by its number, but one that no second attempt mends.
+    said = "Failed to get a pipeline version with id 0: ResourceNotFoundError: PipelineVersion 0 not found"
+    server.faults = [Fault("POST", "/runs$", 500, times=99, message=said)]
+    code, result, _ = submit(server, tmp_path)
+    assert (code, server.posts("/runs")) == (5, 1)
+    assert "there is no such thing on the server (500)" in result["outcome"]["reason"]
 
 
 def test_a_compiled_file_is_taken_as_it_is(server: Server, tmp_path: Path) -> None:
