@@ -251,6 +251,7 @@ def begin(section: Section, step: str) -> Section:
     """
     chosen = decided(section)
     threads = use_threads(section.threads)
+    _keep_memory()
     device = chosen.device if isinstance(chosen, TrainParams) else "cpu"
     print(
         f"{step}: {chosen.precision} on {machine(device)}, {threads} thread" + "s" * (threads > 1),
@@ -284,12 +285,11 @@ def number_of_threads(threads: Threads) -> int:
 
 
 def use_threads(threads: Threads) -> int:
-    """Let torch compute with so many threads and keep the memory that it frees; returns their number."""
+    """Let torch compute with so many threads; returns their number."""
     import torch
 
     count = number_of_threads(threads)
     torch.set_num_threads(count)
-    _keep_memory()
     return count
 
 
@@ -306,7 +306,8 @@ def _keep_memory() -> None:
     """Let the C library keep what is freed: a step asks for the same large blocks as the step before.
 
     Given back and asked for again, each of their pages is cleared and mapped anew, which on a virtual machine
-    can take longer than what is computed in them.
+    can take longer than what is computed in them. Only where something is trained: a server is to give back what
+    one long clip took.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -219,3 +220,13 @@ def test_threads_are_as_many_as_cores_or_as_asked(
 
 def test_a_gpu_attends_with_the_fused_kernel() -> None:
     assert (attention("cpu"), attention("cuda"), attention("cuda:1")) == ("eager", "sdpa", "sdpa")
+
+
+def test_a_c_library_that_cannot_be_told_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    library = SimpleNamespace(mallopt=lambda option, value: told.append((option, value)))
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: library)
+    module._keep_memory.__wrapped__()
+    assert told == [(-4, 0), (-1, 2**31 - 1)]  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: SimpleNamespace())  # as on macOS
+    module._keep_memory.__wrapped__()
