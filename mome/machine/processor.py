@@ -306,8 +306,8 @@ def _keep_memory() -> None:
     """Let the C library keep what is freed: a step asks for the same large blocks as the step before.
 
     Given back and asked for again, each of their pages is cleared and mapped anew, which on a virtual machine
-    can take longer than what is computed in them. Only where something is trained: a server is to give back what
-    one long clip took.
+    can take longer than what is computed in them. Only where something is trained: a server is to give back
+    what one long clip took.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
