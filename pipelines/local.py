@@ -30,7 +30,7 @@ __all__ = ["run"]
 
 EMBEDDED = "embedded"
 # What the job takes at its highest, with models that are taught here; summary.json has it of every run.
-_MEMORY_BYTES = int(3.0 * 2**30)
+_MEMORY_GIB = {"float32": 2.4, "bfloat16": 3.5}
 # What a person may want to read of a stage, as the name of its file under reports/.
 REPORTS = {
     "version_corpus": "corpus",
@@ -65,7 +65,9 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
     values = decided_everywhere(values)
     if EMBEDDED in (values.foundation.audio, values.foundation.video):
         check_memory(
-            _MEMORY_BYTES, "the job", f"lower foundation.utterances (now {values.foundation.utterances})"
+            int(_MEMORY_GIB[values.foundation.precision] * 2**30),
+            "the job",
+            f"lower foundation.utterances (now {values.foundation.utterances})",
         )
     arguments = values.sections() | {
         # A folder by its whole path; a word or an address stays what it is.
