@@ -1,7 +1,7 @@
 """What this machine's processor is, and what follows from it for computing. Nothing else asks the processor.
 
 A choice that was right on one processor costs hours on another: in bfloat16 a processor without units for it
-takes ten times as long as in float32. So every such choice is made here, from what is there.
+takes six to eleven times as long as in float32. So every such choice is made here, from what is there.
 """
 
 from __future__ import annotations
