@@ -225,7 +225,9 @@ def foundation_page(folder: Path, llm: str) -> str:
         taught["language_loss"] = 1.1
     about = {"taught": taught, "params": params.model_dump(mode="json")}
     (folder / "foundation.json").write_text(json.dumps(about))
-    assert describe_foundation(folder, folder / "page.html", folder / "card.md") == taught
+    assert describe_foundation(folder, folder / "page.html", folder / "card.md") == taught | {
+        "precision_bits": 32.0
+    }
     assert "- parameters: 1.50 M" in (folder / "card.md").read_text()
     return (folder / "page.html").read_text()
 

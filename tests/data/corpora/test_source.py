@@ -41,8 +41,6 @@ def test_the_shared_recordings_are_known(prepare_params):
     assert (digits.name, len(digits.utterances)) == ("fsdd", 11)
     assert not any(media.problem for media in digits.media())
     grid = open_corpus(str(CORPORA / "grid"), prepare_params)
-    assert sorted(u.transcript for u in grid.utterances) == [
-        "bin blue at f two now",
-        "lay white by s zero again",
-        "set white in z three now",
-    ]
+    # The folder grows; these were there first.
+    known = {"bin blue at f two now", "lay white by s zero again", "set white in z three now"}
+    assert known <= {u.transcript for u in grid.utterances}
