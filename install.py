@@ -8,7 +8,6 @@ Needs nothing but Python: it runs before anything is installed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -57,7 +56,7 @@ def install(environment: Path, torch_index: str = "") -> None:
     source = ["--index-url", torch_index] if torch_index else []
     print("Making .venv; asking pip which build of torch there is.", flush=True)
     venv.create(environment, clear=True, symlinks=True, with_pip=True)
-    for line in announce(_offered(environment, [*source, torch]), len(locked), bool(torch_index)):
+    for line in announce(_offered(environment, torch, source), len(locked), bool(torch_index)):
         print(line, flush=True)
     if torch_index:
         _pip(environment, ["--no-deps", *source, torch], 1)
@@ -89,16 +88,28 @@ def announce(build: Build, packages: int, chosen: bool = False) -> list[str]:
     return lines
 
 
-def _offered(environment: Path, torch: list[str]) -> Build:
-    """Ask pip which build of torch it would take; an index that tells is asked for no file."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        _pip(environment, ["--dry-run", "--no-deps", "--report", str(report), *torch], 1)
-        (found,) = json.loads(report.read_text(encoding="utf-8"))["install"]
-    needed = [line for line in found["metadata"].get("requires_dist", []) if "extra ==" not in line]
-    # Builds for macOS write the same needs, for Linux.
-    cuda = sys.platform == "linux" and any(re.match("cuda|nvidia", line) for line in needed)
-    return Build(found["metadata"]["version"], cuda)
+def _offered(environment: Path, torch: str, source: list[str]) -> Build:
+    """Ask the index which builds of torch it has for this machine, and return the one that pip takes.
+
+    Raises:
+        Broken: If it has none.
+    """
+    locked = torch.partition("==")[2]
+    python = str(environment / "bin" / "python")
+    # `install --dry-run` would tell as well, but downloads the file first in pips before 25.1.
+    asked = subprocess.run(
+        [python, "-m", "pip", "index", "versions", "torch", "--disable-pip-version-check", *source],
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    found = re.findall(r"[^\s,]+", asked.stdout.partition("Available versions:")[2].partition("\n")[0])
+    builds = [version for version in found if version.partition("+")[0] == locked]
+    if not builds:
+        raise Broken(_reason([*asked.stderr.splitlines(), f"no {torch} for this machine and this Python"]))
+    version = max(builds)  # with a local version, as +cpu, before one without
+    # Of Linux' builds the one that is called by the version alone has CUDA.
+    return Build(version, cuda=sys.platform == "linux" and not version.endswith("+cpu"))
 
 
 def _pip(environment: Path, arguments: list[str], packages: int) -> None:
@@ -173,10 +184,13 @@ def _bytes(folder: Path) -> int:
 
 
 def _reason(said: list[str]) -> str:
+    """Return pip's own error; of an index that it could not reach it only warns, before it."""
+    unreached = [line for line in said if "Retrying (" in line or "Could not fetch URL" in line][-1:]
     first = next((index for index, line in enumerate(said) if line.lstrip().lower().startswith("error")), -15)
     lines = [line for line in said[first:] if line.strip() and "is ignored: it is neither" not in line]
+    reason = [re.sub("^(ERROR|WARNING): ", "", line) for line in [*lines[:30], *unreached]]
     return "\n".join(
-        [*lines[:30], "pip could not install; the next `make` starts again, with what pip has kept."]
+        [*reason, "pip could not install; the next `make` starts again, with what pip has kept."]
     )
 
 
