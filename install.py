@@ -48,8 +48,13 @@ def install(environment: Path, torch_index: str = "") -> None:
         torch_index: Address of the index that torch comes from, and nothing else; empty for pip's own.
 
     Raises:
-        Broken: If pip ends with an error.
+        Broken: If pip ends with an error, or the folder is a link: what it leads to belongs to somebody else.
     """
+    if environment.is_symlink():
+        raise Broken(
+            f"{environment} is a link to {environment.readlink()}, which is out of date for this checkout; "
+            "run `make` where it lies, or remove the link"
+        )
     began = time.monotonic()
     locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     (torch,) = (line for line in locked if line.startswith("torch=="))

@@ -1,7 +1,7 @@
 """What packages bring that no step reads; deleted in the layer that installs it.
 
-Licences are never among it. A pattern that matches nothing ends the build: the package has changed, and the
-line is wrong or has become needless. Needs nothing but Python.
+Licences of what stays are never among it. A pattern that matches nothing ends the build: the package has
+changed, and the line is wrong or has become needless. Needs nothing but Python.
 """
 
 from __future__ import annotations

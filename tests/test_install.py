@@ -97,6 +97,15 @@ def test_what_asks_for_cuda_on_linux_has_none_on_a_mac(
     assert "for the CPU" in capfd.readouterr().out
 
 
+def test_an_environment_behind_a_link_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (tmp_path / ".venv").symlink_to(theirs)
+    with pytest.raises(Broken, match=r"\.venv is a link to .*theirs, which is out of date for this checkout"):
+        install.install(tmp_path / ".venv")
+    assert (theirs / "bin").is_dir()
+
+
 def test_a_log_gets_a_line_now_and_then(planted: Planted, capfd: pytest.CaptureFixture[str]) -> None:
     installed = planted.environment / "lib" / "python3" / "site-packages" / "numpy-2.dist-info"
     body = f"""
