@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from mome.errors import ConfigError
 
 __all__ = ["NEARLY_USED_UP", "available_bytes", "check_memory", "memory_watched"]
@@ -90,6 +88,8 @@ def available_bytes(group: Path = _GROUP) -> int:
     Args:
         group: As `memory_watched`.
     """
+    import psutil  # only here: what submits a run reads a word of this file, and installs less
+
     there: int = psutil.virtual_memory().available
     if (found := _find(group)) is not None:
         files, limit = found

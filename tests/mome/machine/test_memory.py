@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from mome.errors import ConfigError
-from mome.machine import memory
 from mome.machine.memory import available_bytes, check_memory, memory_watched
 
 GIB = 2**30
@@ -106,7 +105,7 @@ def test_it_ends_with_the_block(planted: Planted, capsys: pytest.CaptureFixture[
 
 
 def free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=int(gib * GIB)))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=int(gib * GIB)))
 
 
 def test_what_a_container_can_still_get_is_its_limit_without_what_is_taken(
