@@ -1,7 +1,7 @@
 """How the lessons change weights: Muon for the matrices of the layers, AdamW for all else.
 
-Muon makes all directions of an update equally large. In its own lessons sound is as well known after 700 steps
-as after 1,000 of AdamW alone, unseen lips after 250 as after 400.
+Muon makes all directions of an update equally large. In its own lessons sound is as well known after 700
+steps as after 1,000 of AdamW alone, unseen lips after 250 as after 400.
 """
 
 from __future__ import annotations
