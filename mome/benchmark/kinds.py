@@ -24,7 +24,7 @@ from mome.machine.processor import Instructions, find_processor, instruction_nam
 from mome.progress import progress
 from mome.storage import write_text
 
-__all__ = ["Kind", "kinds", "page", "quickest", "slowdown"]
+__all__ = ["Kind", "kinds", "measure", "page", "quickest", "slowdown"]
 
 # The libraries' switches for each kind that a better one can imitate, from the least on.
 _SWITCHES: dict[Instructions, dict[str, str]] = {
@@ -57,8 +57,7 @@ class Kind(NamedTuple):
     @property
     def auto(self) -> str:
         """What ``precision: auto`` is on it."""
-        found = find_processor(environment=os.environ | self.switches)
-        return "bfloat16" if found.has_bfloat16 else "float32"
+        return find_processor(environment=os.environ | self.switches).precision
 
 
 def kinds(here: Instructions) -> list[Kind]:

@@ -25,7 +25,7 @@ from mome.foundation.language import new_language_model, pronounce_words, teach_
 from mome.foundation.lessons import make_lessons
 from mome.foundation.side_by_side import Teaching
 from mome.foundation.tokenizer import new_tokenizer
-from mome.machine.processor import decided, use_threads
+from mome.machine.processor import best_precision, use_threads
 from mome.model.avsr import Features
 from mome.model.precision import mixed_precision
 from mome.model.tokens import TextTokens
@@ -93,7 +93,7 @@ def _measured() -> Iterator[tuple[str, Steps, Threads]]:
 
 def _here(precision: Precision) -> Precision:
     """Return what a precision is on this machine."""
-    return decided(load_params().foundation.model_copy(update={"precision": precision})).precision
+    return best_precision() if precision == "auto" else precision
 
 
 def _training(precision: Precision) -> Iterator[None]:

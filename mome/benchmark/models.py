@@ -16,6 +16,7 @@ from mome.benchmark.options import Options
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder
 from mome.foundation.language import new_language_model
 from mome.foundation.tokenizer import new_tokenizer
+from mome.machine.processor import attention
 from mome.methods import METHODS
 from mome.model.adaptation import adapt
 from mome.model.audio_encoder import AudioEncoder
@@ -84,7 +85,7 @@ def llama_1b(options: Options, dtype: torch.dtype) -> Any:
         sizes.hidden_size, sizes.intermediate_size, sizes.vocab_size = 128, 256, 1024
         sizes.num_attention_heads, sizes.num_key_value_heads, sizes.head_dim = 4, 2, 32
     # Like the experts' precision, as a checkpoint is loaded.
-    sizes._attn_implementation = "sdpa" if options.on_gpu else "eager"
+    sizes._attn_implementation = attention(options.device)
     torch.manual_seed(_SEED)
     with torch.device(options.device):
         return adapted(LlamaForCausalLM._from_config(sizes, dtype=dtype), options).to(dtype)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Sequence
 from datetime import date
-from pathlib import Path
 
 import psutil
 import torch
 
 from mome.benchmark.options import Options
 from mome.benchmark.rows import Row
+from mome.machine.processor import processor
 
 __all__ = ["document", "machine"]
 
@@ -48,21 +48,12 @@ def machine(device: str) -> dict[str, str]:
     on_gpu = torch.device(device).type == "cuda"
     return {
         "measured on": date.today().isoformat(),
-        "CPU": f"{_cpu()}, {psutil.cpu_count(logical=True)} cores",
+        "CPU": f"{processor().name}, {psutil.cpu_count(logical=True)} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "GPU": torch.cuda.get_device_name(device) if on_gpu else "none",
         "software": f"Python {platform.python_version()}, torch {torch.__version__}",
         "threads": str(torch.get_num_threads()),
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cells(row: Row) -> list[str]:

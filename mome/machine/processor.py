@@ -28,6 +28,7 @@ __all__ = [
     "attention",
     "available_cores",
     "begin",
+    "best_precision",
     "decided",
     "decided_everywhere",
     "find_processor",
@@ -108,6 +109,11 @@ class Processor:
     def has_bfloat16(self) -> bool:
         """Whether products in bfloat16 have units of their own."""
         return self.instructions in _HAS_BFLOAT16
+
+    @property
+    def precision(self) -> Precision:
+        """What ``auto`` is on it."""
+        return "bfloat16" if self.has_bfloat16 else "float32"
 
     def __str__(self) -> str:
         """Say what it is, as in ``AMD EPYC (AVX-512), 2 cores``."""
@@ -215,7 +221,7 @@ def decided(section: Section) -> Section:
     if section.precision != "auto":
         return section
     device = section.device if isinstance(section, TrainParams) else "cpu"
-    return section.model_copy(update={"precision": _best_precision(device)})
+    return section.model_copy(update={"precision": best_precision(device)})
 
 
 def decided_everywhere(params: Params) -> Params:
@@ -225,9 +231,10 @@ def decided_everywhere(params: Params) -> Params:
     )
 
 
-def _best_precision(device: str) -> Precision:
+def best_precision(device: str = "cpu") -> Precision:
+    """Return what ``precision: auto`` is on a device."""
     if device == "cpu":
-        return "bfloat16" if processor().has_bfloat16 else "float32"
+        return processor().precision
     import torch  # only here: whoever asks about a CPU need not load it
 
     has_units = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
