@@ -1,4 +1,4 @@
-"""What a prepared dataset holds, for people and for comparing runs: page, card and figures."""
+"""What a prepared dataset holds, for people and for comparing runs: page and figures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from mome.speech.shards import read_manifest
 __all__ = ["describe"]
 
 _SHOWN = 100  # unusable recordings on the page; the manifest has them all
-_FIRST = 5  # of them on the card
 
 
-def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
-    """Write the page and the card of a dataset and return its figures, flat.
+def describe(dataset: Path, page: Path) -> dict[str, float | str]:
+    """Write the page of a dataset and return its figures and where it comes from, flat.
 
     Args:
         dataset: Folder that `data.prepare` wrote.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
     """
     about = json.loads((dataset / "corpus.json").read_text())
     utterances = read_manifest(dataset)
@@ -56,16 +54,16 @@ def describe(dataset: Path, html: Path, markdown: Path) -> dict[str, float]:
     if unusable:
         report.heading("Cannot be used, and why")
         rows = [[row.utterance_id, row.split, row.speaker, row.problem] for row in unusable[:_SHOWN]]
-        report.table(["utterance", "split", "speaker", "reason"], rows, numbers=False, on_card=_FIRST)
+        report.table(["utterance", "split", "speaker", "reason"], rows, numbers=False)
         if len(unusable) > _SHOWN:
-            report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.", on_card=False)
-        report.say("Step validate decides whether the run goes on.", on_card=False)
-    report.heading("How long the recordings are", on_card=False)
+            report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.")
+        report.say("Step validate decides whether the run goes on.")
+    report.heading("How long the recordings are")
     report.picture(durations(utterances))
-    report.heading("How clean the recordings are", on_card=False)
+    report.heading("How clean the recordings are")
     report.picture(noise(utterances))
-    report.write(html, markdown)
-    return _figures(utterances)
+    report.write(page)
+    return {"corpus": about["name"], "revision": about["revision"], **_figures(utterances)}
 
 
 def _figures(utterances: Sequence[Utterance]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a run's corpus is and where its recordings can be had again: page and card of a revision."""
+"""What a run's corpus is and where its recordings can be had again."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ _WHY: dict[Origin, tuple[str, str]] = {
 }
 
 
-def describe(asked: str, found: Versioned, html: Path, markdown: Path) -> None:
+def describe(asked: str, found: Versioned, page: Path) -> None:
     """Write what a person wants to know before they trust a result: of which recordings it is.
 
     Args:
         asked: What the run was given as corpus.
         found: What it came to.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
 
     Raises:
         RevisionError: If the revision cannot be read.
@@ -61,7 +60,7 @@ def describe(asked: str, found: Versioned, html: Path, markdown: Path) -> None:
     report.heading("Have the recordings here")
     target = f"{name}-{revision[:12]}"
     report.command(shlex.join(["dvc", "get", public(repo), CONTENT, "--rev", revision, "--out", target]))
-    report.write(html, markdown)
+    report.write(page)
 
 
 def _splits(rows: Sequence[ArchiveRow]) -> list[list[str]]:

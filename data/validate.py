@@ -2,7 +2,6 @@
 
 validation.json     `ValidationReport`
 validation.html     the same for people, in one file
-validation.md       what to know first
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.card import validation_card
 from data.probe import corpus_facts, probe_splits, probe_utterances
 from data.report import Failure, write_report
 from data.suite import split_expectations, utterance_expectations
@@ -24,7 +22,6 @@ from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
 from mome.records import ExpectationResult, Utterance, ValidationReport
 from mome.speech.shards import read_manifest
-from mome.storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +65,7 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     Args:
         params: What a usable recording is.
         dataset: Folder that `data.prepare` wrote.
-        output: Folder for ``validation.json``, ``validation.html`` and ``validation.md``.
+        output: Folder for ``validation.json`` and ``validation.html``.
 
     Raises:
         CorpusError: If ``dataset`` is no such folder, or holds no recording.
@@ -96,7 +93,6 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     report.write(output / "validation.json")
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     write_report(report, utterances, failures, output / "validation.html")
-    write_text(output / "validation.md", validation_card(report, utterances, reason(report)))
     return report
 
 

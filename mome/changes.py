@@ -1,4 +1,4 @@
-"""Single values that differ from ``params.yaml``, and the check of all sections together.
+"""Single values that differ from ``params.yaml`` or a profile, and the check of all sections together.
 
 It is what a person fills into the form of a run, and what CI hands to a retraining.
 """
@@ -6,7 +6,7 @@ It is what a person fills into the form of a run, and what CI hands to a retrain
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mome.config import EMBEDDED, Params, parse_section
@@ -14,7 +14,7 @@ from mome.errors import ConfigError
 from mome.gpus import check_gpus
 from mome.speech.text import EMBEDDED_ALPHABET, outside_alphabet
 
-__all__ = ["configured"]
+__all__ = ["configured", "differences"]
 
 _ADVICE = "correct it in the run's parameters and start the run again"
 
@@ -54,6 +54,29 @@ def configured(
     except ConfigError as error:
         raise ConfigError(f"{error}; {_ADVICE}") from error
     return params.sections()
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes that lead from sections to others: what `configured` takes, and nothing more.
+
+    Args:
+        before: All sections, as `configured` returns them.
+        after: The same, changed.
+    """
+    return dict(_differences(before, after, ""))
+
+
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, Any]]:
+    for name, value in after.items():
+        old = before[name]
+        inner = isinstance(value, Mapping) and isinstance(old, Mapping) and value.keys() == old.keys()
+        # A name with a dot could not be told from a path: what holds it is given as a whole.
+        if inner and not any("." in key for key in value):
+            yield from _differences(old, value, f"{prefix}{name}.")
+        elif value != old:
+            yield f"{prefix}{name}", value
 
 
 def _put(sections: dict[str, Any], path: str, value: Any) -> None:

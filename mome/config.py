@@ -7,6 +7,7 @@ stands. Values are frozen and read once.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -49,11 +50,14 @@ __all__ = [
     "load_params",
     "load_profile",
     "parse_section",
+    "profiles",
+    "with_profile",
 ]
 
 
 CORPUS = "corpus"  # noise is babble of the corpus itself
 EMBEDDED = "embedded"  # a model that is taught here
+PARAMS_FILE = "params.yaml"  # and no profile
 _PROFILES = Path(__file__).parent / "profiles"
 
 # A noise level in dB. Without noise it is None in Python and `clean` in the file and in a pipeline's
@@ -299,7 +303,25 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None) ->
         return _validated(Params, content, str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected sections, got {type(content).__name__}")
-    return _validated(Params, content | load_profile(profile), f"{path} with profile {profile}")
+    return _validated(Params, with_profile(content, profile), f"{path} with profile {profile}")
+
+
+def profiles() -> list[str]:
+    """Return the names of all profiles."""
+    return sorted(path.stem for path in _PROFILES.glob("*.yaml"))
+
+
+def with_profile(sections: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """Return sections, unchecked, with those of a profile in place of their own.
+
+    Args:
+        sections: Of ``params.yaml``.
+        profile: Its name; `PARAMS_FILE` for none.
+
+    Raises:
+        ConfigError: If there is no such profile.
+    """
+    return dict(sections) | ({} if profile == PARAMS_FILE else load_profile(profile))
 
 
 def load_profile(name: str) -> dict[str, Any]:
@@ -308,9 +330,8 @@ def load_profile(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: If there is no such profile.
     """
-    known = sorted(path.stem for path in _PROFILES.glob("*.yaml"))
-    if name not in known:
-        raise ConfigError(f"profile {name!r}: unknown; there are {', '.join(known)}")
+    if name not in profiles():
+        raise ConfigError(f"profile {name!r}: unknown; there are {', '.join(profiles())}")
     sections: dict[str, Any] = _read(_PROFILES / f"{name}.yaml")
     return sections
 

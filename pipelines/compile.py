@@ -20,7 +20,7 @@ from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 
 from mome.cli import main
-from mome.config import Params, load_params
+from mome.config import PARAMS_FILE, Params, load_params, profiles
 from mome.errors import ConfigError
 from mome.storage import write_text
 from pipelines.cluster import VARIABLE, check_devices, steps
@@ -36,7 +36,9 @@ PIPELINES: dict[str, BaseComponent] = {
     "training_sharded": training_sharded,
     "monitoring": monitoring,
 }
-NO_CHANGES: dict[str, Any] = {"changes": {}}  # what a person fills in first has an empty default
+NO_CHANGES: dict[str, Any] = {"changes": {}}  # a field that a person may leave as it is
+PROFILE = "profile"  # the field that chooses one
+VERDICT = re.compile(r"require(-\d+)?")  # as kfp calls the tasks of step `require`
 PLACED = re.compile(r"[^/]*[.:][^/]*/.+@sha256:[0-9a-f]{64}")  # host/path@digest
 FOR_NO_CLUSTER = (
     "# NOT FOR A CLUSTER: the images are named without a registry or without a digest (docs/operations.md,\n"
@@ -46,19 +48,20 @@ FOR_A_CLUSTER = "# For a cluster: images by digest. Claims and secrets are those
 MADE = "# Made by `make compile` from the pipelines/*.py and params.yaml.\n"
 
 
-def compile_pipeline(name: str, params: Params) -> str:
+def compile_pipeline(name: str, params: Params, profile: str = PARAMS_FILE) -> str:
     """Return the YAML of a pipeline; defaults are the sections of ``params.yaml`` and the cluster's places.
 
     Args:
         name: One of `PIPELINES`.
         params: Values of the experiment.
+        profile: That a run has unless its form says another.
 
     Raises:
         ConfigError: If the steps do not fit into the time that a run is given.
     """
     pipeline = PIPELINES[name]
     inputs = pipeline.pipeline_spec.root.input_definitions.parameters
-    known = params.sections() | NO_CHANGES | dict(steps.cluster.parameters)
+    known = params.sections() | NO_CHANGES | {PROFILE: profile} | dict(steps.cluster.parameters)
     defaults = {key: value for key, value in known.items() if key in inputs}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml"
@@ -67,6 +70,7 @@ def compile_pipeline(name: str, params: Params) -> str:
         # differs from process to process.
         documents = list(yaml.safe_load_all(path.read_text()))
     _fill_in(documents[0], params)
+    _name_verdicts(documents[0])
     end_after(getattr(steps.cluster.run_timeout_s, name), *documents)
     text: str = yaml.dump_all(documents, Dumper=_Readable, sort_keys=True, width=110)
     loose = _loose(documents[0])
@@ -80,10 +84,28 @@ def _loose(spec: dict[str, Any]) -> list[str]:
 
 
 def _fill_in(spec: dict[str, Any], params: Params) -> None:
-    """Let the step `configure` know params.yaml: of a form it sees what is in it, not what was changed."""
+    """Make the profile a choice, and let the step `configure` know params.yaml."""
+    if chosen := spec["root"]["inputDefinitions"]["parameters"].get(PROFILE):
+        # kfp's own word for it, a Literal, comes with its next version; the server and its form know it.
+        chosen["literals"] = [PARAMS_FILE, *profiles()]
     for graph in (spec["root"], *spec["components"].values()):
         if task := graph.get("dag", {}).get("tasks", {}).get("configure"):
             task["inputs"]["parameters"]["defaults"]["runtimeValue"]["constant"] = params.sections()
+
+
+def _name_verdicts(spec: dict[str, Any]) -> None:
+    """Call each `require` by the step that it is about: kfp numbers them, in each group from the start.
+
+    A run's steps are found by their names, in the server's list and in Argo's.
+    """
+    for graph in (spec["root"], *spec["components"].values()):
+        tasks = graph.get("dag", {}).get("tasks", {})
+        for name in [name for name in tasks if VERDICT.fullmatch(name)]:
+            named = f"require-{tasks[name]['inputs']['parameters']['stage']['runtimeValue']['constant']}"
+            tasks[named] = tasks.pop(name)
+            for task in tasks.values():
+                if name in (before := task.get("dependentTasks", [])):
+                    before[before.index(name)] = named
 
 
 class _Readable(yaml.SafeDumper):
@@ -101,14 +123,14 @@ def _compile() -> None:
     parser = argparse.ArgumentParser(description="Compile the pipelines for a Kubeflow cluster.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--output", type=Path, default=COMPILED)
-    parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
+    parser.add_argument("--profile", help="of mome/profiles, which a run has unless its form says another")
     parser.add_argument(
         "--allow-tags", action="store_true", help="for a trial: images without a digest, on a cluster too"
     )
     arguments = parser.parse_args()
-    params = load_params(arguments.params, arguments.profile or None)
-    check_devices(steps.cluster, params)
-    texts = {name: compile_pipeline(name, params) for name in PIPELINES}
+    params = load_params(arguments.params)
+    check_devices(steps.cluster, load_params(arguments.params, arguments.profile or None))
+    texts = {name: compile_pipeline(name, params, arguments.profile or PARAMS_FILE) for name in PIPELINES}
     if not arguments.allow_tags:
         _require_digests(texts.values())
     for name, text in texts.items():

@@ -36,7 +36,7 @@ from pipelines.cures import cured
 __all__ = ["TRACEBACK", "Stage", "StageFailed", "execute", "failure_message", "pin_images"]
 
 IMAGE = re.compile(r"(?:.*/)?mome-(?P<name>\w+)(?P<version>[:@].*)?")
-JUDGES = re.compile(r"require(-\d+)?")
+JUDGES = re.compile(r"require-(?P<stage>\w+)")  # as pipelines.compile names them
 TRACEBACK = "Traceback (most recent"
 # What follows on a cluster: lines of the launcher (I1128 08:21:19.120345      17 launcher_v2.go:215] ...) and
 # of Argo (time="..." level=info ..., or as JSON), and how the command ended.
@@ -142,23 +142,19 @@ def pin_images(pipeline: str) -> str:
     return str(yaml.safe_dump_all([spec, *platform], sort_keys=False))
 
 
-def _judged(pipeline: str) -> dict[str, str]:
-    """Return which task each `require` is about."""
+def _judged(pipeline: str) -> set[str]:
+    """Return the tasks whose verdict a `require` waits for."""
     spec = next(yaml.safe_load_all(pipeline))
     graphs = [spec["root"], *spec["components"].values()]
-    tasks = [task for graph in graphs for task in graph.get("dag", {}).get("tasks", {}).items()]
-    return {
-        name: task["inputs"]["parameters"]["passed"]["taskOutputParameter"]["producerTask"]
-        for name, task in tasks
-        if JUDGES.fullmatch(name)
-    }
+    names = [name for graph in graphs for name in graph.get("dag", {}).get("tasks", {})]
+    return {found["stage"] for name in names if (found := JUDGES.fullmatch(name))}
 
 
 @contextmanager
 def _watched(
     stages: dict[str, Stage],
     failures: list[StageFailed],
-    judged: dict[str, str],
+    judged: set[str],
     log: Path,
     on_start: Callable[[Stage], None],
     on_end: Callable[[Stage], None],
@@ -173,8 +169,9 @@ def _watched(
     def observed(**task: Any) -> tuple[dict[str, Any], Status]:
         name = task["task_name"]
         folder = Path(task["pipeline_root"]) / task["pipeline_resource_name"] / name
-        stage = undecided.pop(judged[name]) if name in judged else Stage(name.replace("-", "_"), folder)
-        is_stage = name not in judged and name not in NO_STAGES
+        verdict = JUDGES.fullmatch(name)
+        stage = undecided.pop(verdict["stage"]) if verdict else Stage(name.replace("-", "_"), folder)
+        is_stage = verdict is None and name not in NO_STAGES
         logged = log.stat().st_size
         if is_stage:
             on_start(stage)
@@ -189,7 +186,7 @@ def _watched(
             return outputs, status
         if is_stage:
             stage.outputs = outputs
-        if name in judged.values():
+        if name in judged:
             undecided[name] = stage
         elif name not in NO_STAGES:
             stages[stage.name] = stage

@@ -31,7 +31,7 @@ __all__ = ["run"]
 EMBEDDED = "embedded"
 # What the job takes at its highest, with models that are taught here; summary.json has it of every run.
 _MEMORY_GIB = {"float32": 2.4, "bfloat16": 3.5}
-# What a person may want to read of a stage, as the name of its file under reports/.
+# What a person may want to read of a stage: the name of its report, and of the file under reports/.
 REPORTS = {
     "version_corpus": "corpus",
     "prepare": "dataset",
@@ -69,7 +69,7 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
             "the job",
             f"lower foundation.utterances (now {values.foundation.utterances})",
         )
-    arguments = values.sections() | {
+    arguments = {
         # A folder by its whole path; a word or an address stays what it is.
         "corpus": str(Path(corpus).resolve()) if Path(corpus).is_dir() else corpus,
         "registry": str(state.resolve() / "registry"),
@@ -127,8 +127,8 @@ def _collect(stages: dict[str, Stage], failure: StageFailed | None, reports: Pat
     found: dict[str, Path] = {}
     for stage, name in REPORTS.items():
         page = None
-        if stage in stages and "report" in stages[stage].outputs:
-            page = stages[stage].path("report")
+        if stage in stages:
+            page = stages[stage].path(f"{name}_report")
         elif failure is not None and failure.stage.name == stage:
             page = next(iter(sorted(failure.stage.folder.rglob("*.html"))), None)
         if page is not None:

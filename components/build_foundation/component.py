@@ -12,9 +12,7 @@ __all__ = ["build_foundation"]
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def build_foundation(
     foundation: dsl.Output[dsl.Model],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    foundation_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
     files: str = "",  # noqa: ARG001
 ) -> None:
@@ -26,17 +24,14 @@ def build_foundation(
 
     Returns:
         foundation: Folder with the three models, as transformers saves them.
-        metrics: Frame accuracies and language loss of the models that were taught.
-        report: Each model with its source, size and parameters, and how well it learnt.
-        card: The same.
+        foundation_report: Each model with its source, size and parameters, and how well it learnt.
     """
     from pathlib import Path
 
     from mome.config import FoundationParams, parse_section
     from mome.foundation.describe import describe
     from mome.foundation.run import run as build
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     build(parse_section(FoundationParams, params), Path(foundation.path))
-    figures = describe(Path(foundation.path), Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    foundation.metadata.update(checked(describe(Path(foundation.path), Path(foundation_report.path))))

@@ -11,9 +11,8 @@ __all__ = ["check_drift"]
 
 @dsl.component(base_image=image("monitor"), install_kfp_package=False)
 def check_drift(
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    look: dsl.Output[dsl.Metrics],
+    drift_report: dsl.Output[dsl.HTML],
     bundle: str,
     requests: str,
     state: str,
@@ -32,9 +31,9 @@ def check_drift(
         publish_to: Where the service reads its scale if it does not see `state`: configmap/NAME, or a file.
 
     Returns:
-        metrics: Requests looked at, measured noise, drifted features, tokens per second of the scale.
-        report: The served scale over the last day, and why.
-        card: What is served now, and the newest looks.
+        look: The decision as JSON. Requests looked at, measured noise, drifted features and tokens per second
+            are its figures.
+        drift_report: The served scale over the last day, and why.
         scale: The scale to serve from now on.
         switched: Whether that is another one than before.
         retrain: Whether no scale fits what is observed, and step request_retraining has not dealt with it.
@@ -43,15 +42,15 @@ def check_drift(
 
     from components.check_drift.report import describe
     from mome.config import MonitorParams, TrainParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
     from monitoring import check
     from monitoring.publish import publish, target
     from monitoring.wish import is_open
 
     parse_section(TrainParams, train)
     found = check.run(parse_section(MonitorParams, params), Path(bundle), Path(requests), Path(state))
-    figures = describe(Path(state), found, Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    found.write(Path(look.path))
+    look.metadata.update(checked(describe(Path(state), found, Path(drift_report.path))))
     # After the reports: a look is on record even when the cluster refuses what it came to.
     publish(Path(state) / "scale.json", target(publish_to))
     return found.scale, found.switched, is_open(Path(state))

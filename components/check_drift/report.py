@@ -1,4 +1,4 @@
-"""The newest looks of the monitor for people: page, card and figures from its journal."""
+"""The newest looks of the monitor for people: page and figures from its journal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ __all__ = ["describe"]
 
 _SHOWN = timedelta(days=1)
 _ROWS = 50  # looks in the page's table
-_NEWEST = 10  # of them on the card
 
 
-def describe(state: Path, decision: ScaleDecision, html: Path, markdown: Path) -> dict[str, float]:
-    """Write the page and the card of a look, and return its figures, flat.
+def describe(state: Path, decision: ScaleDecision, page: Path) -> dict[str, float]:
+    """Write the page of a look, and return its figures, flat.
 
     Args:
         state: Folder with the journal of decisions.
         decision: Of this look.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
     """
     looks = read_decisions(state / "decisions.jsonl", decision.at - _SHOWN) or [decision]
     said = "switched" if decision.switched else "stays"
@@ -40,15 +38,15 @@ def describe(state: Path, decision: ScaleDecision, html: Path, markdown: Path) -
             ("features that drifted", ", ".join(decision.drifted) or "none"),
         ]
     )
-    report.heading("Served scale over the last day", on_card=False)
+    report.heading("Served scale over the last day")
     report.picture(_scales(looks))
     shown = [
         [f"{look.at:%Y-%m-%d %H:%M:%S}", look.scale, _decibel(look.snr_db), str(look.requests), look.reason]
         for look in reversed(looks[-_ROWS:])
     ]
     report.heading("Newest looks")
-    report.table(["at", "scale", "noise", "requests", "why"], shown, numbers=False, on_card=_NEWEST)
-    report.write(html, markdown)
+    report.table(["at", "scale", "noise", "requests", "why"], shown, numbers=False)
+    report.write(page)
     figures = {
         "requests": float(decision.requests),
         "switched": float(decision.switched),

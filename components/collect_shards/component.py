@@ -11,9 +11,7 @@ __all__ = ["collect_shards"]
 def collect_shards(
     parts: dsl.Input[list[dsl.Dataset]],
     dataset: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    dataset_report: dsl.Output[dsl.HTML],
     repo: str,
     revision: str,
 ) -> None:
@@ -26,18 +24,15 @@ def collect_shards(
 
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
-        metrics: Usable utterances and hours per split, unusable ones.
-        report: Splits, what cannot be used and why, how long and how clean the recordings are.
-        card: The splits, and the first recordings that cannot be used.
+        dataset_report: Splits, what cannot be used and why, how long and how clean the recordings are.
     """
     from operator import attrgetter
     from pathlib import Path
 
     from data import fan_out
     from data.dataset_report import describe
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     folder = Path(dataset.path)
     fan_out.collect(repo, revision, list(map(Path, map(attrgetter("path"), parts))), folder)
-    figures = describe(folder, Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    dataset.metadata.update(checked(describe(folder, Path(dataset_report.path))))

@@ -11,20 +11,11 @@ __all__ = ["configure"]
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def configure(
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    parameters_report: dsl.Output[dsl.HTML],
     changes: dict[str, Any],
+    profile: str,
     defaults: dict[str, Any],
     gpus: dict[str, Any],
-    prepare: dict[str, Any],
-    validate: dict[str, Any],
-    foundation: dict[str, Any],
-    train: dict[str, Any],
-    evaluate: dict[str, Any],
-    gate: dict[str, Any],
-    package: dict[str, Any],
-    monitor: dict[str, Any],
-    rehearse: dict[str, Any],
 ) -> NamedTuple(
     "Sections",
     [
@@ -40,27 +31,18 @@ def configure(
         ("files", str),
     ],
 ):
-    """Apply the changes of the run's form to the sections and check all of them at once.
+    """Take the profile and the changes of the run's form and check all sections at once.
 
     A value of the wrong type ends the run here, in seconds, and not in the step that reads it, hours later.
 
     Args:
         changes: Values by their path in params.yaml, as in {"train.steps": 200}.
+        profile: Whose sections stand in for those of params.yaml; `params.yaml` for none.
         defaults: All sections of params.yaml, as they were when the pipeline was compiled.
         gpus: Number of GPUs that train and evaluate get, as the pipeline was compiled; empty if unknown.
-        prepare: Section of params.yaml.
-        validate: Section of params.yaml.
-        foundation: Section of params.yaml.
-        train: Section of params.yaml.
-        evaluate: Section of params.yaml.
-        gate: Section of params.yaml.
-        package: Section of params.yaml.
-        monitor: Section of params.yaml.
-        rehearse: Section of params.yaml.
 
     Returns:
-        report: What differs from params.yaml, and every value.
-        card: What differs from params.yaml.
+        parameters_report: What differs from params.yaml, and every value.
         prepare: The section as the steps take it.
         validate: The section as the steps take it.
         foundation: The section as the steps take it.
@@ -75,26 +57,12 @@ def configure(
     from pathlib import Path
 
     from mome.changes import configured
-    from mome.config import Params, parse_section
+    from mome.config import Params, parse_section, with_profile
     from mome.files import fingerprint
     from mome.reporting.differences import describe
 
-    found = configured(
-        changes,
-        {
-            "prepare": prepare,
-            "validate": validate,
-            "foundation": foundation,
-            "train": train,
-            "evaluate": evaluate,
-            "gate": gate,
-            "package": package,
-            "monitor": monitor,
-            "rehearse": rehearse,
-        },
-        gpus,
-    )
-    describe(found, changes, defaults, Path(report.path), Path(card.path))
+    found = configured(changes, with_profile(defaults, profile), gpus)
+    describe(found, changes, profile, defaults, Path(parameters_report.path))
     return (
         found["prepare"],
         found["validate"],

@@ -14,10 +14,8 @@ def evaluate(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
-    evaluation: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    evaluation: dsl.Output[dsl.Metrics],
+    evaluation_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
     files: str = "",  # noqa: ARG001
 ) -> None:
@@ -31,17 +29,16 @@ def evaluate(
         files: Of step `configure`, not read here: other files behind the same parameters are another step.
 
     Returns:
-        evaluation: Folder with evaluation.json, hypotheses.jsonl and baseline.parquet.
-        metrics: Word error rate of the richest modality, as wer_a4v2_clean and so on.
-        report: Heat map and curves with their intervals; the champion's stand beside them in step gate.
-        card: Word error rates of the richest modality.
+        evaluation: Folder with evaluation.json, hypotheses.jsonl and baseline.parquet. Word error rates of
+            the richest modality are its figures: wer_a4v2_clean and so on.
+        evaluation_report: Heat map and curves with their intervals; step gate shows the champion's, too.
     """
     import shutil
     from pathlib import Path
 
     from mome.config import EvaluateParams, parse_section
     from mome.evaluation.run import run as measure
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     found = measure(
         parse_section(EvaluateParams, params),
@@ -50,7 +47,6 @@ def evaluate(
         Path(checkpoint.path),
         Path(evaluation.path),
     )
-    shutil.copyfile(Path(evaluation.path) / "evaluation.html", report.path)
-    shutil.copyfile(Path(evaluation.path) / "evaluation.md", card.path)
+    shutil.copyfile(Path(evaluation.path) / "evaluation.html", evaluation_report.path)
     print(found.model_dump_json())
-    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))
+    evaluation.metadata.update(checked(found.figures()))

@@ -13,8 +13,7 @@ __all__ = ["gate"]
 def gate(
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Output[dsl.Artifact],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    gate_report: dsl.Output[dsl.HTML],
     corpus: str,
     registry: str,
     params: dict[str, Any],
@@ -29,8 +28,7 @@ def gate(
 
     Returns:
         decision: Folder with gate.json: passed or not, why, and the budget.
-        report: The decision, the table with the champion's beside it, and every check.
-        card: The decision, and clean speech against budget and champion.
+        gate_report: The decision, the table with the champion's beside it, and every check.
         passed: Whether every check holds.
         reason: The first check that failed.
     """
@@ -47,7 +45,7 @@ def gate(
         open_registry(registry).fetch_evaluation(corpus, Path(decision.path) / "champion"),
         Path(decision.path),
     )
-    shutil.copyfile(Path(decision.path) / "gate.html", report.path)
-    shutil.copyfile(Path(decision.path) / "gate.md", card.path)
+    shutil.copyfile(Path(decision.path) / "gate.html", gate_report.path)
+    decision.metadata.update({"passed": made.passed, "reason": made.reason})
     print(gate.log_lines(Path(evaluation.path), made))
     return made.passed, made.reason

@@ -16,8 +16,7 @@ def package(
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     packaged: dsl.Output[dsl.Model],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    package_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
 ) -> None:
     """Pack all that serving and monitoring need into one folder with checksums, and build its Bento.
@@ -31,14 +30,13 @@ def package(
 
     Returns:
         packaged: Folder with bundle/ and bento/; `bentoml serve` starts the latter.
-        report: What the bundle holds, what it was judged by, and how to serve it.
-        card: Name, version, lineage, and the command that serves it.
+        package_report: What the bundle holds, what it was judged by, and how to serve it.
     """
     from pathlib import Path
 
     from mome.config import PackageParams, parse_section
-    from serving import card as describing
     from serving import package
+    from serving.bundle_report import describe
 
     bundle = package.run(
         parse_section(PackageParams, params),
@@ -48,4 +46,4 @@ def package(
         Path(decision.path),
         Path(packaged.path),
     )
-    describing.write_cards(bundle, Path(report.path), Path(card.path))
+    packaged.metadata.update(describe(bundle, Path(package_report.path)))

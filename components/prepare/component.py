@@ -12,9 +12,7 @@ __all__ = ["prepare"]
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def prepare(
     dataset: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    dataset_report: dsl.Output[dsl.HTML],
     repo: str,
     revision: str,
     params: dict[str, Any],
@@ -28,17 +26,14 @@ def prepare(
 
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
-        metrics: Usable utterances and hours per split, unusable ones.
-        report: Splits, what cannot be used and why, how long and how clean the recordings are.
-        card: The splits, and the first recordings that cannot be used.
+        dataset_report: Splits, what cannot be used and why, how long and how clean the recordings are.
     """
     from pathlib import Path
 
     from data import prepare
     from data.dataset_report import describe
     from mome.config import PrepareParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     prepare.run(parse_section(PrepareParams, params), repo, revision, Path(dataset.path))
-    figures = describe(Path(dataset.path), Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    dataset.metadata.update(checked(describe(Path(dataset.path), Path(dataset_report.path))))

@@ -10,8 +10,7 @@ __all__ = ["promote"]
 @dsl.component(base_image=image("serve"), install_kfp_package=False)
 def promote(
     packaged: dsl.Input[dsl.Model],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    promotion_report: dsl.Output[dsl.HTML],
     corpus: str,
     registry: str,
     run: str = "",
@@ -37,15 +36,14 @@ def promote(
         keep: Earlier champions whose files are kept, to roll back to.
 
     Returns:
-        report: The champion and the one before, lineage, how to serve it and how to go back.
-        card: The same.
+        promotion_report: The champion and the one before, lineage, how to serve it and how to go back.
     """
     from pathlib import Path
 
-    from serving.registry import card as describing
     from serving.registry.address import open_registry
     from serving.registry.history import Lineage
     from serving.registry.lineage import code_revision, user
+    from serving.registry.promotion_report import describe
 
     models = open_registry(registry)
     before = models.history(corpus)
@@ -59,6 +57,4 @@ def promote(
     registered = models.register(Path(packaged.path) / "bundle", corpus, lineage, by=run or user())
     models.promote(corpus, registered.version, by=run or user())
     removed = models.prune(corpus, keep=keep, by=run or user())
-    describing.describe(
-        models, registry, before, registered.version, removed, Path(report.path), Path(card.path)
-    )
+    describe(models, registry, before, registered.version, removed, Path(promotion_report.path))

@@ -13,10 +13,8 @@ __all__ = ["rehearse"]
 def rehearse(
     packaged: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
-    rehearsal: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    rehearsal: dsl.Output[dsl.Metrics],
+    rehearsal_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
     monitor: dict[str, Any],
 ) -> None:
@@ -30,16 +28,14 @@ def rehearse(
 
     Returns:
         rehearsal: Folder with rehearsal.json, the request log and the decisions of the monitor.
-        metrics: Requests sent, answered and lost; switches of the scale.
-        report: Served scale and measured noise over time.
-        card: Requests, switches and latency.
+        rehearsal_report: Served scale and measured noise over time.
     """
     import shutil
     from pathlib import Path
 
     from components.rehearse import rehearsal as rehearsing
     from mome.config import MonitorParams, RehearseParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     found = rehearsing.run(
         parse_section(RehearseParams, params),
@@ -48,6 +44,5 @@ def rehearse(
         Path(dataset.path),
         Path(rehearsal.path),
     )
-    shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", report.path)
-    shutil.copyfile(Path(rehearsal.path) / "rehearsal.md", card.path)
-    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))
+    shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", rehearsal_report.path)
+    rehearsal.metadata.update(checked(found.figures()))

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import httpx
 import numpy as np
 
-from components.rehearse.card import rehearsal_card
 from components.rehearse.playlist import PHASES, Item, files, playlist
 from components.rehearse.report import write_report
 from components.rehearse.server import Command, bentoml_serve, log_tail, served
@@ -30,7 +29,6 @@ from mome.records import (
     Switch,
     WordErrors,
 )
-from mome.storage import write_text
 from mome.wer import summarise
 from monitoring import check
 
@@ -103,7 +101,6 @@ def run(
     }
     rehearsal = _summary(Evaluation.read(bundle / "evaluation.json"), params, played, decisions, word_errors)
     write_report(rehearsal, params.check_every, output / "rehearsal.html")
-    write_text(output / "rehearsal.md", rehearsal_card(rehearsal))
     rehearsal.write(output / "rehearsal.json")
     return rehearsal
 

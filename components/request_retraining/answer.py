@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.request_retraining.card import describe, describe_none
 from components.request_retraining.noise import learn_noise
+from components.request_retraining.report import describe, describe_none
 from mome.config import TrainParams
 from mome.records import RetrainRequest
 from monitoring.wish import take_over
@@ -13,24 +13,23 @@ from monitoring.wish import take_over
 __all__ = ["answer"]
 
 
-def answer(asked: bool, state: Path, before: TrainParams, html: Path, markdown: Path) -> TrainParams:
+def answer(asked: bool, state: Path, before: TrainParams, page: Path) -> TrainParams:
     """Return section ``train`` of the next training, which is that of the last one if nothing is asked for.
 
     Args:
         asked: Whether there is a wish.
         state: Folder with the wish, ``retrain.json``, which is taken over.
         before: Section ``train`` of the last training.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
 
     Raises:
         MomeError: If the wish is not there or cannot be read.
     """
     if not asked:
-        describe_none(html, markdown)
+        describe_none(page)
         return before
     request = RetrainRequest.read(state / "retrain.json")
     after = learn_noise(before, request)
-    describe(request, before, after, html, markdown)
+    describe(request, before, after, page)
     take_over(state, request)
     return after

@@ -11,8 +11,7 @@ __all__ = ["request_retraining"]
 
 @dsl.component(base_image=image("monitor"), install_kfp_package=False)
 def request_retraining(
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    retraining_report: dsl.Output[dsl.HTML],
     state: str,
     params: dict[str, Any],
     asked: bool = True,
@@ -26,8 +25,7 @@ def request_retraining(
             the server's book-keeping open where it does not hold.
 
     Returns:
-        report: What was observed, noise levels before and after, the line that starts the training.
-        card: The same.
+        retraining_report: What was observed, noise levels before and after, how to start it.
         train: Section `train` for the next run: its noise covers what was observed.
     """
     from pathlib import Path
@@ -36,5 +34,5 @@ def request_retraining(
     from mome.config import TrainParams, parse_section
 
     before = parse_section(TrainParams, params)
-    after = answer(asked, Path(state), before, Path(report.path), Path(card.path))
+    after = answer(asked, Path(state), before, Path(retraining_report.path))
     return (after.model_dump(mode="json"),)

@@ -14,9 +14,7 @@ def train(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    training_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
     processes: int = 1,
     files: str = "",  # noqa: ARG001
@@ -35,15 +33,13 @@ def train(
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.
-        metrics: Losses, validation word error rate and throughput.
-        report: Losses and throughput by step, and the parameters.
-        card: Validation word error rate, the step that was kept, and throughput.
+        training_report: Losses and throughput by step, and the parameters.
     """
     import os
     from pathlib import Path
 
     from mome.config import TrainParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
     from mome.training.describe import describe
     from mome.training.launch import launch
 
@@ -56,5 +52,4 @@ def train(
         work,
         processes,
     )
-    figures = describe(Path(checkpoint.path), work, Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

@@ -26,9 +26,7 @@ def train_distributed(
     dataset: dsl.Input[dsl.Dataset],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    training_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
     layout: dict[str, Any],
     config: dsl.TaskConfig,
@@ -50,9 +48,7 @@ def train_distributed(
 
     Returns:
         checkpoint: Folder with the trained weights (safetensors) and their configuration.
-        metrics: Losses, validation word error rate and throughput.
-        report: Losses and throughput by step, and the parameters.
-        card: Validation word error rate, the step that was kept, and throughput.
+        training_report: Losses and throughput by step, and the parameters.
     """
     import os
     from pathlib import Path
@@ -60,7 +56,7 @@ def train_distributed(
     from components.train_distributed.job import train_on_nodes
     from components.train_distributed.layout import Layout
     from mome.config import TrainParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
     from mome.training.describe import describe
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
@@ -73,5 +69,4 @@ def train_distributed(
         Path(checkpoint.path),
         work,
     )
-    figures = describe(Path(checkpoint.path), work, Path(report.path), Path(card.path))
-    metrics.metadata.update(write_metrics(Path(metrics.path), figures))
+    checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

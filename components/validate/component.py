@@ -12,10 +12,8 @@ __all__ = ["validate"]
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def validate(
     dataset: dsl.Input[dsl.Dataset],
-    validation: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    validation: dsl.Output[dsl.Metrics],
+    validation_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
 ) -> NamedTuple("Verdict", [("passed", bool), ("reason", str)]):
     """Check a dataset with Great Expectations; step `require` ends the run if it did not pass.
@@ -25,10 +23,9 @@ def validate(
         params: Section `validate` of params.yaml.
 
     Returns:
-        validation: Folder with validation.json, the result of every expectation.
-        metrics: Utterances and hours per split.
-        report: What was expected, what was found, and which utterances fail.
-        card: The verdict, the splits, and what does not hold.
+        validation: Folder with validation.json, the result of every expectation. Utterances and hours per
+            split are its figures.
+        validation_report: What was expected, what was found, and which utterances fail.
         passed: Whether every critical expectation holds.
         reason: The broken ones, with the first utterances that break each.
     """
@@ -37,10 +34,9 @@ def validate(
 
     from data import validate
     from mome.config import ValidateParams, parse_section
-    from mome.reporting.metrics import write_metrics
+    from mome.reporting.metadata import checked
 
     found = validate.check(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
-    shutil.copyfile(Path(validation.path) / "validation.html", report.path)
-    shutil.copyfile(Path(validation.path) / "validation.md", card.path)
-    metrics.metadata.update(write_metrics(Path(metrics.path), found.figures()))
+    shutil.copyfile(Path(validation.path) / "validation.html", validation_report.path)
+    validation.metadata.update(checked(found.figures()))
     return found.passed, validate.reason(found)

@@ -11,8 +11,7 @@ __all__ = ["version_corpus"]
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 def version_corpus(
-    report: dsl.Output[dsl.HTML],
-    card: dsl.Output[dsl.Markdown],
+    corpus_report: dsl.Output[dsl.HTML],
     corpus: str,
     registry: str,
     params: dict[str, Any],
@@ -25,8 +24,7 @@ def version_corpus(
         params: Section `prepare` of params.yaml.
 
     Returns:
-        report: What was asked for and the commit that it came to, splits, how to have the recordings.
-        card: The same.
+        corpus_report: What was asked for and the commit that it came to, splits, how to have the recordings.
         name: Name of the corpus, as reports and promoted models carry it.
         repo: DVC repository that holds the recordings.
         revision: Git commit in that repository; it never moves.
@@ -38,5 +36,5 @@ def version_corpus(
     from mome.config import PrepareParams, parse_section
 
     found = version.versioned(corpus, parse_section(PrepareParams, params), version.corpora(registry))
-    describe(corpus, found, Path(report.path), Path(card.path))
+    describe(corpus, found, Path(corpus_report.path))
     return found.revision

@@ -18,7 +18,7 @@ from pathlib import Path
 from mome.cli import main
 from mome.config import GateParams, load_params
 from mome.errors import GateRejected, MomeError
-from mome.evaluation.gate_report import Check, gate_card, gate_page
+from mome.evaluation.gate_report import Check, gate_page
 from mome.records import Evaluation, GateDecision, WordErrors, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
@@ -41,7 +41,7 @@ def run(params: GateParams, evaluation: Path, champion: Path | None, output: Pat
 
 
 def judge(params: GateParams, evaluation: Path, champion: Path | None, output: Path) -> GateDecision:
-    """Decide, and write ``gate.json``, ``gate.html`` and ``gate.md`` into ``output``.
+    """Decide, and write ``gate.json`` and ``gate.html`` into ``output``.
 
     A table that is missing, empty, damaged or holds a number that is not one fails a check like any
     other, and the report is written.
@@ -76,7 +76,6 @@ def judge(params: GateParams, evaluation: Path, champion: Path | None, output: P
     decision.write(output / "gate.json")
     best = _readable(champion)
     write_text(output / "gate.html", gate_page(decision, checks, candidate, best))
-    write_text(output / "gate.md", gate_card(decision, checks, candidate, best))
     return decision
 
 

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from mome.evaluation.report import finest_first, heat_cell, level
 from mome.records import Evaluation, GateDecision, WordErrors, snr_key
-from mome.reporting.card import bullets, card, columns
 from mome.reporting.page import Cell, facts, page, table, verdict
 
-__all__ = ["Check", "gate_card", "gate_page"]
+__all__ = ["Check", "gate_page"]
 
 _RULE = (
     "Budgets hold for clean speech. A level is a regression when the whole 95 % interval lies above the"
@@ -60,21 +59,6 @@ def gate_page(
     return page("Gate", "".join(parts))
 
 
-def gate_card(
-    decision: GateDecision, checks: Sequence[Check], candidate: Evaluation | None, champion: Evaluation | None
-) -> str:
-    """Return what a person wants to know first, in Markdown; arguments as `gate_page`."""
-    failed = [check for check in checks if not check.passed]
-    return card(
-        f"Gate: {'passed' if decision.passed else 'REJECTED'}",
-        bullets([("verdict", decision.reason), *_about(candidate, champion)]),
-        "\n".join(["## What failed", "", bullets((check.name, check.found) for check in failed)])
-        if failed
-        else "",
-        "## Clean speech\n\n" + _clean(decision, candidate, champion) if candidate is not None else "",
-    )
-
-
 def _about(candidate: Evaluation | None, champion: Evaluation | None) -> list[tuple[str, object]]:
     if candidate is None:
         return []
@@ -115,25 +99,3 @@ def _beside(mine: WordErrors, best: WordErrors | None) -> str:
     change = f"{100 * (mine.rate - best.rate):+.1f}"
     apart = mine.high < best.low or mine.low > best.high
     return f"champion {best.rate:.1%}, {f'<b>{change}</b>' if apart else change}"
-
-
-def _clean(decision: GateDecision, candidate: Evaluation, champion: Evaluation | None) -> str:
-    ours = candidate.wer.get(candidate.modality, {})
-    theirs = {} if champion is None else champion.wer.get(candidate.modality, {})
-    clean = snr_key(None)
-    rows = []
-    for scale in finest_first({**ours, **decision.max_wer}):
-        allowed = decision.max_wer.get(scale)
-        rows.append(
-            [
-                scale,
-                _percent(ours.get(scale, {}).get(clean)),
-                "–" if allowed is None else f"{allowed:.1%}",
-                _percent(theirs.get(scale, {}).get(clean)),
-            ]
-        )
-    return columns(["scale", "word error rate", "allowed", "champion"], rows)
-
-
-def _percent(cell: WordErrors | None) -> str:
-    return "–" if cell is None else f"{cell.rate:.1%} ({cell.low:.1%} to {cell.high:.1%})"

@@ -12,7 +12,6 @@ import pandas as pd
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError, EvaluationError
-from mome.evaluation.card import evaluation_card
 from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
 from mome.machine.devices import check_devices, is_out_of_memory
@@ -106,7 +105,6 @@ def run(
         ids = [utterance.utterance_id for utterance in utterances]
         write_text(folder / evaluation.hypotheses, _lines(decoded, ids, references))
         write_report(evaluation, folder / "evaluation.html", _lips(decoded, references, params))
-        write_text(folder / "evaluation.md", evaluation_card(evaluation))
     return evaluation
 
 

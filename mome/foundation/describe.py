@@ -1,4 +1,4 @@
-"""What a foundation is made of, for people and for comparing runs: page, card and figures from its folder."""
+"""What a foundation is made of, for people and for comparing runs: page and figures from its folder."""
 
 from __future__ import annotations
 
@@ -40,13 +40,12 @@ class _Part(NamedTuple):
     num_bytes: int
 
 
-def describe(foundation: Path, html: Path, markdown: Path) -> dict[str, float]:
-    """Write the page and the card of a foundation; returns how well what was taught was learnt, flat.
+def describe(foundation: Path, page: Path) -> dict[str, float | str]:
+    """Write the page of a foundation; returns its sources and how well what was taught was learnt, flat.
 
     Args:
         foundation: Folder that `mome.foundation.run` wrote.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
 
     Raises:
         CheckpointError: If the folder is no foundation.
@@ -86,10 +85,10 @@ def describe(foundation: Path, html: Path, markdown: Path) -> dict[str, float]:
         report.heading("How well they learnt")
         report.table(["figure", "reached", "asked"], _learnt(taught), numbers=False)
         report.facts([("computed", f"in {params.precision} on {machine()}")])
-        report.heading("Settings", on_card=False)
-        report.facts(about["params"].items(), on_card=False)
-    report.write(html, markdown)
-    return taught | {"precision_bits": precision_bits(params.precision)}
+        report.heading("Settings")
+        report.facts(about["params"].items())
+    report.write(page)
+    return {**sources, **taught, "precision_bits": precision_bits(params.precision)}
 
 
 def _origin(sources: dict[str, str]) -> tuple[str, str]:

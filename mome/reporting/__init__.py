@@ -1,1 +1,1 @@
-"""Pages, cards and figures: what steps show to people, and to run comparison."""
+"""Pages and figures: what steps show to people, and to run comparison."""

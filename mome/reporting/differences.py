@@ -1,4 +1,4 @@
-"""The parameters of a run for people: where they differ from ``params.yaml``, and what they are."""
+"""The parameters of a run for people: where they differ from ``params.yaml``, and how to change them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mome.config import Params, parse_section
+from mome.config import PARAMS_FILE, Params, parse_section, profiles
 from mome.reporting.report import Report
 
 __all__ = ["describe"]
 
 Sections = Mapping[str, Mapping[str, Any]]
 _ABSENT = "–"
+_FIELDS = [
+    ("corpus", "the word embedded, a folder that the steps read, or a DVC repository as address@revision"),
+    ("registry", "what outlives a run: a folder on a volume, or an s3:// address"),
+    ("profile", f"{PARAMS_FILE}, or the settings of a paper: {', '.join(profiles())}"),
+    ("changes", 'single values by their path, as in {"train.steps": 200, "gate.max_wer.av.a4v2": 0.05}'),
+]
 
 
 def describe(
-    sections: Sections, changes: Mapping[str, Any], defaults: Sections, html: Path, markdown: Path
+    sections: Sections, changes: Mapping[str, Any], profile: str, defaults: Sections, page: Path
 ) -> None:
     """Write what a person wants to know before a run: which numbers are not the usual ones.
 
     Args:
         sections: The parameters of the run, checked.
         changes: Those that were given one by one, by their path.
+        profile: Whose sections stand in for those of ``params.yaml``.
         defaults: Sections of ``params.yaml``.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
 
     Raises:
         ConfigError: If ``defaults`` are no sections.
@@ -38,7 +44,7 @@ def describe(
             path,
             usual.get(path, _ABSENT),
             values.get(path, _ABSENT),
-            "changes" if _is_given(path, changes) else "section",
+            "changes" if _is_given(path, changes) else f"profile {profile}",
         ]
         for path in {**values, **usual}
         if values.get(path) != usual.get(path)
@@ -53,9 +59,12 @@ def describe(
     report.heading("What is trained")
     report.facts(_summary(sections))
     for name, section in sections.items():
-        report.heading(name, on_card=False)
-        report.facts(_values(section), on_card=False)
-    report.write(html, markdown)
+        report.heading(name)
+        report.facts(_values(section))
+    report.heading("Another run")
+    report.say("The form has four fields, and starts as it is; all numbers above are behind the last two.")
+    report.facts(_FIELDS)
+    report.write(page)
 
 
 def _summary(sections: Sections) -> list[tuple[str, object]]:

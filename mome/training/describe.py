@@ -1,4 +1,4 @@
-"""What a training came to, for people and for comparing runs: page, card and figures from its checkpoint."""
+"""What a training came to, for people and for comparing runs: page and figures from its checkpoint."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
-from mome.machine.processor import machine, precision_bits
-from mome.reporting.card import bullets, card
+from mome.machine.processor import precision_bits
 from mome.storage import write_text
 from mome.training.pace import read_pace
 from mome.training.report import training_page
@@ -18,14 +17,13 @@ from mome.training.selection import chosen_steps
 __all__ = ["describe"]
 
 
-def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[str, float]:
-    """Write the page and the card of a training and return its figures, flat.
+def describe(checkpoint: Path, work: Path, page: Path) -> dict[str, float | str]:
+    """Write the page of a training and return its figures and where it comes from, flat.
 
     Args:
         checkpoint: Folder that training wrote.
         work: Folder that it worked in, where its pace is kept.
         page: HTML file to write.
-        markdown: Markdown file to write.
 
     Raises:
         CheckpointError: If the folder is no checkpoint.
@@ -41,7 +39,11 @@ def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[s
     write_text(page, training_page(history, steps, params, corpus, pace))
     # By step, for the rows of a history: the weights may come from an earlier step than the last.
     kept = [row for row in history if row["step"] in steps]
-    figures = {
+    return {
+        "corpus": corpus["name"],
+        "revision": corpus["revision"],
+        "method": params.method,
+        "scales": ", ".join(params.scales),
         "loss": history[-1]["loss"],
         "validation_loss": min(row["validation_loss"] for row in kept),
         "validation_wer": min(row["validation_wer"] for row in kept),
@@ -49,24 +51,6 @@ def describe(checkpoint: Path, work: Path, page: Path, markdown: Path) -> dict[s
         "precision_bits": precision_bits(params.precision),
         **_throughput(pace),
     }
-    speed = "not measured: nothing was left to train"
-    if pace:
-        speed = (
-            f"{figures['utterances_per_s']:.2f} utterances a second, {figures['step_s']:.2f} s a step, "
-            f"speech {figures['times_real_time']:.1f} times as fast as it was spoken"
-        )
-    about_run: list[tuple[str, object]] = [
-        ("corpus", corpus["name"]),
-        ("revision", corpus["revision"]),
-        ("method", f"{params.method} at {', '.join(params.scales)}"),
-        ("validation word error rate", f"{figures['validation_wer']:.1%}"),
-        ("weights of step", f"{', '.join(map(str, steps))} of {len(history)}"),
-        ("training loss at the end", f"{figures['loss']:.3f}"),
-        ("throughput", speed),
-        ("computed", f"in {params.precision} on {machine(params.device)}"),
-    ]
-    write_text(markdown, card(f"Training on {corpus['name']}", bullets(about_run)))
-    return figures
 
 
 def _throughput(pace: Sequence[dict[str, float]]) -> dict[str, float]:

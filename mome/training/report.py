@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mome.config import TrainParams
+from mome.machine.processor import machine
 from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.reporting.page import facts, page
 from mome.storage import write_text
@@ -67,6 +68,7 @@ def training_page(
             *last,
             ("validation word error rate", f"{100 * wer:.1f}%"),
             ("weights of step", ", ".join(map(str, steps))),
+            ("computed", f"in {params.precision} on {machine(params.device)}"),
         ]
     )
     settings = facts((name, _text(value)) for name, value in params.model_dump(mode="json").items())
@@ -77,7 +79,9 @@ def training_page(
 def _speed(pace: Sequence[dict[str, float]]) -> str:
     if not pace:
         return ""
-    seconds, utterances = (sum(row[name] for row in pace) for name in ("seconds", "utterances"))
+    seconds, utterances, speech = (
+        sum(row[name] for row in pace) for name in ("seconds", "utterances", "speech_s")
+    )
     rates = [(row["step"], row["utterances"] / row["seconds"]) for row in pace]
     ticks = nice_ticks(max(rate for _, rate in _smooth(rates)))
     first, last = rates[0][0], max(rates[-1][0], rates[0][0] + 1)
@@ -93,6 +97,7 @@ def _speed(pace: Sequence[dict[str, float]]) -> str:
         [
             ("utterances a second", f"{utterances / seconds:.2f}"),
             ("seconds a step", f"{seconds / len(pace):.2f}"),
+            ("speech", f"{speech / seconds:.1f} times as fast as it was spoken"),
             ("measured over", f"{len(pace)} steps, {seconds / 60:.1f} minutes, validation left out"),
         ]
     )

@@ -1,4 +1,4 @@
-"""The parameters of a run, typed: sections of ``params.yaml``, single changes, what a trigger brought."""
+"""The parameters of a run, typed: profile and changes, or sections; and what a trigger brought."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from mome.changes import configured
-from mome.config import load_params
+from mome.changes import configured, differences
+from mome.config import PARAMS_FILE, load_params, with_profile
 from mome.errors import ConfigError
 from pipelines.submit.package import Package
 
-__all__ = ["CHANGES", "arguments", "parse_changes", "typed"]
+__all__ = ["CHANGES", "arguments", "base_sections", "parse_changes", "typed"]
 
 # kfp's name of a type, what YAML makes of a value of it, and how a person calls it.
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -26,6 +26,7 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "LIST": ((list,), "a list, [a, b]"),
 }
 CHANGES = "changes"  # the parameter that takes single values by their path, where a pipeline has it
+PROFILE = "profile"  # the one beside it
 
 
 def parse_changes(texts: Iterable[str]) -> dict[str, str]:
@@ -56,36 +57,49 @@ def arguments(
 
     Args:
         package: The pipeline.
-        params: Sections, for the parameters of these names.
+        params: Sections of the run.
         profile: Whose sections stand in for those of ``params``.
         changes: ``train.steps`` and the like change a section; other names are parameters of the pipeline.
+            Where it takes changes, it gets what leads from its own defaults to these sections.
         sections: Values that a trigger asks for, by section; ``changes`` comes after them.
 
     Raises:
         ConfigError: If a name is unknown, a required parameter is missing, or a value has another type.
     """
     inputs = package.inputs
-    inside = {name: _value(name, text) for name, text in changes.items() if "." in name}
-    inside = {
-        f"{part}.{key}": value for part, found in sections.items() for key, value in found.items()
-    } | inside
-    values = configured(inside, load_params(params, profile).sections())
-    found: dict[str, Any] = {name: value for name, value in values.items() if name in inputs}
-    unseen = {path: value for path, value in inside.items() if path.partition(".")[0] not in inputs}
-    if unseen and CHANGES not in inputs:
-        raise ConfigError(f"--set {next(iter(unseen))}: {package.name} does not take this section")
-    if unseen:
-        found[CHANGES] = unseen
-    for name, text in changes.items():
-        if "." not in name:
-            found[name] = typed(package, name, text)
+    found = {name: typed(package, name, text) for name, text in changes.items() if "." not in name}
+    inside = {f"{part}.{key}": value for part, given in sections.items() for key, value in given.items()}
+    inside |= {name: _value(name, text) for name, text in changes.items() if "." in name}
     if CHANGES in inputs:
-        # The run's first step would refuse what is wrong in there, minutes after it was started.
-        configured(found.get(CHANGES, {}), values | {name: found[name] for name in values if name in found})
+        profile = found.get(PROFILE, profile)
+        found[PROFILE] = profile or PARAMS_FILE
+        given = found.get(CHANGES, {})
+        wanted = configured(given | inside, with_profile(load_params(params).sections(), found[PROFILE]))
+        # Checked as the run's first step will, minutes after it was started.
+        found[CHANGES] = differences(base_sections(package, found), wanted)
+    else:
+        values = configured(inside, load_params(params, profile).sections())
+        found |= {name: value for name, value in values.items() if name in inputs and name not in found}
+        unseen = [path for path in inside if path.partition(".")[0] not in inputs]
+        if unseen:
+            raise ConfigError(f"--set {unseen[0]}: {package.name} does not take this section")
     missing = sorted(name for name, field in inputs.items() if field.required and name not in found)
     if missing:
         raise ConfigError(f"{package.name} needs {', '.join(missing)}: give --set {missing[0]}=...")
     return found
+
+
+def base_sections(package: Package, found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the sections that a run's changes are changes of: those it was compiled with, and its profile's.
+
+    Args:
+        package: A pipeline that takes changes.
+        found: Its arguments.
+
+    Raises:
+        ConfigError: If it was compiled without all sections, or for other code than this.
+    """
+    return configured({}, with_profile(package.defaults, found[PROFILE]))
 
 
 def typed(package: Package, name: str, text: str) -> Any:

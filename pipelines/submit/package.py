@@ -83,6 +83,14 @@ class Package:
         }
 
     @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Sections of ``params.yaml`` as it was compiled with them; empty where no step checks them."""
+        task = self.steps().get("configure", {})
+        given = task.get("inputs", {}).get("parameters", {}).get("defaults", {})
+        found: Mapping[str, Any] = given.get("runtimeValue", {}).get("constant", {})
+        return found
+
+    @property
     def images(self) -> set[str]:
         """Every image that a step of it runs in."""
         executors = self.spec.get("deploymentSpec", {}).get("executors", {})

@@ -17,7 +17,7 @@ from mome.errors import ConfigError
 from mome.records import Record
 from pipelines.cluster import check_devices, steps
 from pipelines.compile import PIPELINES
-from pipelines.submit.arguments import CHANGES, arguments, parse_changes, typed
+from pipelines.submit.arguments import CHANGES, arguments, base_sections, parse_changes, typed
 from pipelines.submit.package import Package, load_package, parse_package, version_name
 from pipelines.submit.revision import pinned
 from pipelines.submit.triggers import Trigger, corpus_address, pointer_address, read_trigger
@@ -88,7 +88,7 @@ def plan(
     sections = asked.sections(load_params(params, profile).train)
     shown = {f"{part}.{key}": str(value) for part, found in sections.items() for key, value in found.items()}
     found = arguments(package, params, profile, given, sections)
-    if starts and source in PIPELINES and {"train", "evaluate"} <= package.inputs.keys():
+    if starts and source in PIPELINES and CHANGES in package.inputs:
         _check_devices(package, found)
     return Plan(
         package=package,
@@ -145,11 +145,5 @@ def read_plan(path: Path, changes: list[str]) -> Plan:
 
 def _check_devices(package: Package, found: Mapping[str, Any]) -> None:
     """Refuse a run that would wait for a GPU that its steps do not ask the cluster for, hours from now."""
-    sections = {
-        name: value
-        for name, value in found.items()
-        if package.inputs[name].type == "STRUCT" and name != CHANGES
-    }
-    # What a person filled into `changes` counts as well: the first step puts it into the sections.
-    final = configured(found.get(CHANGES, {}), sections)
+    final = configured(found[CHANGES], base_sections(package, found))
     check_devices(steps.cluster, parse_section(Params, final))

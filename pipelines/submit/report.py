@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from mome.records import Evaluation, GateDecision
-from mome.reporting.card import bullets, card, columns
+from mome.reporting.markdown import bullets, columns, document
 from mome.scales import Scale
 from pipelines.submit.outcome import Submission, Verdict
 
@@ -50,7 +50,7 @@ def markdown(submission: Submission) -> str:
         _listed("Failed steps", [f"{name}: {text}" for name, text in outcome.failed.items()]),
         _listed("Changed parameters", [f"{name} = {text}" for name, text in submission.changes.items()]),
     ]
-    return card(TITLES[outcome.verdict], *parts)[:LONGEST]
+    return document(TITLES[outcome.verdict], *parts)[:LONGEST]
 
 
 def records_in(log: str) -> tuple[Evaluation | None, GateDecision | None]:

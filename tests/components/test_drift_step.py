@@ -10,6 +10,7 @@ from kfp import dsl
 
 from components.catalogue import check_drift, request_retraining
 from mome.errors import ConfigError, MomeError, MonitorError
+from mome.records import ScaleDecision
 from tests.monitoring.test_check import Site
 
 Sections = dict[str, dict[str, Any]]
@@ -21,21 +22,16 @@ class Watched:
     def __init__(self, folder: Path, artifact: Callable[..., Any], sections: Sections) -> None:
         self.site, self.sections = Site(folder), sections
         self.site.now -= timedelta(minutes=5)
-        self.metrics = artifact(dsl.Metrics, "metrics")
-        self.page, self.card = artifact(dsl.HTML, "page"), artifact(dsl.Markdown, "card")
+        self.shown, self.page = artifact(dsl.Metrics, "look"), artifact(dsl.HTML, "page")
         sections["monitor"] |= {"consecutive_windows": 1, "max_age_s": 3600.0}
 
     def look(self, publish_to: str = "") -> tuple[str, bool, bool]:
         folders = [str(folder) for folder in (self.site.bundle, self.site.requests, self.site.state)]
         given = self.sections["monitor"], self.sections["train"]
-        return check_drift.python_func(
-            self.metrics, self.page, self.card, *folders, *given, publish_to=publish_to
-        )
+        return check_drift.python_func(self.shown, self.page, *folders, *given, publish_to=publish_to)
 
     def request(self) -> dict[str, Any]:
-        (section,) = request_retraining.python_func(
-            self.page, self.card, str(self.site.state), self.sections["train"]
-        )
+        (section,) = request_retraining.python_func(self.page, str(self.site.state), self.sections["train"])
         return section
 
 
@@ -48,14 +44,14 @@ def test_a_look_without_requests_serves_the_choice_for_clean_speech(watched: Wat
     assert watched.look() == ("a16v5", False, False)
 
 
-def test_a_look_publishes_the_scale_and_leaves_a_page_a_card_and_figures(watched: Watched) -> None:
+def test_a_look_publishes_the_scale_and_leaves_a_page_and_figures(watched: Watched) -> None:
     watched.site.serve(4.0)
     assert watched.look() == ("a4v2", True, False)
     assert '"a4v2"' in watched.site.scale_file.read_text()
-    assert watched.metrics.metadata["requests"] == 20
-    assert watched.metrics.metadata["switched"] == 1
+    assert watched.shown.metadata["requests"] == 20
+    assert watched.shown.metadata["switched"] == 1
     assert "Monitor: switched to a4v2" in Path(watched.page.path).read_text()
-    assert "Monitor: switched to a4v2" in Path(watched.card.path).read_text()
+    assert ScaleDecision.read(Path(watched.shown.path)).scale == "a4v2"
 
 
 def test_a_wish_outlives_the_look_that_failed_after_it(watched: Watched) -> None:

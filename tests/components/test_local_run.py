@@ -8,6 +8,7 @@ import pytest
 from kfp import dsl
 
 from components import catalogue as steps
+from mome.speech.shards import read_manifest
 from tests.components.conftest import write_corpus
 
 
@@ -68,9 +69,8 @@ def test_a_corpus_goes_through_or_stops_with_its_report(
     folder = outputs(local_run, "validate")
     report = json.loads((folder / "validation" / "validation.json").read_text())
     assert report["passed"] is not silent
-    assert "<h1>Validation of talk</h1>" in (folder / "report").read_text()
-    assert (folder / "card").read_text().startswith("# Validation of talk: " + ("FAILED" if silent else "p"))
-    assert json.loads((folder / "metrics").read_text())["utterances_train"] == 4
+    assert "<h1>Validation of talk</h1>" in (folder / "validation_report").read_text()
+    assert report["utterances"]["train"] == 4
     log = said()
     assert ("ValidationFailed: corpus talk: 1 of 14 critical expectations fail: not_silent" in log) is silent
     assert ("the whole report is shown by step validate" in log) is silent
@@ -84,13 +84,13 @@ def test_shards_are_prepared_side_by_side_and_collected(
     folder = outputs(local_run, "collect-shards")
     names = sorted(path.name for path in (folder / "dataset" / "shards").iterdir())
     assert len(names) == len(list(local_run.glob("*/for-loop-*-iteration-*"))) >= 3
-    assert json.loads((folder / "metrics").read_text())["utterances_train"] == 4
+    assert len([row for row in read_manifest(folder / "dataset") if row.split == "train"]) == 4
 
 
 @pytest.mark.filterwarnings("ignore:You may be attemping to run a task:RuntimeWarning")
 def test_a_number_that_is_text_ends_the_run_in_its_first_step(
     local_run: Path, sections: dict[str, dict[str, Any]], said: Any
 ) -> None:
-    steps.configure(changes={"train.steps": "200"}, defaults=sections, gpus={}, **sections)
+    steps.configure(changes={"train.steps": "200"}, profile="params.yaml", defaults=sections, gpus={})
     assert "train.steps: input should be a valid integer, got '200'; correct it in the run's" in said()
     assert not list(local_run.glob("*/configure/executor_output.json"))

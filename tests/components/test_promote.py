@@ -1,6 +1,5 @@
 """The steps that read and write the registry, called as the executor calls them."""
 
-import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from mome.errors import GateRejected
 from mome.records import GateDecision
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage
+from tests.page_text import page_text
 from tests.serving.registry.planted import ROOT, bundle, rewrite
 
 
@@ -24,8 +24,8 @@ def artifact(path: Path) -> SimpleNamespace:
 
 
 def shown(folder: Path) -> list[SimpleNamespace]:
-    """Return the page and the card of the step."""
-    return [artifact(folder / "report.html"), artifact(folder / "card.md")]
+    """Return the page of the step."""
+    return [artifact(folder / "page.html")]
 
 
 @pytest.fixture(autouse=True)
@@ -52,28 +52,28 @@ def test_a_promoted_model_keeps_where_it_comes_from(tmp_path: Path, monkeypatch:
         serve_image="mome-serve@sha256:def",
         monitor_image="mome-monitor@sha256:123",
     )
-    card = (tmp_path / "card.md").read_text()
-    assert "**promoted**: it is the champion of digits now" in card
-    assert "champion before: none, this is the first" in card
-    assert "There is no earlier champion to go back to." in card
+    said = page_text(tmp_path / "page.html")
+    assert "**promoted** it is the champion of digits now" in said
+    assert "champion before: none, this is the first" in said
+    assert "There is no earlier champion to go back to." in said
     for line in ("  - name: mome-serve", "    newName: mome-serve", "    digest: sha256:def"):
-        assert f"{line}\n" in card
+        assert f"{line}\n" in said
 
 
-def test_the_card_has_the_champion_before_and_the_lines_out_and_back(tmp_path: Path) -> None:
+def test_the_page_has_the_champion_before_and_the_lines_out_and_back(tmp_path: Path) -> None:
     registry = str(tmp_path / "registry")
     for name, errors in (("old", 4), ("new", 2)):
         bundle(tmp_path / name, name, errors=errors)
         promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry)
     old, new = open_registry(registry).history("digits").versions
-    card = (tmp_path / "card.md").read_text()
-    assert f"champion before: {old}\n- word errors, clean: 2.0% at a4v2, before 4.0%" in card
-    assert "| a4v2 | 2.0% (4.0%) |" in card
+    said = page_text(tmp_path / "page.html")
+    assert f"champion before: {old}\n- word errors, clean: 2.0% at a4v2, before 4.0%" in said
+    assert "| a4v2 | 2.0% (4.0%) |" in said
     # The overlay, as kustomize would read it.
-    (fragment,) = re.findall(r"```\n(configMapGenerator:.*?)\n```", card, re.DOTALL)
+    fragment = said[said.index("configMapGenerator:") : said.index("## Go back")]
     (generator,) = yaml.safe_load(fragment)["configMapGenerator"]
     assert generator["literals"] == ["corpus=digits", f"version={new}"]
-    (line,) = [line for line in card.splitlines() if line.startswith("python -m serving.registry ")]
+    (line,) = [line for line in said.splitlines() if line.startswith("python -m serving.registry ")]
     subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=ROOT, check=True, capture_output=True)
     champion = open_registry(registry).champion("digits")
     assert champion is not None
@@ -86,10 +86,10 @@ def test_a_step_that_runs_again_says_that_nothing_changed(tmp_path: Path) -> Non
         bundle(tmp_path / name, name, errors=errors)
         promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry)
     promote.python_func(artifact(tmp_path / "new"), *shown(tmp_path), "digits", registry)
-    card = (tmp_path / "card.md").read_text()
-    assert "**champion already**" in card
-    assert "nothing was changed" in card
-    assert "2.0% at a4v2, before 4.0%" in card
+    said = page_text(tmp_path / "page.html")
+    assert "**champion already**" in said
+    assert "nothing was changed" in said
+    assert "2.0% at a4v2, before 4.0%" in said
 
 
 def test_the_versions_whose_files_went_are_named(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_the_versions_whose_files_went_are_named(tmp_path: Path) -> None:
         bundle(tmp_path / name, name, errors=errors)
         promote.python_func(artifact(tmp_path / name), *shown(tmp_path), "digits", registry, keep=1)
     first, second, _ = open_registry(registry).history("digits").versions
-    card = (tmp_path / "card.md").read_text()
-    assert f"- kept to go back to: {second}\n- files deleted of: {first}\n" in card
+    said = page_text(tmp_path / "page.html")
+    assert f"- kept to go back to: {second}\n- files deleted of: {first}\n" in said
 
 
 def test_a_model_that_fell_behind_meanwhile_fails_the_step_and_stays_a_candidate(tmp_path: Path) -> None:
@@ -132,8 +132,7 @@ def test_the_gate_compares_with_the_champion_of_the_registry(tmp_path: Path) -> 
     decided = gate.python_func(
         evaluation=artifact(tmp_path / "worse"),
         decision=artifact(tmp_path / "decision"),
-        report=artifact(tmp_path / "report.html"),
-        card=artifact(tmp_path / "card.md"),
+        gate_report=artifact(tmp_path / "page.html"),
         corpus="digits",
         registry=registry,
         params={"max_wer": {"audio": {"a4v2": 0.5}}},

@@ -184,27 +184,24 @@ def test_babble_makes_the_scale_finer_and_its_end_coarser_again(
     assert no_child_is_left(output)
 
 
-def test_the_step_leaves_the_rehearsal_its_figures_a_page_and_a_card(
+def test_the_step_leaves_the_rehearsal_its_figures_and_a_page(
     tmp_path: Path, package: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = rehearsal.run
     monkeypatch.setattr(rehearsal, "run", lambda *given: run(*given, planted_server()))
-    artifacts = [
-        SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("rehearsal", "metrics", "h", "m")
-    ]
+    artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("rehearsal", "page")]
     given = [SimpleNamespace(path=str(folder)) for folder in (package, dataset)]
     params = PARAMS.model_copy(update={"requests_per_phase": 5}).model_dump(mode="json")
     monitor = MONITOR.model_dump(mode="json")
     rehearse.python_func(*given, *artifacts, params, monitor)
     assert Rehearsal.read(tmp_path / "rehearsal" / "rehearsal.json").requests.answered == 15
-    figures = json.loads((tmp_path / "metrics").read_text())
+    figures = artifacts[0].metadata
     assert figures["requests_sent"] == figures["requests_answered"] == 15
-    assert "15 sent, 15 answered, 0 lost" in (tmp_path / "m").read_text()
-    assert "Rehearsal" in (tmp_path / "h").read_text()
+    assert "Rehearsal" in (tmp_path / "page").read_text()
 
 
 def test_the_step_refuses_a_section_of_the_wrong_type(tmp_path: Path) -> None:
-    nothing = [SimpleNamespace(path=str(tmp_path / "nothing"))] * 6
+    nothing = [SimpleNamespace(path=str(tmp_path / "nothing"))] * 4
     params = PARAMS.model_dump(mode="json") | {"requests_per_phase": "40"}
     with pytest.raises(ConfigError, match=r"RehearseParams: requests_per_phase: .* got '40'"):
         rehearse.python_func(*nothing, params, MONITOR.model_dump(mode="json"))

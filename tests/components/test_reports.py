@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 
 from components.check_drift.report import describe as describe_look
 from components.rehearse.report import write_report as write_rehearsal
-from components.request_retraining.card import describe as describe_retraining
 from components.request_retraining.noise import learn_noise
+from components.request_retraining.report import describe as describe_retraining
 from data import validate
 from data.dataset_report import describe as describe_dataset
 from data.revision_report import describe as describe_revision
@@ -44,10 +44,11 @@ from mome.speech.media import Clip
 from mome.speech.shards import write_manifest
 from mome.training.pace import Pace, write_pace
 from monitoring.journal import append_decision
-from serving.card import write_cards
+from serving.bundle_report import describe as describe_bundle
 from serving.registry.address import open_registry
-from serving.registry.card import describe as describe_promotion
 from serving.registry.history import Lineage
+from serving.registry.promotion_report import describe as describe_promotion
+from tests.page_text import page_text
 from tests.planted import evaluation
 from tests.planted import utterance as planted_utterance
 from tests.serving.registry.planted import bundle as planted_bundle
@@ -92,10 +93,9 @@ def training_page(folder: Path) -> str:
     pace = Pace()
     pace.rows = [{"step": step, "seconds": 0.5, "utterances": 8, "speech_s": 16.0} for step in range(1, 41)]
     write_pace(pace, folder, checkpoint)
-    figures = describe(checkpoint, folder, folder / "page.html", folder / "card.md")
+    figures = describe(checkpoint, folder, folder / "page.html")
     assert figures["utterances_per_s"] == 16
     assert figures["times_real_time"] == 32
-    assert "16.00 utterances a second, 0.50 s a step" in (folder / "card.md").read_text()
     return (folder / "page.html").read_text()
 
 
@@ -119,8 +119,7 @@ def package_page(folder: Path) -> str:
         evaluation=planted(),
         gate=GateDecision(passed=True, reason="all 5 checks hold", checks=[], max_wer={"a4v2": 0.05}),
     )
-    write_cards(bundle, folder / "page.html", folder / "card.md")
-    assert "- version: 9ca8bff889de" in (folder / "card.md").read_text()
+    assert describe_bundle(bundle, folder / "page.html")["version"] == "9ca8bff889de"
     return (folder / "page.html").read_text()
 
 
@@ -140,9 +139,9 @@ def look_page(folder: Path) -> str:
     ]
     for look in looks:
         append_decision(folder / "decisions.jsonl", look)
-    figures = describe_look(folder, looks[-1], folder / "page.html", folder / "card.md")
+    figures = describe_look(folder, looks[-1], folder / "page.html")
     assert figures["switched"] == 1
-    assert "Monitor: switched to a4v2" in (folder / "card.md").read_text()
+    assert "Monitor: switched to a4v2" in page_text(folder / "page.html")
     return (folder / "page.html").read_text()
 
 
@@ -177,8 +176,8 @@ def rehearsal_page(folder: Path) -> str:
 
 def corpus_page(folder: Path, revision: CorpusRevision) -> str:
     asked = "https://bob:s3cret@git.example.org/speech/calls.git@main"
-    describe_revision(asked, Versioned(revision, "published"), folder / "page.html", folder / "card.md")
-    assert f"--rev {revision.revision} --out calls-" in (folder / "card.md").read_text()
+    describe_revision(asked, Versioned(revision, "published"), folder / "page.html")
+    assert f"--rev {revision.revision} --out calls-" in page_text(folder / "page.html")
     return (folder / "page.html").read_text()
 
 
@@ -202,7 +201,7 @@ def dataset_page(folder: Path, broken: int) -> str:
     write_manifest(folder, rows)
     about = {"name": "calls", "revision": "0" * 40, "modality": "audio", "speaker_disjoint": False}
     (folder / "corpus.json").write_text(json.dumps(about))
-    figures = describe_dataset(folder, folder / "page.html", folder / "card.md")
+    figures = describe_dataset(folder, folder / "page.html")
     assert figures["unusable"] == broken
     assert figures["utterances_train"] == 120 - broken
     return (folder / "page.html").read_text()
@@ -225,18 +224,20 @@ def foundation_page(folder: Path, llm: str) -> str:
         taught["language_loss"] = 1.1
     about = {"taught": taught, "params": params.model_dump(mode="json")}
     (folder / "foundation.json").write_text(json.dumps(about))
-    assert describe_foundation(folder, folder / "page.html", folder / "card.md") == taught | {
-        "precision_bits": 32.0
+    assert describe_foundation(folder, folder / "page.html") == {
+        "audio": "embedded",
+        "video": "embedded",
+        "llm": llm,
+        **taught,
+        "precision_bits": 32.0,
     }
-    assert "- parameters: 1.50 M" in (folder / "card.md").read_text()
+    assert "- parameters: 1.50 M" in page_text(folder / "page.html")
     return (folder / "page.html").read_text()
 
 
 def parameters_page(folder: Path, changes: dict[str, Any]) -> str:
     defaults = load_params().sections()
-    describe_parameters(
-        configured(changes, defaults), changes, defaults, folder / "page.html", folder / "card.md"
-    )
+    describe_parameters(configured(changes, defaults), changes, "params.yaml", defaults, folder / "page.html")
     return (folder / "page.html").read_text()
 
 
@@ -250,7 +251,7 @@ def retraining_page(folder: Path, low: float, high: float) -> str:
         reason="keep a4v2: measured -8.1 dB is noisier than anything evaluated, a4v2 is the finest",
     )
     after = learn_noise(before, request)
-    describe_retraining(request, before, after, folder / "page.html", folder / "card.md")
+    describe_retraining(request, before, after, folder / "page.html")
     return (folder / "page.html").read_text()
 
 
@@ -272,9 +273,7 @@ def promotion_page(folder: Path, champions: int, again: bool) -> str:
         removed = models.prune("digits", keep=2, by="run-7")
     if again:
         before, removed = models.history("digits"), []
-    describe_promotion(
-        models, "var/registry", before, version, removed, folder / "page.html", folder / "card.md"
-    )
+    describe_promotion(models, "var/registry", before, version, removed, folder / "page.html")
     return (folder / "page.html").read_text()
 
 

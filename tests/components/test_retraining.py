@@ -18,6 +18,7 @@ from mome.records import RetrainRequest
 from monitoring.wish import is_open, take_over
 from pipelines.submit.__main__ import main
 from pipelines.submit.arguments import parse_changes
+from tests.page_text import page_text
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 
@@ -51,7 +52,7 @@ def test_clean_speech_is_heard_as_often_as_before(params: TrainParams) -> None:
 
 
 def shown(folder: Path) -> list[Any]:
-    return [SimpleNamespace(path=str(folder / name)) for name in ("report", "card")]
+    return [SimpleNamespace(path=str(folder / "page"))]
 
 
 def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainParams, tmp_path: Path) -> None:
@@ -62,16 +63,16 @@ def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainPara
     assert TrainParams.model_validate(section).noise_snrs_db == [None, 10.0, 0.0, -5.0, -10.0]
 
 
-def test_the_line_on_the_card_asks_for_the_training_that_the_step_hands_on(
+def test_the_line_on_the_page_asks_for_the_training_that_the_step_hands_on(
     params: TrainParams, tmp_path: Path
 ) -> None:
     request(-9.0, -6.0).write(tmp_path / "retrain.json")
     (section,) = request_retraining.python_func(
         *shown(tmp_path), str(tmp_path), params.model_dump(mode="json")
     )
-    card = (tmp_path / "card").read_text()
-    assert "observed noise: -9.0 to -6.0 dB, continuous" in card
-    (line,) = [line for line in card.splitlines() if line.startswith("python -m pipelines.submit ")]
+    said = page_text(tmp_path / "page")
+    assert "observed noise: -9.0 to -6.0 dB, continuous" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("python -m pipelines.submit ")]
     line = line.replace("=CORPUS", "=embedded").replace("=REGISTRY", "=/models/registry")
     assert main([*shlex.split(line)[3:], "--dry-run"]) == 0  # as CI would check it
     changes = parse_changes(shlex.split(line)[5::2])
@@ -89,8 +90,8 @@ def test_a_look_that_asks_for_nothing_leaves_the_section_as_it_was_and_says_so(
     (after,) = request_retraining.python_func(*shown(tmp_path), str(tmp_path), section, asked=False)
     assert after == section
     assert is_open(tmp_path)
-    assert "No new training is asked for" in (tmp_path / "card").read_text()
-    assert "nothing to do" in (tmp_path / "report").read_text()
+    assert "No new training is asked for" in page_text(tmp_path / "page")
+    assert "nothing to do" in page_text(tmp_path / "page")
 
 
 def test_the_step_refuses_a_missing_request_and_a_wrong_section(params: TrainParams, tmp_path: Path) -> None:

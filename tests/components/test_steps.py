@@ -14,19 +14,20 @@ from mome.errors import ConfigError, CorpusError, GateRejected, RevisionError
 from mome.records import Evaluation, GateDecision
 from mome.speech.shards import read_manifest
 from mome.webhook import NOTIFY_URL
+from tests.page_text import page_text
 from tests.planted import evaluation, table
 
 Maker = Callable[..., Any]
 Sections = dict[str, dict[str, Any]]
-SHOWN = (dsl.Metrics, dsl.HTML, dsl.Markdown)  # what a step shows of itself
 
 
 @pytest.fixture
 def dataset(artifact: Maker, revision: CorpusRevision, sections: Sections) -> Any:
     """Return what step ``prepare`` made of the good corpus."""
     made = artifact(dsl.Dataset, "dataset")
-    outputs = [artifact(kind, f"prepare_{kind.__name__}") for kind in SHOWN]
-    steps.prepare.python_func(made, *outputs, revision.repo, revision.revision, sections["prepare"])
+    steps.prepare.python_func(
+        made, artifact(dsl.HTML, "prepared"), revision.repo, revision.revision, sections["prepare"]
+    )
     return made
 
 
@@ -35,7 +36,6 @@ def judged(evaluated: Path, artifact: Maker, registry: Path, params: dict[str, A
     outputs = (
         artifact(dsl.Artifact, "decision"),
         artifact(dsl.HTML, "gate_report"),
-        artifact(dsl.Markdown, "gate_card"),
     )
     said = steps.gate.python_func(
         artifact(dsl.Artifact, "evaluation", evaluated), *outputs, "planted", str(registry), params
@@ -55,59 +55,61 @@ def evaluated(folder: Path, errors: int) -> Path:
 def test_configure_hands_on_every_section_in_its_place_and_says_what_differs(
     artifact: Maker, sections: Sections
 ) -> None:
-    page, card = artifact(dsl.HTML, "configured_page"), artifact(dsl.Markdown, "configured_card")
-    # As a form hands them over: one section was changed in place, and whole numbers are floats.
-    given = sections | {"rehearse": sections["rehearse"] | {"requests_per_phase": 3.0}}
-    *found, files = steps.configure.python_func(page, card, {"train.steps": 7}, sections, {}, **given)
+    page = artifact(dsl.HTML, "configured_page")
+    # As a form hands them over: whole numbers are floats.
+    changes = {"train.steps": 7, "rehearse.requests_per_phase": 3.0}
+    *found, files = steps.configure.python_func(page, changes, "params.yaml", sections, {})
     usual = sections["train"]["steps"], sections["rehearse"]["requests_per_phase"]
     names = [
-        name for name in steps.configure.component_spec.outputs if name not in ("report", "card", "files")
+        name for name in steps.configure.component_spec.outputs if name not in ("parameters_report", "files")
     ]
     changed = {"train": {"steps": 7}, "rehearse": {"requests_per_phase": 3}}
     expected = {name: section | changed.get(name, {}) for name, section in sections.items()}
     assert dict(zip(names, found, strict=True)) == expected
-    rows = [line for line in Path(card.path).read_text().splitlines() if line.startswith("| ")]
+    rows = [line for line in page_text(Path(page.path)).splitlines() if line.startswith("| ")]
     assert rows == [
         "| parameter | params.yaml | this run | given in |",
         f"| train.steps | {usual[0]} | 7 | changes |",
-        rf"| rehearse.requests\_per\_phase | {usual[1]} | 3 | section |",
+        f"| rehearse.requests_per_phase | {usual[1]} | 3 | changes |",
     ]
     assert "2 values differ" in Path(page.path).read_text()
     assert files == "none", "embedded models and the corpus' own noise are no files"
 
 
 def test_configure_refuses_a_number_that_is_text(artifact: Maker, sections: Sections) -> None:
-    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    page = artifact(dsl.HTML, "h")
     with pytest.raises(ConfigError, match=r"train\.steps: .* got '200'; correct it in the run's parameters"):
-        steps.configure.python_func(*outputs, {"train.steps": "200"}, sections, {}, **sections)
+        steps.configure.python_func(page, {"train.steps": "200"}, "params.yaml", sections, {})
 
 
 def test_configure_refuses_what_the_cluster_or_a_volume_does_not_have(
     artifact: Maker, sections: Sections
 ) -> None:
-    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    page = artifact(dsl.HTML, "h")
     with pytest.raises(ConfigError, match=r"train\.device is cuda .* but steps\.train\.gpu\.count is 0"):
         steps.configure.python_func(
-            *outputs, {"train.device": "cuda"}, sections, {"train": 0.0, "evaluate": 0.0}, **sections
+            page, {"train.device": "cuda"}, "params.yaml", sections, {"train": 0.0, "evaluate": 0.0}
         )
+    with pytest.raises(ConfigError, match=r"evaluate\.device is cuda .* steps\.evaluate\.gpu\.count is 0"):
+        steps.configure.python_func(page, {}, "lrs3-1b", sections, {"train": 1.0, "evaluate": 0.0})
     with pytest.raises(ConfigError, match=r"foundation\.video is nothing\.pt: .* is its volume mounted\?"):
-        steps.configure.python_func(*outputs, {"foundation.video": "nothing.pt"}, sections, {}, **sections)
+        steps.configure.python_func(page, {"foundation.video": "nothing.pt"}, "params.yaml", sections, {})
 
 
-def test_prepare_leaves_the_dataset_its_figures_a_page_and_a_card(dataset: Any, artifact: Maker) -> None:
+def test_prepare_leaves_the_dataset_its_figures_and_a_page(dataset: Any, artifact: Maker) -> None:
     assert len(read_manifest(Path(dataset.path))) == 6
-    metrics, page, card = (Path(artifact(kind, f"prepare_{kind.__name__}").path) for kind in SHOWN)
-    figures = json.loads(metrics.read_text())
-    assert figures["utterances_train"] == 4
-    assert figures["unusable"] == 0
-    assert "| train | 4 | 4 |" in card.read_text()
-    assert "all 6 recordings" in page.read_text()
+    about = dataset.metadata
+    assert (about["utterances_train"], about["unusable"], about["corpus"]) == (4, 0, "calls")
+    assert about["revision"] == json.loads((Path(dataset.path) / "corpus.json").read_text())["revision"]
+    said = page_text(Path(artifact(dsl.HTML, "prepared").path))
+    assert "| train | 4 | 4 |" in said
+    assert "all 6 recordings" in said
 
 
 def test_prepare_refuses_an_unknown_revision(
     artifact: Maker, revision: CorpusRevision, sections: Sections
 ) -> None:
-    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Dataset, *SHOWN)]
+    outputs = artifact(dsl.Dataset, "d"), artifact(dsl.HTML, "h")
     with pytest.raises(RevisionError, match="unknown revision 'v9'; expected a git commit, tag or branch"):
         steps.prepare.python_func(*outputs, revision.repo, "v9", sections["prepare"])
 
@@ -115,32 +117,31 @@ def test_prepare_refuses_an_unknown_revision(
 def test_version_corpus_hands_on_a_commit_and_says_whether_it_is_new(
     artifact: Maker, good_corpus: Path, tmp_path: Path, sections: Sections
 ) -> None:
-    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    page = artifact(dsl.HTML, "h")
     given = str(good_corpus), str(tmp_path / "registry"), sections["prepare"]
     for said in ("new", "unchanged"):
-        name, repo, revision = steps.version_corpus.python_func(*outputs, *given)
+        name, repo, revision = steps.version_corpus.python_func(page, *given)
         assert (name, repo) == ("calls", str(tmp_path / "registry" / "corpora"))
-        assert f"commit: {revision}" in Path(outputs[1].path).read_text()
-        assert f"**{said}**" in Path(outputs[1].path).read_text()
-        assert revision in Path(outputs[0].path).read_text()
+        assert f"commit: {revision}" in page_text(Path(page.path))
+        assert f"**{said}**" in page_text(Path(page.path))
 
 
 def test_version_corpus_says_what_to_do_about_a_remote_that_is_away(
     artifact: Maker, tmp_path: Path, sections: Sections
 ) -> None:
-    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    page = artifact(dsl.HTML, "h")
     with pytest.raises(RevisionError, match="Connection refused: check the address"):
         steps.version_corpus.python_func(
-            *outputs, "http://127.0.0.1:9/speech.git@v1", str(tmp_path), sections["prepare"]
+            page, "http://127.0.0.1:9/speech.git@v1", str(tmp_path), sections["prepare"]
         )
 
 
 def test_version_corpus_wants_a_folder_for_a_corpus_that_it_has_to_store(
     artifact: Maker, sections: Sections
 ) -> None:
-    outputs = artifact(dsl.HTML, "h"), artifact(dsl.Markdown, "c")
+    page = artifact(dsl.HTML, "h")
     with pytest.raises(RevisionError, match="needs a folder as registry"):
-        steps.version_corpus.python_func(*outputs, "embedded", "s3://bucket/registry", sections["prepare"])
+        steps.version_corpus.python_func(page, "embedded", "s3://bucket/registry", sections["prepare"])
 
 
 def test_shards_are_planned_prepared_and_collected(
@@ -151,14 +152,14 @@ def test_shards_are_planned_prepared_and_collected(
     for part, piece in zip(parts, pieces, strict=True):
         steps.prepare_shard.python_func(part, piece)
     collected = artifact(dsl.Dataset, "collected")
-    outputs = [collected, *(artifact(kind, f"collected_{kind.__name__}") for kind in SHOWN)]
+    outputs = collected, artifact(dsl.HTML, "collected_page")
     steps.collect_shards.python_func(parts, *outputs, revision.repo, revision.revision)
     names = [row.utterance_id for row in read_manifest(Path(dataset.path))]
     assert [row.utterance_id for row in read_manifest(Path(collected.path))] == names
     # What is shown does not depend on the way that the recordings were prepared.
-    for kind in SHOWN:
-        whole = Path(artifact(kind, f"prepare_{kind.__name__}").path).read_text()
-        assert Path(artifact(kind, f"collected_{kind.__name__}").path).read_text() == whole
+    assert collected.metadata == dataset.metadata
+    whole = Path(artifact(dsl.HTML, "prepared").path).read_text()
+    assert Path(outputs[1].path).read_text() == whole
     with pytest.raises(CorpusError, match="run the step prepare_shard again"):
         steps.collect_shards.python_func(parts[1:], *outputs, revision.repo, revision.revision)
 
@@ -170,25 +171,22 @@ def test_validate_leaves_its_report_whatever_the_verdict(
         return steps.validate.python_func(dataset, *outputs, params)
 
     outputs = (
-        artifact(dsl.Artifact, "validation"),
-        artifact(dsl.Metrics, "metrics"),
+        artifact(dsl.Metrics, "validation"),
         artifact(dsl.HTML, "report"),
-        artifact(dsl.Markdown, "card"),
     )
-    _, metrics, report, card = outputs
+    validation, report = outputs
     assert run(sections["validate"]) == (True, "corpus calls: all 14 critical expectations hold")
-    assert metrics.metadata["utterances_train"] == 4
+    assert validation.metadata["utterances_train"] == 4
     passed, reason = run(sections["validate"] | {"min_utterances": {"train": 5}})
     assert not passed
     assert "enough_train" in reason
     assert "1 critical expectation not met" in Path(report.path).read_text()
-    assert "Validation of calls: FAILED" in Path(card.path).read_text()
 
 
 def test_a_section_of_the_wrong_type_is_named_by_the_step_that_reads_it(
     dataset: Any, artifact: Maker, sections: Sections
 ) -> None:
-    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Artifact, dsl.Metrics, dsl.HTML, dsl.Markdown)]
+    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Metrics, dsl.HTML)]
     with pytest.raises(ConfigError, match=r"ValidateParams: min_fps: .* got '20'"):
         steps.validate.python_func(dataset, *outputs, sections["validate"] | {"min_fps": "20"})
 
@@ -196,14 +194,14 @@ def test_a_section_of_the_wrong_type_is_named_by_the_step_that_reads_it(
 def test_gate_passes_a_model_within_its_budget(
     artifact: Maker, tmp_path: Path, sections: Sections, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    decision, report, card, (passed, reason) = judged(
+    decision, report, (passed, reason) = judged(
         evaluated(tmp_path / "e", 1), artifact, tmp_path / "registry", sections["gate"]
     )
     assert passed
     assert reason == "all 5 checks hold"
     assert GateDecision.read(Path(decision.path) / "gate.json").passed
     assert "champion" in Path(report.path).read_text()
-    assert "Gate: passed" in Path(card.path).read_text()
+    assert decision.metadata == {"passed": True, "reason": reason}
     # What CI reads in the log.
     lines = capsys.readouterr().out.splitlines()
     assert Evaluation.model_validate_json(lines[-2]).corpus == "planted"
@@ -213,12 +211,11 @@ def test_gate_passes_a_model_within_its_budget(
 def test_gate_ends_well_on_a_no_and_require_ends_the_run(
     artifact: Maker, tmp_path: Path, sections: Sections
 ) -> None:
-    _, report, card, (passed, reason) = judged(
+    _, report, (passed, reason) = judged(
         evaluated(tmp_path / "e", 90), artifact, tmp_path / "registry", sections["gate"]
     )
     assert not passed
     assert "rejected" in Path(report.path).read_text()
-    assert "REJECTED" in Path(card.path).read_text()
     with pytest.raises(GateRejected, match=r"budget of a4v2: 90\.0% of words wrong .* \(and 3 more\); train"):
         steps.require.python_func("gate", passed, reason)
 
@@ -228,7 +225,7 @@ def test_gate_shows_a_table_that_is_damaged_as_a_no(
 ) -> None:
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "evaluation.json").write_text('{"corpus": NaN}')
-    _, report, _, (passed, reason) = judged(tmp_path / "e", artifact, tmp_path / "registry", sections["gate"])
+    _, report, (passed, reason) = judged(tmp_path / "e", artifact, tmp_path / "registry", sections["gate"])
     assert not passed
     assert reason.startswith("word error table")
     assert "rejected" in Path(report.path).read_text()

@@ -54,7 +54,7 @@ def test_the_model_says_what_was_seen_on_a_server(tmp_path: Path) -> None:
     assert told(training) == "SUCCEEDED"
     assert told(training, dict.fromkeys(REUSED, "cached")) == "SUCCEEDED"
     assert told(sharded, turns=5) == "SUCCEEDED"
-    assert told(training, {"require-2": "failed"}) == "FAILED"
+    assert told(training, {"require-gate": "failed"}) == "FAILED"
     assert told(training, {"configure": "failed"}) == "FAILED"
     compiler.Compiler().compile(conditional, str(tmp_path / "conditional.yaml"))
     spec = next(yaml.safe_load_all((tmp_path / "conditional.yaml").read_text()))

@@ -1,6 +1,7 @@
 """The graph of the pipelines: order, verdicts, what is reused, what a person sees, and one truth with DVC."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,30 @@ import pytest
 import yaml
 
 from components import catalogue
-from mome.config import Params, load_params
+from mome.config import PARAMS_FILE, Params, load_params, profiles
 from pipelines.compile import NO_CHANGES, PIPELINES, compile_pipeline
-from pipelines.training import PARALLEL_SHARDS
+from pipelines.groups import PARALLEL_SHARDS
 
 ROOT = Path(__file__).parents[2]
-ORDER = ["configure", "version-corpus", "prepare", "validate", "require", "build-foundation", "train"]
-ORDER += ["evaluate", "gate", "require-2", "package", "rehearse", "promote"]
+ORDER = [
+    "configure",
+    "version-corpus",
+    "prepare",
+    "validate",
+    "require-validate",
+    "build-foundation",
+    "train",
+]
+ORDER += ["evaluate", "gate", "require-gate", "package", "rehearse", "promote"]
 # The names that DVC's stages have in the pipeline, where they differ.
 STAGES = {"version": "version-corpus", "foundation": "build-foundation"}
 # Steps that serve the form, the verdict, the chat, the running service and the registry: they leave
 # nothing that a later stage of DVC could depend on.
-KUBEFLOW_ONLY = {"configure", "require", "require-2", "notify", "rehearse", "promote"}
+VERDICTS = {"require-validate", "require-gate"}
+KUBEFLOW_ONLY = {"configure", *VERDICTS, "notify", "rehearse", "promote"}
 
 # Steps whose page would say nothing.
-PAGELESS = {"require", "notify", "plan-shards", "prepare-shard"}
+PAGELESS = {*VERDICTS, "notify", "plan-shards", "prepare-shard"}
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +50,50 @@ def compiled(name: str, params: Params) -> dict[str, Any]:
     return found
 
 
+def layers(spec: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the tasks of every layer of the page, by the name of the box that opens it."""
+
+    def walk(component: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+        yield name, component["dag"]["tasks"]
+        for task in component["dag"]["tasks"].values():
+            if "dag" in (inner := spec["components"][task["componentRef"]["name"]]):
+                yield from walk(inner, task["taskInfo"]["name"])
+
+    return dict(walk(spec["root"], "root"))
+
+
 def tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the tasks of all graphs by name; names are unique here."""
-    graphs = [spec["root"], *spec["components"].values()]
-    found = [item for graph in graphs for item in graph.get("dag", {}).get("tasks", {}).items()]
+    """Return the steps of all layers by name; names are unique here."""
+    found = [
+        (name, task)
+        for layer in layers(spec).values()
+        for name, task in layer.items()
+        if "dag" not in spec["components"][task["componentRef"]["name"]]
+    ]
     assert len(dict(found)) == len(found)
-    return {name: task for name, task in found if not name.startswith(("exit-handler", "for-loop", "cond"))}
+    return dict(found)
 
 
 def upstream(name: str, spec: dict[str, Any]) -> set[str]:
-    """Return every task that ends before this one starts."""
-    direct = set(tasks(spec).get(name, {}).get("dependentTasks", []))
-    return direct.union(*(upstream(earlier, spec) for earlier in direct))
+    """Return every step that ends before this one starts: those of whole groups, too."""
+    around = {
+        task["taskInfo"]["name"]: (key, layer)
+        for layer in layers(spec).values()
+        for key, task in layer.items()
+    }
+
+    def inside(key: str, layer: dict[str, dict[str, Any]]) -> set[str]:
+        held = layers(spec).get(layer[key]["taskInfo"]["name"], {})
+        return {key}.union(*(inside(each, held) for each in held))
+
+    def before(key: str, layer: dict[str, dict[str, Any]]) -> set[str]:
+        direct = layer[key].get("dependentTasks", [])
+        found = set[str]().union(*(inside(each, layer) | before(each, layer) for each in direct))
+        title = next(title for title, held in layers(spec).items() if held is layer)
+        return found if title == "root" else found | before(*around[title])
+
+    own = [layer for layer in layers(spec).values() if name in layer]
+    return before(name, own[0]) if own else set()
 
 
 def test_each_step_waits_for_all_before_it(spec: dict[str, Any]) -> None:
@@ -62,14 +104,21 @@ def test_each_step_waits_for_all_before_it(spec: dict[str, Any]) -> None:
 
 
 def test_a_verdict_is_its_stages_own_and_stands_before_all_that_costs(spec: dict[str, Any]) -> None:
-    for judge, stage in (("require", "validate"), ("require-2", "gate")):
-        given = tasks(spec)[judge]["inputs"]["parameters"]
+    made = layers(spec)["run"]["model"]["componentRef"]["name"]
+    handed_on = spec["components"][made]["dag"]["outputs"]["parameters"]
+    for stage, producer in (("validate", "validate"), ("gate", "model")):
+        given = tasks(spec)[f"require-{stage}"]["inputs"]["parameters"]
         assert given["stage"]["runtimeValue"]["constant"] == stage
         for name in ("passed", "reason"):
-            assert given[name]["taskOutputParameter"] == {"outputParameterKey": name, "producerTask": stage}
-    assert "require" in upstream("build-foundation", spec)
-    assert "require" in upstream("train", spec)
-    assert "require-2" in upstream("package", spec)
+            produced = given[name]["taskOutputParameter"]
+            assert produced == {"outputParameterKey": name, "producerTask": producer}
+            assert handed_on[name]["valueFromParameter"] == {
+                "outputParameterKey": name,
+                "producerSubtask": "gate",
+            }
+    assert "require-validate" in upstream("build-foundation", spec)
+    assert "require-validate" in upstream("train", spec)
+    assert "require-gate" in upstream("package", spec)
 
 
 def test_people_are_told_whatever_happens(spec: dict[str, Any]) -> None:
@@ -101,8 +150,7 @@ def test_what_looks_at_a_changing_world_is_never_reused(spec: dict[str, Any], pa
         "configure",
         "version-corpus",
         "gate",
-        "require",
-        "require-2",
+        *VERDICTS,
         "promote",
         "notify",
     }
@@ -119,63 +167,115 @@ def test_data_is_named_by_the_commit_that_was_resolved_first(spec: dict[str, Any
         assert "revision" in said
 
 
-def test_only_the_registry_and_the_corpus_are_asked_for_before_the_sections(spec: dict[str, Any]) -> None:
-    inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert all("defaultValue" in each for each in inputs.values()), "a run must start with nothing given"
-    sections = {name for name, each in inputs.items() if each["description"].startswith("SECTION of params")}
-    first = {name for name, each in inputs.items() if each["description"].startswith("START HERE.")}
-    assert sections == set(load_params(ROOT / "params.yaml").sections())
-    assert first == set(inputs) - sections
-    # Kubeflow lists parameters by the alphabet: what a person needs most comes first of all.
-    assert sorted(inputs)[:2] == ["changes", "corpus"]
+@pytest.mark.parametrize("name", ["training", "training_sharded"])
+def test_the_form_has_four_fields_that_speak_and_a_run_starts_as_it_is(name: str, params: Params) -> None:
+    inputs = compiled(name, params)["root"]["inputDefinitions"]["parameters"]
+    values = {field: each["defaultValue"] for field, each in inputs.items()}
+    # Nothing empty, which the page would take for missing; an empty {} is a value to it.
+    assert values == {
+        "changes": {},
+        "corpus": "embedded",
+        "profile": PARAMS_FILE,
+        "registry": "/models/registry",
+    }
+    assert NO_CHANGES == {"changes": {}}
+    assert inputs["profile"]["literals"] == [PARAMS_FILE, *profiles()]
+    assert not any("literals" in each for field, each in inputs.items() if field != "profile")
 
 
-def test_the_defaults_of_the_form_are_the_numbers_of_the_experiment(
-    spec: dict[str, Any], params: Params
+def test_a_pipeline_for_a_profile_has_it_in_its_form(params: Params) -> None:
+    spec = next(yaml.safe_load_all(compile_pipeline("training", params, "lrs3-1b")))
+    assert spec["root"]["inputDefinitions"]["parameters"]["profile"]["defaultValue"] == "lrs3-1b"
+    assert tasks(spec)["configure"]["inputs"]["parameters"]["defaults"]["runtimeValue"]["constant"] == (
+        params.sections()
+    )
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_layer_of_the_page_has_at_most_a_dozen_boxes_each_with_a_name_of_its_own(
+    name: str, params: Params
 ) -> None:
-    inputs = spec["root"]["inputDefinitions"]["parameters"]
-    defaults = {name: each["defaultValue"] for name, each in inputs.items()}
-    assert {name: defaults[name] for name in params.sections()} == params.sections()
-    assert defaults["changes"] == NO_CHANGES["changes"] == {}
+    spec = compiled(name, params)
+    for title, layer in layers(spec).items():
+        boxes = [task["taskInfo"]["name"] for task in layer.values()]
+        for task in layer.values():
+            component = spec["components"][task["componentRef"]["name"]]
+            boxes += component.get("outputDefinitions", {}).get("artifacts", {})
+        assert len(boxes) <= 12, title
+        assert len(set(boxes)) == len(boxes), title
+        assert not {"report", "metrics", "card"} & set(boxes), title
+
+
+def test_the_layers_are_those_that_people_think_of(spec: dict[str, Any], params: Params) -> None:
+    opened = {"root", "run", "data", "model", "release"}
+    assert set(layers(spec)) == opened
+    assert set(layers(compiled("training_sharded", params))) == opened | {"each shard"}
+    titles = {task["taskInfo"]["name"] for task in layers(spec)["run"].values()}
+    assert titles == {"configure", "data", "model", "good model or stop", "release"}
+
+
+@pytest.mark.parametrize("name", ["training", "training_sharded"])
+def test_a_group_ends_with_a_step_that_is_never_reused(name: str, params: Params) -> None:
+    # One from the cache has no launcher, and nobody else closes a group in the server's books.
+    spec = compiled(name, params)
+    for title in ("run", "data", "model", "release"):
+        layer = layers(spec)[title]
+        before = {each for task in layer.values() for each in task.get("dependentTasks", [])}
+        (last,) = set(layer) - before
+        is_group = "dag" in spec["components"][layer[last]["componentRef"]["name"]]
+        assert is_group or not layer[last]["cachingOptions"].get("enableCache"), title
 
 
 def test_every_section_goes_through_the_check_and_to_its_own_step(
     spec: dict[str, Any], params: Params
 ) -> None:
     given = tasks(spec)["configure"]["inputs"]["parameters"]
-    for name in ("changes", *params.sections()):
-        assert given[name]["componentInputParameter"] in (name, f"pipelinechannel--{name}")
-    for name, task in tasks(spec).items():
-        for parameter, value in task.get("inputs", {}).get("parameters", {}).items():
+    for name in ("changes", "profile"):
+        assert given[name]["componentInputParameter"] == f"pipelinechannel--{name}"
+    reads = {}
+    for title in ("data", "model", "release"):
+        for name, value in layers(spec)["run"][title]["inputs"]["parameters"].items():
             produced = value.get("taskOutputParameter", {})
             if produced.get("producerTask") == "configure":
-                section = produced["outputParameterKey"]
-                own = {"version-corpus": "prepare", "build-foundation": "foundation"}.get(name, name)
-                assert section == (own if parameter == "params" else parameter)
+                assert produced["outputParameterKey"] == name
+                reads[name] = title
+    for title, layer in ((title, layers(spec)[title]) for title in ("data", "model", "release")):
+        for name, task in layer.items():
+            for parameter, value in task["inputs"].get("parameters", {}).items():
+                section = value.get("componentInputParameter", "")
+                if parameter in ("params", "monitor"):
+                    own = {"version-corpus": "prepare", "build-foundation": "foundation"}.get(name, name)
+                    assert section == (own if parameter == "params" else parameter)
+                    assert reads[section] == title
+    assert set(reads) == {*params.sections(), "files"}
 
 
 def test_steps_that_may_read_a_file_are_not_reused_for_another_one(spec: dict[str, Any]) -> None:
     for name in ("build-foundation", "train", "evaluate"):
         given = tasks(spec)[name]["inputs"]["parameters"]["files"]
-        assert given["taskOutputParameter"] == {"outputParameterKey": "files", "producerTask": "configure"}
+        assert given == {"componentInputParameter": "files"}
+    given = layers(spec)["run"]["model"]["inputs"]["parameters"]["files"]
+    assert given["taskOutputParameter"] == {"outputParameterKey": "files", "producerTask": "configure"}
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_step_shows_one_page_and_one_card(name: str, params: Params) -> None:
+def test_a_step_shows_one_page(name: str, params: Params) -> None:
     spec = compiled(name, params)
     for step, task in tasks(spec).items():
         component = spec["components"][task["componentRef"]["name"]]
         outputs = component.get("outputDefinitions", {}).get("artifacts", {})
         kinds = [each["artifactType"]["schemaTitle"] for each in outputs.values()]
-        expected = 0 if step.removesuffix("-2") in PAGELESS else 1
-        assert kinds.count("system.HTML") == kinds.count("system.Markdown") == expected, step
+        assert kinds.count("system.HTML") == (0 if step in PAGELESS else 1), step
+        assert "system.Markdown" not in kinds, step
 
 
 def test_a_step_without_a_page_has_its_reason_on_record() -> None:
     record = (ROOT / "docs" / "adr" / "0008-verdicts-are-steps.md").read_text()
-    paragraph = record.partition("Every step shows one page and one card")[2].partition("\n\n")[0]
+    paragraph = record.partition("Every step shows one page")[2].partition("\n\n")[0]
     named = re.findall("`([a-z_]+)`", paragraph)
-    assert set(named) & set(catalogue.__all__) == {step.replace("-", "_") for step in PAGELESS}
+    assert set(named) & set(catalogue.__all__) == {
+        step.partition("-validate")[0].partition("-gate")[0].replace("-", "_") for step in PAGELESS
+    }
 
 
 @pytest.mark.parametrize("name", ["training", "training_sharded"])
@@ -195,11 +295,15 @@ def test_the_sharded_form_differs_in_its_preparation_alone(spec: dict[str, Any],
     ]  # fmt: skip
     assert loop["parameterIterator"]["items"]["inputParameter"].endswith("plan-shards-Output")
     assert loop["iteratorPolicy"]["parallelismLimit"] == PARALLEL_SHARDS
-    assert graph == "comp-exit-handler-1"
-    with_dataset = {"validate", "train", "evaluate", "rehearse"}
-    for name in with_dataset:
-        made = tasks(sharded)[name]["inputs"]["artifacts"]["dataset"]["taskOutputArtifact"]
-        assert made == {"outputArtifactKey": "dataset", "producerTask": "collect-shards"}
+    assert graph == "comp-data"
+    made = {"outputArtifactKey": "dataset", "producerTask": "collect-shards"}
+    assert tasks(sharded)["validate"]["inputs"]["artifacts"]["dataset"]["taskOutputArtifact"] == made
+    made = {"outputArtifactKey": "dataset", "producerSubtask": "collect-shards"}
+    outputs = sharded["components"]["comp-data"]["dag"]["outputs"]["artifacts"]["dataset"]
+    assert outputs["artifactSelectors"] == [made]
+    for group in ("model", "release"):
+        given = layers(sharded)["run"][group]["inputs"]["artifacts"]["dataset"]["taskOutputArtifact"]
+        assert given == {"outputArtifactKey": "dataset", "producerTask": "data"}
 
 
 def dvc_stages() -> dict[str, Any]:

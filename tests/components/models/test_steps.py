@@ -18,7 +18,6 @@ from mome.speech.shards import write_manifest
 
 SECTIONS = load_params().sections()
 EVALUATE = SECTIONS["evaluate"] | {"snrs_db": ["clean", 0], "bootstrap_samples": 20, "max_new_tokens": 4}
-SHOWN = (dsl.Metrics, dsl.HTML, dsl.Markdown)
 
 
 def made(folder: Path, kind: type[dsl.Artifact], name: str) -> Any:
@@ -29,8 +28,8 @@ def made(folder: Path, kind: type[dsl.Artifact], name: str) -> Any:
     return artifact
 
 
-def shown(folder: Path) -> list[Any]:
-    return [made(folder, kind, kind.__name__) for kind in SHOWN]
+def page(folder: Path) -> Any:
+    return made(folder, dsl.HTML, "page")
 
 
 def given(path: Path) -> Any:
@@ -48,7 +47,7 @@ def checkpoint(
             given(dataset),
             given(foundation),
             made(folder, dsl.Model, "checkpoint"),
-            *shown(folder),
+            page(folder),
             train_params.model_dump(mode="json"),
         )
     return folder / "checkpoint"
@@ -59,22 +58,23 @@ def evaluated(
     dataset: Path, foundation: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("evaluated")
-    evaluation = made(folder, dsl.Artifact, "evaluation")
+    evaluation = made(folder, dsl.Metrics, "evaluation")
     steps.evaluate.python_func(
-        given(dataset), given(foundation), given(checkpoint), evaluation, *shown(folder), EVALUATE
+        given(dataset), given(foundation), given(checkpoint), evaluation, page(folder), EVALUATE
     )
+    (folder / "metadata.json").write_text(json.dumps(evaluation.metadata))
     return folder
 
 
 def test_build_foundation_takes_models_out_of_folders(foundation: Path, tmp_path: Path) -> None:
     taken = {part: str(foundation / part) for part in ("audio", "video", "llm")}
-    outputs = made(tmp_path, dsl.Model, "taken"), *shown(tmp_path)
+    outputs = made(tmp_path, dsl.Model, "taken"), page(tmp_path)
     steps.build_foundation.python_func(*outputs, SECTIONS["foundation"] | taken)
     for part in taken:
         assert (tmp_path / "taken" / part / "model.safetensors").is_file()
     for part, source in taken.items():
-        assert source in (tmp_path / "Markdown").read_text(), part
-    assert "LLM" in (tmp_path / "HTML").read_text()
+        assert source in (tmp_path / "page").read_text(), part
+        assert outputs[0].metadata[part] == source
 
 
 @pytest.mark.parametrize(
@@ -89,25 +89,24 @@ def test_build_foundation_takes_models_out_of_folders(foundation: Path, tmp_path
 def test_build_foundation_refuses_what_it_cannot_take(
     part: str, source: str, error: type[Exception], said: str, tmp_path: Path
 ) -> None:
-    outputs = made(tmp_path, dsl.Model, "taken"), *shown(tmp_path)
+    outputs = made(tmp_path, dsl.Model, "taken"), page(tmp_path)
     with pytest.raises(error, match=said):
         steps.build_foundation.python_func(*outputs, SECTIONS["foundation"] | {part: source})
     assert not (tmp_path / "taken").exists()
 
 
-def test_evaluate_leaves_the_table_its_figures_a_page_and_a_card(evaluated: Path) -> None:
+def test_evaluate_leaves_the_table_its_figures_and_a_page(evaluated: Path) -> None:
     found = Evaluation.read(evaluated / "evaluation" / "evaluation.json")
     assert set(found.wer) == {"av", "audio", "video"}
-    figures = json.loads((evaluated / "Metrics").read_text())
+    figures = json.loads((evaluated / "metadata.json").read_text())
     assert figures["wer_a4v2_clean"] == pytest.approx(found.wer["av"]["a4v2"]["clean"].rate)
-    assert "a4v2" in (evaluated / "HTML").read_text()
-    assert "a4v2" in (evaluated / "Markdown").read_text()
+    assert "a4v2" in (evaluated / "page").read_text()
 
 
 def test_evaluate_refuses_a_dataset_without_test_clips_and_a_foreign_checkpoint(
     dataset: Path, foundation: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    outputs = made(tmp_path, dsl.Artifact, "evaluation"), *shown(tmp_path)
+    outputs = made(tmp_path, dsl.Artifact, "evaluation"), page(tmp_path)
     write_manifest(tmp_path / "empty", [])
     shutil.copyfile(dataset / "corpus.json", tmp_path / "empty" / "corpus.json")
     with pytest.raises(CorpusError, match="the test split is empty"):
@@ -135,13 +134,13 @@ def package(
     def pack(max_wer: float, params: dict[str, Any]) -> Path:
         budget = {"max_wer": {"av": dict.fromkeys(SECTIONS["train"]["scales"], max_wer)}}
         evaluation, decision = given(evaluated / "evaluation"), made(folder, dsl.Artifact, "decision")
-        outputs = decision, *shown(folder)[1:]
+        outputs = decision, page(folder)
         steps.gate.python_func(evaluation, *outputs, "tiny", str(folder / "registry"), budget)
         output = made(folder, dsl.Model, "packaged")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("serving.package._build", _planted_build)
             steps.package.python_func(
-                given(foundation), given(checkpoint), evaluation, decision, output, *shown(folder)[1:], params
+                given(foundation), given(checkpoint), evaluation, decision, output, page(folder), params
             )
         return folder
 
@@ -153,13 +152,12 @@ def _planted_build(_bundle: Any, _project: Path, home: Path) -> Path:
     return home
 
 
-def test_package_leaves_a_bundle_a_page_and_a_card(package: Callable[..., Path]) -> None:
+def test_package_leaves_a_bundle_and_a_page(package: Callable[..., Path]) -> None:
     folder = package(100.0, SECTIONS["package"])
     bundle = read_bundle(folder / "packaged" / "bundle")
     assert (bundle.name, str(bundle.default_scale)) == ("mome", "a16v5")
     assert (folder / "packaged" / "bento").is_dir()
-    for page in ("HTML", "Markdown"):
-        assert bundle.version in (folder / page).read_text()
+    assert bundle.version in (folder / "page").read_text()
 
 
 def test_package_refuses_a_model_that_the_gate_rejected_and_a_scale_that_is_none(

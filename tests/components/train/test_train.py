@@ -50,7 +50,7 @@ def test_a_process_is_killed_and_the_next_attempt_ends_with_the_weights_of_one(
 
     def attempt(name: str, **given: Any) -> Path:
         monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / f"work-{name}"))
-        outputs = ("checkpoint", "metrics", "report", "card")
+        outputs = ("checkpoint", "training_report")
         train.python_func(
             dataset=dsl.Dataset(uri=str(dataset)),
             foundation=dsl.Model(uri=str(foundation)),

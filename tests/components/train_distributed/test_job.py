@@ -80,7 +80,6 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
     params = train_params.model_copy(update=same)
     cluster.runs_nodes = True
     monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / "work"))
-    outputs = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("metrics", "report", "card")}
     train_distributed.python_func(
         dataset=dsl.Dataset(uri=str(dataset)),
         foundation=dsl.Model(uri=str(foundation)),
@@ -89,7 +88,7 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
         # As a protobuf Struct hands it over: every number is a float.
         layout={**LAYOUT.model_dump(), "nodes": 2.0, "processes": 1.0, "timeout_s": 600.0},
         config=config(tmp_path / "work"),
-        **outputs,
+        training_report=dsl.HTML(uri=str(tmp_path / "page")),
     )
     said = capfd.readouterr().out
     assert "2 nodes with 1 processes each" in said
@@ -102,7 +101,7 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
         torch.testing.assert_close(two[name], expected, atol=2e-4, rtol=1e-3)
     assert not cluster.jobs
     assert not list((tmp_path / "work" / "jobs").iterdir())
-    assert (tmp_path / "report").stat().st_size > 1000
+    assert (tmp_path / "page").stat().st_size > 1000
 
 
 def test_the_job_stands_as_the_step_was_set_up(cluster: Cluster, start: Start, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A run names every number that is not that of params.yaml, wherever it was changed."""
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ def defaults() -> Sections:
 
 
 def rows(sections: Sections, changes: dict[str, Any], defaults: Sections, folder: Path) -> list[list[str]]:
-    describe(sections, changes, defaults, folder / "page", folder / "card")
-    lines = [line for line in (folder / "card").read_text().splitlines() if line.startswith("| ")]
-    return [line.replace("\\", "").strip("| ").split(" | ") for line in lines[1:]]
+    describe(sections, changes, "lrs3-1b", defaults, folder / "page")
+    table = (folder / "page").read_text().partition("<table")[2].partition("</table>")[0]
+    lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in table.split("<tr>")]
+    return [[html.unescape(cell) for cell in line] for line in lines if line][1:]
 
 
 def test_nothing_differs_from_itself_also_when_whole_numbers_are_floats(
@@ -30,7 +33,7 @@ def test_nothing_differs_from_itself_also_when_whole_numbers_are_floats(
     sent = load_params().sections()
     sent["train"]["steps"] = float(sent["train"]["steps"])  # as a protobuf Struct has it
     assert rows(configured({}, sent), {}, sent, tmp_path) == []
-    assert "**as in params.yaml**" in (tmp_path / "card").read_text()
+    assert "no value differs" in (tmp_path / "page").read_text()
 
 
 def test_single_changes_and_changed_sections_are_told_apart(defaults: Sections, tmp_path: Path) -> None:
@@ -44,7 +47,7 @@ def test_single_changes_and_changed_sections_are_told_apart(defaults: Sections, 
     usual = ", ".join(str(level) for level in defaults["train"]["noise_snrs_db"])
     assert ["train.steps", str(steps), str(steps + 1), "changes"] in found
     assert ["gate.max_wer.av.a4v2", str(budget), "0.5", "changes"] in found
-    assert ["train.noise_snrs_db", usual.replace(".0", ""), "clean, 5", "section"] in found
+    assert ["train.noise_snrs_db", usual.replace(".0", ""), "clean, 5", "profile lrs3-1b"] in found
     assert len(found) == 3
 
 
@@ -52,7 +55,7 @@ def test_a_value_that_only_one_of_the_two_has_is_named(defaults: Sections, tmp_p
     form = load_params().sections()
     form["validate"]["min_utterances"] = {"train": 8, "validation": 1}
     assert rows(configured({}, form), {}, defaults, tmp_path) == [
-        ["validate.min_utterances.test", "1", "–", "section"]
+        ["validate.min_utterances.test", "1", "–", "profile lrs3-1b"]
     ]
 
 
@@ -65,4 +68,4 @@ def test_a_profile_differs_in_its_own_sections_alone(defaults: Sections, tmp_pat
 
 def test_a_pipeline_that_was_not_compiled_by_make_compile_says_so(defaults: Sections, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="prepare: missing"):
-        describe(defaults, {}, {}, tmp_path / "page", tmp_path / "card")
+        describe(defaults, {}, "params.yaml", {}, tmp_path / "page")

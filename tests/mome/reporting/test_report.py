@@ -1,4 +1,4 @@
-"""A page and a card of the same parts say the same, and what comes from outside stays text in both."""
+"""A page has its parts in their order, and what comes from outside stays text."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from mome.reporting.sizes import file_bytes, size
 NASTY = "<script>alert(1)</script> *b* | `c`"
 
 
-def test_page_and_card_say_the_same_in_the_same_order(tmp_path: Path) -> None:
+def test_the_parts_stand_in_their_order(tmp_path: Path) -> None:
     report = Report("Model")
     report.verdict(False, "rejected", "too many errors")
     report.facts([("corpus", "calls"), ("clips", 3)])
@@ -20,31 +20,15 @@ def test_page_and_card_say_the_same_in_the_same_order(tmp_path: Path) -> None:
     report.say("Of the test split.")
     report.table(["scale", "rate"], [["a4v2", "1.0%"], ["a4v5", "2.0%"]])
     report.command("run --it")
-    report.write(tmp_path / "page", tmp_path / "card")
-    assert (tmp_path / "card").read_text() == (
-        "# Model\n\n**rejected**: too many errors\n\n- corpus: calls\n- clips: 3\n\n## Errors\n\n"
-        "Of the test split.\n\n| scale | rate |\n|---|--:|\n| a4v2 | 1.0% |\n| a4v5 | 2.0% |\n\n"
-        "```\nrun --it\n```\n"
-    )
+    report.picture("<svg></svg>")
+    report.write(tmp_path / "page")
     body = (tmp_path / "page").read_text().partition("<body>")[2]
+    assert body.count("<svg></svg>") == 1
     said = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", body)).strip()
     assert said == (
         "Model rejected too many errors corpus calls clips 3 Errors Of the test split. "
         "scale rate a4v2 1.0% a4v5 2.0% run --it"
     )
-
-
-def test_a_card_may_be_shorter_than_its_page(tmp_path: Path) -> None:
-    report = Report("Model")
-    report.heading("Aside", on_card=False)
-    report.say("More.", on_card=False)
-    report.table(["name"], [["a"], ["b"], ["c"]], on_card=2)
-    report.table(["hidden"], [["d"]], on_card=0)
-    report.picture("<svg></svg>")
-    report.write(tmp_path / "page", tmp_path / "card")
-    assert (tmp_path / "card").read_text() == "# Model\n\n| name |\n|---|\n| a |\n| b |\n"
-    for text in ("Aside", "More.", ">c</th>", ">d</th>", "<svg></svg>"):
-        assert text in (tmp_path / "page").read_text()
 
 
 def test_what_comes_from_outside_stays_text(tmp_path: Path) -> None:
@@ -55,18 +39,11 @@ def test_what_comes_from_outside_stays_text(tmp_path: Path) -> None:
     report.say(NASTY)
     report.table([NASTY, NASTY], [[NASTY, f"<td>{NASTY}"]], numbers=False)
     report.command(NASTY)
-    report.write(tmp_path / "page", tmp_path / "card")
+    report.write(tmp_path / "page")
     assert "<script" not in (tmp_path / "page").read_text()
-    card, fenced = (tmp_path / "card").read_text().split("```\n", 1)
-    assert "<script" not in card.replace(r"\<script", "")
-    assert fenced == f"{NASTY}\n```\n"
 
 
-def test_lines_to_copy_cannot_end_their_own_frame(tmp_path: Path) -> None:
-    report = Report("Lines")
-    report.command("echo ```\n# not a title")
-    report.write(tmp_path / "page", tmp_path / "card")
-    assert (tmp_path / "card").read_text().endswith("\n````\necho ```\n# not a title\n````\n")
+def test_lines_to_copy_stay_as_they_are() -> None:
     assert page_command("a < b\nc") == "<pre><code>a &lt; b\nc</code></pre>"
 
 

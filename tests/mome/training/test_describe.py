@@ -10,6 +10,7 @@ from mome.errors import CheckpointError
 from mome.machine.processor import processor
 from mome.training.describe import describe
 from mome.training.pace import Pace, read_pace, write_pace
+from tests.page_text import page_text
 
 
 @pytest.fixture
@@ -32,8 +33,12 @@ def test_figures_are_those_of_the_step_that_was_kept(checkpoint: Path, tmp_path:
     pace = Pace()
     pace.rows = [{"step": step, "seconds": 0.5, "utterances": 8, "speech_s": 16.0} for step in range(1, 9)]
     write_pace(pace, tmp_path / "work", checkpoint)
-    figures = describe(checkpoint, tmp_path / "work", tmp_path / "page.html", tmp_path / "card.md")
+    figures = describe(checkpoint, tmp_path / "work", tmp_path / "page.html")
     assert figures == {
+        "corpus": "calls",
+        "revision": "0" * 40,
+        "method": "mome-layer",
+        "scales": "a4v2, a4v5, a16v2, a16v5",
         "loss": 1.0,
         "validation_loss": 2.5,
         "validation_wer": 0.2,
@@ -43,23 +48,23 @@ def test_figures_are_those_of_the_step_that_was_kept(checkpoint: Path, tmp_path:
         "utterances_per_s": 16.0,
         "times_real_time": 32.0,
     }
-    card = (tmp_path / "card.md").read_text()
-    assert "- weights of step: 4 of 8" in card
-    assert f"- computed: in bfloat16 on {processor()}" in card
-    assert "- throughput: 16.00 utterances a second, 0.50 s a step, speech 32.0 times as fast" in card
-    assert "<h2>Throughput</h2>" in (tmp_path / "page.html").read_text()
+    said = page_text(tmp_path / "page.html")
+    assert "- weights of step: 4\n" in said
+    assert f"- computed: in bfloat16 on {processor()}" in said
+    assert "## Throughput" in said
+    assert "- utterances a second: 16.00\n" in said
+    assert "- speech: 32.0 times as fast as it was spoken\n" in said
 
 
 def test_a_training_that_only_had_to_be_written_has_no_speed(checkpoint: Path, tmp_path: Path) -> None:
-    figures = describe(checkpoint, tmp_path / "work", tmp_path / "page.html", tmp_path / "card.md")
+    figures = describe(checkpoint, tmp_path / "work", tmp_path / "page.html")
     assert "utterances_per_s" not in figures
-    assert "not measured" in (tmp_path / "card.md").read_text()
     assert "Throughput" not in (tmp_path / "page.html").read_text()
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a checkpoint"):
-        describe(tmp_path, tmp_path, tmp_path / "page.html", tmp_path / "card.md")
+        describe(tmp_path, tmp_path, tmp_path / "page.html")
 
 
 def test_a_pace_belongs_to_its_checkpoint_and_lies_outside_of_it(checkpoint: Path, tmp_path: Path) -> None:

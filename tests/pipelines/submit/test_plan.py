@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mome.config import load_params
 from mome.errors import ConfigError
 from pipelines.cluster import load_cluster
 from pipelines.submit.__main__ import main
@@ -60,7 +59,7 @@ def test_a_plan_is_submitted_as_it_was_made(
     )
     assert server.versions[0].pipeline_spec == stored(PACKAGE.text)
     sent = server.runs[0].runtime_config["parameters"]
-    assert sent["train"] == load_params(ROOT / "params.yaml").sections()["train"] | {"steps": 30}
+    assert sent["changes"] == {"train.steps": 30}
     assert (sent["corpus"], sent["registry"]) == ("embedded", "s3://staging/models")
     assert result["changes"]["registry"] == "s3://staging/models"
 

@@ -98,7 +98,7 @@ def test_three_hundred_pieces_that_are_green_are_a_yes_with_table_and_checks(
     assert result["steps"]["prepare-shard"] == "SUCCEEDED"
     shown = capsys.readouterr().err
     assert "300 of 300" in shown
-    assert "does not tell how these ended: evaluate, gate, require_2, package, rehearse, promote" in shown
+    assert "does not tell how these ended: evaluate, gate, require_gate, package, rehearse, promote" in shown
 
 
 def test_three_hundred_pieces_and_a_no_behind_the_end_of_the_list_are_a_rejection(

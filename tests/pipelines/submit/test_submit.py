@@ -42,8 +42,7 @@ def test_a_passed_run_is_exit_0_and_tells_every_step(
     assert shown.index("running") < shown.index("succeeded")
     assert [run.display_name.split()[0] for run in server.runs] == ["mome-training"]
     sent = server.runs[0].runtime_config["parameters"]
-    assert sent["train"]["steps"] == 12
-    assert sent["train"]["noise_snrs_db"][0] == "clean"
+    assert sent == {"profile": "params.yaml", "changes": {"train.steps": 12}}
     assert server.experiments[0].display_name == "nightly"
     version = server.versions[0]
     assert (version.name, version.display_name) == ("mome-training-1.0.0-gabc", "1.0.0+gabc")

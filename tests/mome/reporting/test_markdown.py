@@ -1,10 +1,10 @@
-"""Markdown of the cards: what comes from outside stays text."""
+"""Markdown: what comes from outside stays text."""
 
-from mome.reporting.card import bullets, card, columns
+from mome.reporting.markdown import bullets, columns, document
 
 
 def test_parts_stand_apart_and_empty_ones_are_left_out() -> None:
-    assert card("Title", "one", "", "two") == "# Title\n\none\n\ntwo\n"
+    assert document("Title", "one", "", "two") == "# Title\n\none\n\ntwo\n"
 
 
 def test_a_table_has_a_line_for_each_row() -> None:

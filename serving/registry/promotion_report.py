@@ -1,4 +1,4 @@
-"""What a promotion changed: page and card with the champion before, the way out and the way back."""
+"""What a promotion changed: the champion before, the way out and the way back."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def describe(
     before: History,
     version: str,
     removed: Sequence[str],
-    html: Path,
-    markdown: Path,
+    page: Path,
 ) -> None:
     """Write what a person wants to know after a promotion.
 
@@ -34,8 +33,7 @@ def describe(
         before: What had happened before.
         version: That was promoted.
         removed: Versions whose files were deleted for it.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
     """
     history = models.history(before.corpus)
     champion = history.versions[version]
@@ -92,7 +90,7 @@ def describe(
             ("files", models.uri(champion)),
         ]
     )
-    report.write(html, markdown)
+    report.write(page)
 
 
 def _overlay(champion: Version) -> str:
@@ -162,5 +160,5 @@ def _champions(report: Report, history: History, champion: Version) -> None:
     )
     plot.line([(number, rate) for number, rate, _ in points], colour(0))
     plot.dots(points, colour(0))
-    report.heading(f"Champions so far, clean speech at {champion.default_scale}", on_card=False)
+    report.heading(f"Champions so far, clean speech at {champion.default_scale}")
     report.picture(plot.svg())

@@ -1,4 +1,4 @@
-"""What the monitor heard and what the next training would hear, for people: page and card of a request."""
+"""What the monitor heard and what the next training would hear, for people."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ __all__ = ["describe", "describe_none"]
 _MARGIN_DB = 5.0  # beside the outermost level of the picture
 
 
-def describe(
-    request: RetrainRequest, before: TrainParams, after: TrainParams, html: Path, markdown: Path
-) -> None:
+def describe(request: RetrainRequest, before: TrainParams, after: TrainParams, page: Path) -> None:
     """Write what is asked for and how to start it; nothing is started by itself.
 
     Args:
         request: What the monitor left.
         before: Section ``train`` of the last training.
         after: Section ``train`` of the next one.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
     """
     new = [level_ for level_ in after.noise_snrs_db if level_ not in before.noise_snrs_db]
     report = Report("A new training is asked for")
@@ -58,17 +55,15 @@ def describe(
     changes = [f"train.noise_snrs_db={levels}", "corpus=CORPUS", "registry=REGISTRY"]
     sets = [part for change in changes for part in ("--set", change)]
     report.command(shlex.join(["python", "-m", "pipelines.submit", "training", *sets]))
-    report.say(
-        "The workflow retrain.yml does the same when it is sent retrain.json as snr-drift.", on_card=False
-    )
-    report.write(html, markdown)
+    report.say("The workflow retrain.yml does the same when it is sent retrain.json as snr-drift.")
+    report.write(page)
 
 
-def describe_none(html: Path, markdown: Path) -> None:
+def describe_none(page: Path) -> None:
     """Write that no training is asked for."""
     report = Report("No new training is asked for")
     report.verdict(True, "nothing to do", "a scale fits the noise, or the wish was taken over already")
-    report.write(html, markdown)
+    report.write(page)
 
 
 def _levels(levels: Sequence[float | None]) -> str:

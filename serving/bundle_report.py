@@ -1,4 +1,4 @@
-"""What a packaged model is, for people: the page and the card of a bundle."""
+"""What a packaged model is, for people, and what its lineage shows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from mome.records import MODALITY_NAMES, WordErrors, snr_key
 from mome.reporting.report import Report
 from mome.reporting.sizes import file_bytes, size
 
-__all__ = ["write_cards"]
+__all__ = ["describe"]
 
 
-def write_cards(bundle: Bundle, html: Path, markdown: Path) -> None:
-    """Write what a person wants to know before they serve a bundle.
+def describe(bundle: Bundle, page: Path) -> dict[str, str]:
+    """Write what a person wants to know before they serve a bundle, and return what it is known by.
 
     Args:
         bundle: As it was packaged.
-        html: Page to write.
-        markdown: Card to write.
+        page: HTML file to write.
     """
     evaluation = bundle.evaluation
     report = Report(f"Model {bundle.name} {bundle.version}")
@@ -55,20 +54,24 @@ def write_cards(bundle: Bundle, html: Path, markdown: Path) -> None:
         "allowed."
     )
     report.table(["scale", "tokens/s", "allowed, clean", *map(level, noise)], rows)
-    report.heading("What is inside", on_card=False)
+    report.heading("What is inside")
     parts = [
         [path.name, size(file_bytes(path.rglob("*") if path.is_dir() else [path]))]
         for path in sorted(bundle.path.iterdir())
     ]
-    report.table(["part", "size"], parts, on_card=0)
-    report.say(
-        "bundle.json names the SHA-256 of every file, and whoever loads the bundle compares them.",
-        on_card=False,
-    )
+    report.table(["part", "size"], parts)
+    report.say("bundle.json names the SHA-256 of every file, and whoever loads the bundle compares them.")
     report.heading("Serve it")
     report.say("Download the artifact packaged of this step and run:")
     report.command("bentoml serve packaged/bento")
-    report.write(html, markdown)
+    report.write(page)
+    return {
+        "name": bundle.name,
+        "version": bundle.version,  # of the sums of its files
+        "corpus": evaluation.corpus,
+        "revision": evaluation.revision,
+        "default_scale": str(bundle.default_scale),
+    }
 
 
 def _rate(cell: WordErrors | None) -> str:
