@@ -32,6 +32,8 @@ VARIABLE = "MOME_CLUSTER"  # names a file with what differs
 DISTRIBUTED = "train_distributed"
 DEVICE = "MOME_DEVICE"  # of the service that step rehearse starts
 BACKOFF_FACTOR = 2
+# A label's or annotation's name, with or without a prefix: kueue.x-k8s.io/queue-name.
+KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 LAUNCHERS = ("AWS_", "GOOGLE_", "AZURE_")  # variables that Kubeflow's launcher reads for its artifacts
 
 
@@ -71,6 +73,15 @@ class Toleration(Section):
     operator: Literal["Equal", "Exists"]
     value: str | None = None
     effect: Literal["NoExecute", "NoSchedule", "PreferNoSchedule"] | None = None
+
+
+class NodeAffinity(Section):
+    """Labels of nodes that the step needs, or would rather have."""
+
+    key: str
+    operator: Literal["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"]
+    values: list[str] = Field(default_factory=list)
+    weight: int | None = Field(default=None, ge=1, le=100)  # of a wish; None for a condition
 
 
 class Volume(Section):
@@ -129,6 +140,9 @@ class Step(Section):
     shm: Quantity
     tolerations: list[Toleration]
     node_selector: dict[str, str]
+    node_affinity: list[NodeAffinity]
+    labels: dict[Annotated[str, Field(pattern=KEY)], str]
+    annotations: dict[Annotated[str, Field(pattern=KEY)], str]
     volumes: list[str]  # names in section `volumes`
     secrets: list[str]  # names in section `secrets`
     env: dict[str, str]
@@ -212,6 +226,7 @@ class Cluster(Section):
             shm=train.shm,
             pull_secrets=self.image_pull_secrets,
             timeout_s=train.timeout_s,
+            labels=train.labels,
         )
 
 
@@ -304,6 +319,14 @@ class Steps:
             kubernetes.add_toleration(task, **toleration.model_dump())
         for key, value in step.node_selector.items():
             kubernetes.add_node_selector(task, key, value)
+        for wish in step.node_affinity:
+            expression = {"key": wish.key, "operator": wish.operator, "values": wish.values}
+            kubernetes.add_node_affinity(task, match_expressions=[expression], weight=wish.weight)
+        # A queue admits what takes the resources: of a training on several nodes that is its TrainJob.
+        for key, value in ({} if waits else step.labels).items():
+            kubernetes.add_pod_label(task, key, value)
+        for key, value in step.annotations.items():
+            kubernetes.add_pod_annotation(task, key, value)
         for name in step.volumes:
             kubernetes.mount_pvc(task, cluster.volumes[name].claim, cluster.volumes[name].path)
         for name in step.secrets:

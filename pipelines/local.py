@@ -127,7 +127,7 @@ def _collect(stages: dict[str, Stage], failure: StageFailed | None, reports: Pat
     found: dict[str, Path] = {}
     for stage, name in REPORTS.items():
         page = None
-        if stage in stages:
+        if stage in stages and f"{name}_report" in stages[stage].outputs:
             page = stages[stage].path(f"{name}_report")
         elif failure is not None and failure.stage.name == stage:
             page = next(iter(sorted(failure.stage.folder.rglob("*.html"))), None)

@@ -116,7 +116,7 @@ def _start(
     if status is not None:
         print(f"TrainJob {job} is there already ({status}); following it")
         return
-    options = job_options(job, command, layout, config, {"app.kubernetes.io/part-of": "mome"})
+    options = job_options(job, command, layout, config, layout.labels | {"app.kubernetes.io/part-of": "mome"})
     try:
         client.train(layout.runtime, trainer=trainer(layout, config), options=options)
     except (RuntimeError, TimeoutError, HTTPError, ApiException) as error:

@@ -19,3 +19,4 @@ class Layout(Section):
     shm: str  # size of /dev/shm; NCCL exchanges through it
     pull_secrets: list[str]  # for the image
     timeout_s: int = Field(gt=0)  # waiting for nodes included
+    labels: dict[str, str] = Field(default_factory=dict)  # of the TrainJob, as the queue that admits it

@@ -64,6 +64,12 @@ def test_a_step_gets_all_that_the_file_gives_it(tmp_path: Path) -> None:
                 "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
                 "node_selector": {"pool": "gpu"}, "volumes": ["work"], "secrets": ["storage"],
                 "env": {"NCCL_DEBUG": "WARN"},
+                "labels": {"kueue.x-k8s.io/queue-name": "speech"},
+                "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+                "node_affinity": [
+                    {"key": "gpu.product", "operator": "In", "values": ["H100", "H200"]},
+                    {"key": "spot", "operator": "DoesNotExist", "weight": 20},
+                ],
             }
         },
     )  # fmt: skip
@@ -92,6 +98,15 @@ def test_a_step_gets_all_that_the_file_gives_it(tmp_path: Path) -> None:
     ]
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert train["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    assert train["podMetadata"] == {
+        "labels": {"kueue.x-k8s.io/queue-name": "speech"},
+        "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+    }
+    needed, wished = train["nodeAffinity"]
+    assert needed == {
+        "matchExpressions": [{"key": "gpu.product", "operator": "In", "values": ["H100", "H200"]}]
+    }
+    assert (wished["matchExpressions"][0]["operator"], wished["weight"]) == ("DoesNotExist", 20)
     assert [(mount["constant"], mount["mountPath"]) for mount in train["pvcMount"]] == [
         ("mome-work", "/tmp/mome-work")
     ]
@@ -138,7 +153,14 @@ def test_several_nodes_train_through_a_step_that_hands_all_on(tmp_path: Path) ->
     given = cluster(
         tmp_path,
         distributed={"nodes": 3},
-        steps={"train": {"gpu": {"count": 2}, "node_selector": {"pool": "gpu"}, "env": {"A": "b"}}},
+        steps={
+            "train": {
+                "gpu": {"count": 2},
+                "node_selector": {"pool": "gpu"},
+                "env": {"A": "b"},
+                "labels": {"kueue.x-k8s.io/queue-name": "speech"},
+            }
+        },
     )
     spec, settings = compiled(trained_on(given), tmp_path)
     assert "exec-train" not in settings
@@ -148,6 +170,9 @@ def test_several_nodes_train_through_a_step_that_hands_all_on(tmp_path: Path) ->
     (executor,) = spec["deploymentSpec"]["executors"].values()
     assert layout["image"] == executor["container"]["image"]
     assert layout["timeout_s"] == given.step("train").timeout_s
+    # The TrainJob queues; the step that waits for it takes no GPU, and would wait for itself.
+    assert layout["labels"] == {"kueue.x-k8s.io/queue-name": "speech"}
+    assert "podMetadata" not in settings["exec-train-distributed"]
     handed_on = spec["components"]["comp-train-distributed"]["taskConfigPassthroughs"]
     both = {each["field"] for each in handed_on if each.get("applyToTask")}
     assert both == {"ENV", "KUBERNETES_VOLUMES"}, "the waiting step must hold no GPU"
@@ -178,6 +203,8 @@ def test_several_nodes_train_through_a_step_that_hands_all_on(tmp_path: Path) ->
         ({"defaults": {"timeout_s": 0}}, r"timeout_s: .*greater than 0"),
         ({"volumes": {"work": {"path": "work"}}}, r"volumes\.work\.path"),
         ({"run_timeout_s": {"trainig": 60}}, r"run_timeout_s\.trainig: extra inputs"),
+        ({"steps": {"train": {"labels": {"queue name": "a"}}}}, r"steps\.train\.labels"),
+        ({"steps": {"train": {"node_affinity": [{"key": "a", "operator": "Is"}]}}}, "operator: .*'In'"),
         ({"secrets": {"git": {"keys": {"a": "A"}}}}, "mome-git: expected either keys, .* or path"),
         ({"secrets": {"git": {"path": "git"}}}, r"secrets\.git\.path"),
         (

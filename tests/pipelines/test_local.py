@@ -9,6 +9,7 @@ from mome.errors import ConfigError
 from mome.machine import memory, processor
 from mome.machine.processor import Processor
 from pipelines import local
+from pipelines.submit.package import parse_package
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,11 +19,12 @@ class _Started(Exception):
 
 
 def started(monkeypatch: pytest.MonkeyPatch, folder: Path, instructions: str) -> dict[str, Any]:
-    """Return the arguments that the pipeline would run with on a processor."""
+    """Return the sections that the pipeline would run with on a processor."""
     found: dict[str, Any] = {}
 
-    def execute(_pipeline: str, arguments: dict[str, Any], **_: Any) -> None:
-        found.update(arguments)
+    def execute(pipeline: str, arguments: dict[str, Any], **_: Any) -> None:
+        assert arguments.keys() == {"corpus", "registry"}
+        found.update(parse_package(pipeline, "compiled").defaults)
         raise _Started
 
     monkeypatch.setattr(local, "execute", execute)

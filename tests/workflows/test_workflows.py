@@ -183,7 +183,7 @@ def test_staging_does_not_promote_where_production_reads(tmp_path: Path) -> None
     python.chmod(0o755)
 
     def train(environment: str, registry: str) -> tuple[int, list[str]]:
-        given = {"ENVIRONMENT": environment, "MOME_REGISTRY": registry, "KF_PIPELINES_CA_PEM": ""}
+        given = {"ENVIRONMENT": environment, "MOME_REGISTRY": registry}
         given |= {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "GITHUB_RUN_ID": "17"}
         command = ["bash", "-eo", "pipefail", "-c", script]
         done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ class Missing:
         if owners and not owners & found:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Missing())
-import pipelines.submit.__main__
+import pipelines.preflight.__main__, pipelines.submit.__main__
 """
     done = run(sys.executable, "-c", program, *named)
     assert done.returncode == 0, done.stderr
@@ -234,6 +234,19 @@ import pipelines.submit.__main__
     # kfp's parts share one name in Python, so that is no proof of each of them.
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {re.split("[<>=]", wanted)[0] for wanted in extras["pipelines"]} <= set(named)
+
+
+def test_a_cluster_is_looked_at_before_a_run_is_started() -> None:
+    names = [step.get("name") for step in CONTENT["retrain.yml"]["jobs"]["train"]["steps"]]
+    assert names.index("trust the server's authority") < names.index("look first") < names.index("train")
+    (look,) = [
+        step for step in CONTENT["retrain.yml"]["jobs"]["train"]["steps"] if step.get("name") == "look first"
+    ]
+    assert look["run"].split() == [".venv/bin/python", "-m", "pipelines.preflight"]
+    assert "continue-on-error" not in look
+    # What it looks at is what is submitted: images and claims of the same variables as in the plan.
+    planned = CONTENT["retrain.yml"]["jobs"]["plan"]["env"]
+    assert look["env"] == {name: planned[name] for name in ("MOME_IMAGE_REGISTRY", "MOME_CLUSTER")}
 
 
 def test_a_pull_request_sees_no_secret_and_no_privileged_trigger_exists() -> None:
