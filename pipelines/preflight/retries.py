@@ -39,7 +39,7 @@ def _retries(api: Api, namespace: str) -> Answer:
     if found is None:
         return unseen(f"no ConfigMap {SETTINGS} in {namespace}; --kubeflow-namespace names Pipelines' own")
     policy = _policy(found.get("data") or {})
-    return right(f"{policy}: {MEANING.get(policy, 'docs/operations.md says what that means')}")
+    return right(f"{policy}: {MEANING.get(policy, 'docs/day-two.md says what that means')}")
 
 
 def _policy(data: dict[str, str]) -> str:

@@ -64,7 +64,7 @@ def describe(
     report.table(*_table(champion, replaced))
     _champions(report, history, champion)
     report.heading("Serve it")
-    report.say("Put this into the overlay and apply it (docs/operations.md, Roll out a version):")
+    report.say("Put this into the overlay and apply it (docs/day-two.md, Roll out a version):")
     report.command(_overlay(champion))
     report.heading("Go back")
     if history.way_back:

@@ -102,7 +102,7 @@ def test_a_private_repository_is_read_with_what_the_secret_holds(
 
     mounted = tmp_path / "home" / ".config" / "git"
     mounted.mkdir(parents=True)
-    # The very words of docs/operations.md.
+    # The very words of docs/day-two.md.
     (mounted / "config").write_text("[credential]\n\thelper = store\n")
     (mounted / "credentials").write_text(address.replace("//", "//reader:s3cret@").rpartition("/")[0] + "\n")
     found = version.versioned(address, prepare_params, tmp_path / "unused")

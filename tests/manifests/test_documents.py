@@ -1,4 +1,4 @@
-"""What README.md and docs/operations.md tell a person to type exists."""
+"""What manifests/README.md and the manual tell a person to type exists."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ from tests.manifests.rendered import (
 )
 
 README = (MANIFESTS / "README.md").read_text()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README + OPERATIONS, re.MULTILINE | re.DOTALL)
+PATH = (ROOT / "docs" / "operations.md").read_text()
+MANUAL = PATH + "".join((ROOT / "docs" / name).read_text() for name in ("day-two.md", "troubleshooting.md"))
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README + MANUAL, re.MULTILINE | re.DOTALL)
 
 
 def added(whole: Any, part: Any) -> Any:
@@ -138,7 +139,7 @@ def source(module: str) -> str:
 
 def test_every_module_and_option_that_is_typed_exists() -> None:
     seen = set()
-    inline = re.findall(r"`(python -m [^`]+)`", README + OPERATIONS)
+    inline = re.findall(r"`(python -m [^`]+)`", README + MANUAL)
     for line in [*commands(), *inline]:
         match = re.search(r"python3? -m ([\w.]+)(.*)", line)
         if match is None:
@@ -260,7 +261,7 @@ def test_the_recurring_run_publishes_where_serving_reads() -> None:
 
 
 def test_the_decision_that_is_published_by_hand_is_one() -> None:
-    (text,) = re.findall(r"```json\n(.*?)```", OPERATIONS, re.DOTALL)
+    (text,) = re.findall(r"```json\n(.*?)```", MANUAL, re.DOTALL)
     assert ScaleDecision.model_validate_json(text).scale == "a4v2"
 
 
@@ -271,6 +272,6 @@ def test_every_target_of_make_exists() -> None:
 
 
 def test_links_lead_to_files() -> None:
-    for folder, text in ((MANIFESTS, README), (ROOT / "docs", OPERATIONS)):
+    for folder, text in ((MANIFESTS, README), (ROOT / "docs", MANUAL)):
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (folder / target).exists(), target

@@ -110,7 +110,7 @@ def test_a_pod_waits_for_its_version_before_it_fetches_it(objects: tuple[Manifes
 
 def test_whoever_waits_for_a_rollout_hears_its_end(cpu: tuple[Manifest, ...]) -> None:
     deadline_s = named(cpu, "Deployment", "mome-serving")["spec"]["progressDeadlineSeconds"]
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "day-two.md"))
     waits = re.findall(r"rollout status deployment/mome-serving --timeout=(\d+)m", text)
     assert waits
     assert all(60 * int(minutes) >= deadline_s for minutes in waits)
