@@ -58,12 +58,12 @@ def describe(
         report.verdict(True, "as in params.yaml", "no value differs")
     report.heading("What is trained")
     report.facts(_summary(sections))
+    report.heading("Another run")
+    report.say("The form has four fields, and starts as it is; all numbers below are behind the last two.")
+    report.facts(_FIELDS)
     for name, section in sections.items():
         report.heading(name)
         report.facts(_values(section))
-    report.heading("Another run")
-    report.say("The form has four fields, and starts as it is; all numbers above are behind the last two.")
-    report.facts(_FIELDS)
     report.write(page)
 
 
