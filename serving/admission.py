@@ -41,10 +41,12 @@ class Admission:
         self.waiting_s = 0.0  # and their recordings
         self.in_flight = 0  # requests that were let in and are not answered yet
         self.coming = 0  # of these, whose recordings are not decoded yet
+        self.arriving = 0  # requests that may send their recordings, and are not let in yet
         self.draining = False
 
-    def check(self, num_bytes: int | None) -> float:
-        """Return the seconds that a body is likely to hold, if there is room for them.
+    @contextmanager
+    def arrival(self, num_bytes: int | None) -> Iterator[None]:
+        """Let a body be sent, if what it is likely to hold would be let in.
 
         Args:
             num_bytes: Size of the body; None if the caller does not say.
@@ -57,8 +59,24 @@ class Admission:
                 "the service is ending; send the request again, to another instance of it",
                 status=503,
                 code="shutting_down",
-                headers={"Retry-After": "1", "Connection": "close"},
+                headers={"Retry-After": "1"},
             )
+        self.check(num_bytes)
+        self.arriving += 1
+        try:
+            yield
+        finally:
+            self.arriving -= 1
+
+    def check(self, num_bytes: int | None) -> float:
+        """Return the seconds that a body is likely to hold, if there is room for them.
+
+        Args:
+            num_bytes: Size of the body; None if the caller does not say.
+
+        Raises:
+            ApiError: With status 429 if so much waits already.
+        """
         seconds = self._max_duration_s
         if num_bytes is not None:
             seconds = min(seconds, num_bytes / self._bytes_per_s)

@@ -43,16 +43,16 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
     async def transcriptions(request: Request) -> Response:
         declared = request.headers.get("content-length", "")
         # Whoever cannot be answered in time learns it before the recording is sent.
-        engine().admission.check(int(declared) if declared.isdecimal() else None)
-        upload = await receive_upload(
-            request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
-        )
-        check_fields(upload.fields, engine())
-        requested_scale = upload.fields.get("compression_scale") or None
-        if wants_stream(upload.fields):
-            streamed = await engine().stream(upload.files, requested_scale, request.state.request_id)
-            return EventStream(streamed, engine().metrics)
-        transcription = await engine().transcribe(upload.files, requested_scale, request.state.request_id)
+        with engine().admission.arrival(int(declared) if declared.isdecimal() else None):
+            upload = await receive_upload(
+                request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
+            )
+            check_fields(upload.fields, engine())
+            scale = upload.fields.get("compression_scale") or None
+            if wants_stream(upload.fields):
+                streamed = await engine().stream(upload.files, scale, request.state.request_id)
+                return EventStream(streamed, engine().metrics)
+            transcription = await engine().transcribe(upload.files, scale, request.state.request_id)
         return reply(transcription, upload.fields.get("response_format", "json"), engine())
 
     async def models(_: Request) -> Response:
@@ -132,6 +132,8 @@ class _SayWho:
                 headers = MutableHeaders(scope=message)
                 headers["X-MoME-Version"] = self._engine().bundle.version
                 headers["X-Request-ID"] = request_id
+                if self._engine().admission.draining:
+                    headers["Connection"] = "close"  # the next request would find nobody here
             await send(message)
 
         await self._app(scope, receive, send_with_names)

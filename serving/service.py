@@ -14,6 +14,7 @@ import bentoml
 from mome.bundle import read_bundle
 from mome.machine.processor import available_cores
 from serving.decoders import Decoders
+from serving.drain import drain_at_sigterm
 from serving.engine import Engine
 from serving.image import container_image
 from serving.metrics import Metrics
@@ -76,6 +77,11 @@ class MomeService:
         self.engine = Engine(bundle, transcriber, self._decoders, settings, Metrics())
         self.engine.warm_up()
         _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]  # bentoml has no types
+    async def drain(self) -> None:
+        """Answer what was let in before a SIGTERM ends this process."""
+        drain_at_sigterm(self.engine.admission)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml has no types
     def close(self) -> None:
