@@ -7,6 +7,7 @@ where it is loaded.
 
 from __future__ import annotations
 
+import gc
 import logging
 
 import bentoml
@@ -76,6 +77,9 @@ class MomeService:
         )
         self.engine = Engine(bundle, transcriber, self._decoders, settings, Metrics())
         self.engine.warm_up()
+        # What was loaded stays. Looking through it for garbage stops everything for a third of a second.
+        gc.collect()
+        gc.freeze()
         _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # bentoml has no types

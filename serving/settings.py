@@ -7,7 +7,7 @@ MOME_API_KEY           bearer token that /v1 asks for; default: none, it is open
 MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
 MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
-MOME_DECODE_MEMORY_MB  memory that decoding one recording may take, in 10^6 bytes; default 4000
+MOME_DECODE_MEMORY_MB  memory that decoding one recording may take, in 10^6 bytes; default 2000
 MOME_DECODERS          recordings decoded at a time, each in a process; default: one for each core
 MOME_MAX_BATCH         most requests that the model reads together; default 16
 MOME_MAX_BATCH_S       most seconds of recordings that it reads together; default 60
@@ -44,7 +44,7 @@ class Settings:
     max_upload_bytes: int = 25_000_000
     max_duration_s: float = 30.0
     decode_timeout_s: float = 20.0
-    decode_memory_bytes: int = 4_000_000_000
+    decode_memory_bytes: int = 2_000_000_000
     decoders: int | None = None  # one for each core
     max_batch: int = 16
     max_batch_s: float = 60.0
