@@ -1,53 +1,64 @@
-"""Uploaded bytes to a clip that the model can take, or one sentence on why not."""
+"""Uploaded bytes to a clip that the model can take, measured, or one sentence on why not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from av.stream import Disposition
 
 from mome.errors import MediaError
+from mome.modalities import readings
+from mome.records import Modality
 from mome.scales import AUDIO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.container import open_container
 from mome.speech.media import Clip, read_clip
 from serving.errors import ApiError
+from serving.features import Features, measure
 
-__all__ = ["check_scale", "decode"]
+__all__ = ["Decoded", "Upload", "check_scale", "decode"]
 
 _SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320
 
 
-def decode(files: Mapping[str, bytes], *, max_duration_s: float) -> Clip:
-    """Decode ``file``, together with ``video`` when that was sent too.
+@dataclass(frozen=True)
+class Upload:
+    """What is to be decoded, and for which reading.
 
-    A lone ``file`` may be sound, video, or video with sound.
+    Args:
+        files: Name -> bytes: ``file``, and ``video`` when that was sent too. A lone ``file`` may be
+            sound, video, or video with sound.
+        scale: At which it will be read.
+        known: What the model was made to read.
+        max_duration_s: Longest recording.
+    """
+
+    files: Mapping[str, bytes]
+    scale: Scale
+    known: Sequence[Modality]
+    max_duration_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A clip that the model can take, and what was measured on it."""
+
+    clip: Clip
+    features: Features
+
+
+def decode(upload: Upload) -> Decoded:
+    """Decode a recording, drop what the model does not read, and measure the rest.
 
     Raises:
-        ApiError: If a recording cannot be decoded, holds NaN or infinity, or is too long.
+        ApiError: If it cannot be decoded, holds NaN or infinity, is too long or too short, or holds
+            nothing that the model reads.
     """
-    file, video = files["file"], files.get("video")
-    try:
-        if video is not None:
-            clip = read_clip(file, video)
-        elif _has_picture(file):
-            clip = read_clip(None, file)
-        else:
-            clip = read_clip(file, None)
-    except MediaError as error:
-        raise ApiError(str(error), param="file", code="undecodable_media") from error
-    if clip.samples is not None and not np.isfinite(clip.samples).all():
-        raise ApiError(
-            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
-        )
-    if clip.duration_s > max_duration_s:
-        raise ApiError(
-            f"the recording lasts {clip.duration_s:.1f} s; at most {max_duration_s:g} s are taken",
-            param="file",
-            code="too_long",
-        )
-    return clip
+    clip = _usable(_read(upload), upload.known)
+    check_scale(clip, upload.scale)
+    return Decoded(clip, measure(clip))
 
 
 def check_scale(clip: Clip, scale: Scale) -> None:
@@ -69,6 +80,42 @@ def check_scale(clip: Clip, scale: Scale) -> None:
                 param="file",
                 code="too_short",
             )
+
+
+def _read(upload: Upload) -> Clip:
+    file, video = upload.files["file"], upload.files.get("video")
+    try:
+        if video is not None:
+            clip = read_clip(file, video)
+        elif _has_picture(file):
+            clip = read_clip(None, file)
+        else:
+            clip = read_clip(file, None)
+    except MediaError as error:
+        raise ApiError(str(error), param="file", code="undecodable_media") from error
+    if clip.samples is not None and not np.isfinite(clip.samples).all():
+        raise ApiError(
+            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
+        )
+    if clip.duration_s > upload.max_duration_s:
+        raise ApiError(
+            f"the recording lasts {clip.duration_s:.1f} s; at most {upload.max_duration_s:g} s are taken",
+            param="file",
+            code="too_long",
+        )
+    return clip
+
+
+def _usable(clip: Clip, known: Sequence[Modality]) -> Clip:
+    """Drop what the model was not trained to read; refuse a clip of which nothing is left."""
+    reads = readings(known, clip.modality)
+    if reads:
+        return clip.only(reads[0])
+    raise ApiError(
+        f"this model was not made for {clip.modality} recordings; it takes {', '.join(known)}",
+        param="file",
+        code="unsupported_modality",
+    )
 
 
 def _has_picture(recording: bytes) -> bool:

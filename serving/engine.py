@@ -1,33 +1,32 @@
-"""One worker's model, and the way of a request through it: decode, measure, transcribe, log."""
+"""One worker's model, and the way of a request through it: let in, decode, read in a batch, log."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import anyio
-import anyio.to_thread
 import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
-from mome.modalities import readings
+from mome.reading import Listener, Reading, Text
 from mome.records import RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.speech.mouth import MOUTH_SIZE
-from serving.decode import check_scale, decode
+from serving.admission import Admission, Place
+from serving.batcher import Batcher, Job
+from serving.decode import Upload
+from serving.decoders import Decoders
 from serving.errors import ApiError
-from serving.features import Features, measure
+from serving.features import Features
 from serving.metrics import Metrics
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
@@ -37,9 +36,6 @@ from serving.settings import Settings
 __all__ = ["Engine", "Recogniser", "StreamedTranscription", "Transcription"]
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-# Decoding a recording can hold gigabytes of frames for a moment: only so many at a time.
-_DECODERS = 2
 _CLIENT_CLOSED_REQUEST = 499  # as nginx calls it; HTTP has no word for a caller who left
 
 
@@ -54,15 +50,12 @@ class Recogniser(Protocol):
     def max_duration_s(self) -> float:
         """Longest clip that its audio encoder takes."""
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
-        """Return one text per clip."""
-
-    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
-        """Yield the text of one clip in pieces; closing it ends the work."""
+    def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        """Give each listener the text of its reading."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _Request:
     """One request that can be answered."""
 
     request_id: str
@@ -74,10 +67,11 @@ class _Job:
 
 @dataclass(frozen=True)
 class Transcription:
-    """One answered request."""
+    """One answered request; ``cut`` if the text has more words than its budget of tokens allows."""
 
     request_id: str
     text: str
+    cut: bool
     clip: Clip
     scale: Scale
     features: Features
@@ -86,28 +80,36 @@ class Transcription:
 
 @dataclass(frozen=True)
 class StreamedTranscription:
-    """One request that is being answered; ``first`` and ``pieces`` joined are its text.
+    """One request that is being answered: ``first`` and then ``pieces`` are the text so far, ever longer.
 
-    The model is taken until ``pieces`` ends or is closed.
+    The last one is the whole `Text`. Closing ``pieces`` ends the work.
     """
 
     request_id: str
     scale: Scale
-    first: str
-    pieces: AsyncGenerator[str, None]
+    first: str | Text
+    pieces: AsyncGenerator[str | Text, None]
 
 
 class Engine:
-    """Answer requests one after the other; each runs at its own scale, so scales never share a batch.
+    """Answer requests: those that wait are read together, whatever their scales.
 
     Args:
         bundle: What is served.
         recogniser: The model of that bundle.
+        decoders: Decode recordings; closed by whoever made them.
         settings: Limits and addresses.
-        metrics: Where latencies and refusals are counted.
+        metrics: Where latencies, load and refusals are counted.
     """
 
-    def __init__(self, bundle: Bundle, recogniser: Recogniser, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        recogniser: Recogniser,
+        decoders: Decoders,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
         self.bundle = bundle
         self.settings = settings
         self.metrics = metrics
@@ -119,10 +121,17 @@ class Engine:
             settings.scale_file, default=bundle.default_scale, available=self.scales
         )
         self.max_duration_s = min(settings.max_duration_s, recogniser.max_duration_s)
+        self.admission = Admission(settings.max_waiting_s, self.max_duration_s, metrics)
         self._recogniser = recogniser
+        self._decoders = decoders
         self._requests = RequestLog(settings.request_log)
-        self._model_turns = anyio.CapacityLimiter(1)
-        self._decoder_turns = anyio.CapacityLimiter(_DECODERS)
+        self._batcher = Batcher(
+            recogniser,
+            max_jobs=settings.max_batch,
+            max_batch_s=settings.max_batch_s,
+            coming=lambda: self.admission.coming,
+            taken=metrics.batch,
+        )
 
     def warm_up(self) -> None:
         """Run one second of quiet noise at every scale, so that no caller waits for first-time work."""
@@ -132,7 +141,7 @@ class Engine:
             mouth = np.full((VIDEO_FRAMES_PER_SECOND, MOUTH_SIZE, MOUTH_SIZE), 128, np.uint8)
         samples = None if self.bundle.evaluation.modality == "video" else noise
         for scale in self.scales:
-            self._recogniser.transcribe([Clip(samples, mouth)], scale)
+            self._recogniser.read([Reading(Clip(samples, mouth), scale)], [_Nobody()])
 
     def choose_scale(self, requested: str | None) -> Scale:
         """Return the scale that the caller asked for, else the one in force.
@@ -155,148 +164,143 @@ class Engine:
         assert scale is not None
         return scale
 
-    async def transcribe(self, files: Mapping[str, bytes], requested_scale: str | None) -> Transcription:
+    async def transcribe(
+        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str | None = None
+    ) -> Transcription:
         """Answer one request.
 
-        Raises:
-            ApiError: If the recording cannot be used, takes too long to decode, or the model failed.
-        """
-        job = await self._prepare(files, requested_scale)
-        with self._failures(job):
-            async with self._model_turns:
-                texts = await _in_thread(partial(self._recogniser.transcribe, [job.clip], job.scale))
-        latency_ms = self._answered(job)
-        return Transcription(job.request_id, texts[0], job.clip, job.scale, job.features, latency_ms)
+        Args:
+            files: Name -> bytes of what was sent.
+            requested_scale: None for the one in force.
+            request_id: For the logs; None makes one up.
 
-    async def stream(self, files: Mapping[str, bytes], requested_scale: str | None) -> StreamedTranscription:
-        """Answer one request piece by piece; returns when the first piece is there.
+        Raises:
+            ApiError: If too much waits already, the recording cannot be used, or the model failed.
+        """
+        request_id = request_id or uuid.uuid4().hex
+        with self.admission.place(_size(files)) as place:
+            request = await self._prepare(files, requested_scale, request_id, place)
+            with self._waiting(request, place, live=False) as job:
+                text = await job.text()
+            latency_ms = self._answered(request)
+        return Transcription(
+            request_id, text.text, text.cut, request.clip, request.scale, request.features, latency_ms
+        )
+
+    async def stream(
+        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str | None = None
+    ) -> StreamedTranscription:
+        """Answer one request piece by piece; returns when the first words are there.
+
+        Args:
+            files: As for `transcribe`.
+            requested_scale: Likewise.
+            request_id: Likewise.
 
         Raises:
             ApiError: As `transcribe` does. A model that fails later raises it out of ``pieces``.
         """
-        job = await self._prepare(files, requested_scale)
-        pieces = self._pieces(job)
-        # What the model itself refuses is refused here, while the reply can still be a 4xx.
-        first = await anext(pieces, "")
-        return StreamedTranscription(job.request_id, job.scale, first, pieces)
+        request_id = request_id or uuid.uuid4().hex
+        scale = self.choose_scale(requested_scale)
+        pieces = self._pieces(files, str(scale), request_id)
+        # What is refused is refused here, while the reply can still be a 4xx.
+        first = await anext(pieces)
+        return StreamedTranscription(request_id, scale, first, pieces)
 
     def close(self) -> None:
-        """Close the request log."""
+        """End the model's thread and close the request log."""
+        self._batcher.close()
         self._requests.close()
 
-    async def _prepare(self, files: Mapping[str, bytes], requested_scale: str | None) -> _Job:
+    async def _prepare(
+        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str, place: Place
+    ) -> _Request:
         started = time.perf_counter()
         scale = self.choose_scale(requested_scale)
-        clip = self._usable(await self._decode(files))
-        check_scale(clip, scale)
-        features = await anyio.to_thread.run_sync(measure, clip, limiter=self._decoder_turns)
-        return _Job(uuid.uuid4().hex, clip, scale, features, started)
+        known = tuple(self.bundle.evaluation.wer)
+        upload = Upload(files, scale, known, self.max_duration_s)
+        decoded = await self._decoders.decode(upload, request_id)
+        place.decoded(decoded.clip.duration_s)
+        return _Request(request_id, decoded.clip, scale, decoded.features, started)
 
-    async def _pieces(self, job: _Job) -> AsyncGenerator[str, None]:
-        # On behalf of the job: another task may end this generator than began it. A whole text is far
-        # less than a server buffers for a connection, so a slow reader does not keep the model.
-        await self._model_turns.acquire_on_behalf_of(job)
-        try:
-            pieces = self._recogniser.stream(job.clip, job.scale)
-            try:
-                with self._failures(job):
-                    while (piece := await _in_thread(partial(next, pieces, None))) is not None:
-                        yield piece
-            except (GeneratorExit, anyio.get_cancelled_exc_class()):
-                self._record(job, _CLIENT_CLOSED_REQUEST)
-                raise
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(pieces.close)
-        finally:
-            self._model_turns.release_on_behalf_of(job)
-        self._answered(job)
+    async def _pieces(
+        self, files: Mapping[str, bytes], scale: str, request_id: str
+    ) -> AsyncGenerator[str | Text, None]:
+        with self.admission.place(_size(files)) as place:
+            request = await self._prepare(files, scale, request_id, place)
+            is_first = True
+            with self._waiting(request, place, live=True) as job:
+                news: str | Text = ""
+                while not isinstance(news, Text):
+                    news = await job.news()
+                    if is_first:
+                        self.metrics.first_piece(time.perf_counter() - request.started)
+                        is_first = False
+                    if isinstance(news, Text):
+                        self._answered(request)
+                        job.leave()
+                    yield news
 
     @contextmanager
-    def _failures(self, job: _Job) -> Iterator[None]:
-        """Turn what the model raises into an answer."""
+    def _waiting(self, request: _Request, place: Place, *, live: bool) -> Iterator[Job]:
+        """Let a request wait for the model, and turn what the model raises into an answer."""
+        job = Job(Reading(request.clip, request.scale), live=live, began=place.began)
+        self._batcher.put(job)
         try:
-            yield
+            yield job
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
-            _log.exception("request %s failed at scale %s", job.request_id, job.scale)
-            self._record(job, 500)
+            _log.error("request %s failed at scale %s", request.request_id, request.scale, exc_info=error)
+            self._record(request, 500)
             raise ApiError(
-                f"the model failed on request {job.request_id}", status=500, code="transcription_failed"
+                f"the model failed on request {request.request_id}", status=500, code="transcription_failed"
             ) from error
+        except BaseException:  # cancelled or closed: the caller left, or waited too long
+            if not job.gone:
+                self._record(request, _CLIENT_CLOSED_REQUEST)
+            raise
+        finally:
+            job.leave()
 
-    def _answered(self, job: _Job) -> float:
-        latency_ms = self._record(job, 200)
-        self.metrics.answered(job.scale, latency_ms / 1000)
+    def _answered(self, request: _Request) -> float:
+        latency_ms = self._record(request, 200)
+        self.metrics.answered(request.scale, latency_ms / 1000)
         return latency_ms
 
-    async def _decode(self, files: Mapping[str, bytes]) -> Clip:
-        limit_s = self.settings.decode_timeout_s
-        try:
-            async with self._decoder_turns:
-                with anyio.fail_after(limit_s):
-                    # A thread cannot be stopped: it is left to end by itself, the caller is not kept waiting.
-                    return await anyio.to_thread.run_sync(
-                        lambda: decode(files, max_duration_s=self.max_duration_s),
-                        abandon_on_cancel=True,
-                    )
-        except TimeoutError:
-            raise ApiError(
-                f"decoding took longer than {limit_s:g} s; send a shorter or smaller recording",
-                param="file",
-                code="decode_timeout",
-            ) from None
-
-    def _usable(self, clip: Clip) -> Clip:
-        """Drop what the model was not trained to read; refuse a clip of which nothing is left."""
-        known = self.bundle.evaluation.wer
-        reads = readings(known, clip.modality)
-        if reads:
-            return clip.only(reads[0])
-        raise ApiError(
-            f"this model was not made for {clip.modality} recordings; it takes {', '.join(known)}",
-            param="file",
-            code="unsupported_modality",
-        )
-
-    def _record(self, job: _Job, status: int) -> float:
-        latency_ms = (time.perf_counter() - job.started) * 1000
+    def _record(self, request: _Request, status: int) -> float:
+        latency_ms = (time.perf_counter() - request.started) * 1000
         self._requests.append(
             RequestRecord(
-                request_id=job.request_id,
+                request_id=request.request_id,
                 at=datetime.now(UTC),
-                scale=str(job.scale),
-                modality=job.clip.modality,
-                duration_s=job.clip.duration_s,
+                scale=str(request.scale),
+                modality=request.clip.modality,
+                duration_s=request.clip.duration_s,
                 latency_ms=latency_ms,
-                snr_db=job.features.snr_db,
-                snr_confident=job.features.snr_confident,
-                level_db=job.features.level_db,
-                speech_share=job.features.speech_share,
-                mouth_sharpness=job.features.mouth_sharpness,
+                snr_db=request.features.snr_db,
+                snr_confident=request.features.snr_confident,
+                level_db=request.features.level_db,
+                speech_share=request.features.speech_share,
+                mouth_sharpness=request.features.mouth_sharpness,
                 status=status,
             )
         )
         return latency_ms
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run a step of the model in a thread, and be there until it ends.
+class _Nobody:
+    """Listens while the model warms up."""
 
-    BentoML cancels a request that takes too long, past anyio's shield, and the thread goes on: whoever
-    left early would hand over a model that is still at work.
-    """
-    at_work = threading.Lock()
+    gone = False
+    live = False
 
-    def run() -> _T:
-        with at_work:
-            return work()
+    def wrote(self, text: str) -> None:
+        """Do nothing."""
 
-    try:
-        return await anyio.to_thread.run_sync(run)
-    except anyio.get_cancelled_exc_class():
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(at_work.acquire)
-        at_work.release()
-        raise
+    def ended(self, text: Text) -> None:
+        """Do nothing."""
+
+
+def _size(files: Mapping[str, bytes]) -> int:
+    return sum(map(len, files.values()))

@@ -42,6 +42,8 @@ class ApiError(MomeError):
         """OpenAI's class of the error."""
         if self.status == 401:
             return "authentication_error"
+        if self.status == 429:
+            return "requests"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
     def body(self) -> dict[str, dict[str, str | None]]:

@@ -4,6 +4,9 @@ data: {"type": "transcript.text.delta", "delta": "place"}
 
 data: {"type": "transcript.text.done", "text": "place white"}
 
+A text that was cut, because it has more words than anybody says in that time, ends with
+``"x_mome": {"cut": true}``.
+
 A failure after the first event is one more, with the body of any other error: ``data: {"error": {...}}``.
 """
 
@@ -16,6 +19,7 @@ from contextlib import aclosing
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from mome.reading import Text
 from serving.engine import StreamedTranscription
 from serving.errors import ApiError
 from serving.metrics import Metrics
@@ -53,18 +57,22 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
     async def _events(self) -> AsyncGenerator[str, None]:
-        text = self._streamed.first
+        sent, news = "", self._streamed.first
         try:
-            if text:
-                yield _event({"type": "transcript.text.delta", "delta": text})
-            async for piece in self._streamed.pieces:
-                text += piece
-                yield _event({"type": "transcript.text.delta", "delta": piece})
+            while True:
+                text = news.text if isinstance(news, Text) else news
+                if len(text) > len(sent):
+                    yield _event({"type": "transcript.text.delta", "delta": text[len(sent) :]})
+                    sent = text
+                if isinstance(news, Text):
+                    break
+                news = await anext(self._streamed.pieces)
         except ApiError as error:
             self._metrics.refused(error.code or f"http_{error.status}")
             yield _event(error.body())
         else:
-            yield _event({"type": "transcript.text.done", "text": text})
+            said = {"x_mome": {"cut": True}} if news.cut else {}
+            yield _event({"type": "transcript.text.done", "text": sent, **said})
 
 
 def _event(content: Mapping[str, object]) -> str:

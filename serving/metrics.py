@@ -1,4 +1,4 @@
-"""Prometheus metrics of our own, beside BentoML's: latency per scale, refusals, and which model it is."""
+"""Prometheus metrics of our own, beside BentoML's: latency per scale, load, refusals, which model it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = ["Metrics"]
 
 # A request of a few seconds of speech takes tens of milliseconds on a GPU and seconds on one CPU core.
 _SECONDS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
@@ -28,6 +29,26 @@ class Metrics:
             ["scale"],
             buckets=_SECONDS,
             registry=registry,
+        )
+        self._first = Histogram(
+            "mome_first_piece_seconds",
+            "From a streamed request's body in memory to the first words of its text",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._batches = Histogram(
+            "mome_batch_requests",
+            "Requests that the model read together",
+            buckets=_BATCHES,
+            registry=registry,
+        )
+        self._waiting = _gauge("mome_waiting_requests", "Requests that wait for the model", registry)
+        # What an autoscaler follows: it grows before anybody is refused.
+        self._waiting_s = _gauge(
+            "mome_waiting_seconds", "Seconds of recordings that wait for the model", registry
+        )
+        self._in_flight = _gauge(
+            "mome_in_flight_requests", "Requests that were let in and are not answered yet", registry
         )
         self._refusals = Counter(
             "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
@@ -56,6 +77,25 @@ class Metrics:
         """Count one transcription."""
         self._latency.labels(scale=str(scale)).observe(seconds)
 
+    def first_piece(self, seconds: float) -> None:
+        """Count how long somebody waited for the first words."""
+        self._first.observe(seconds)
+
+    def batch(self, requests: int) -> None:
+        """Count one batch."""
+        self._batches.observe(requests)
+
+    def load(self, *, waiting: int, waiting_s: float, in_flight: int) -> None:
+        """Show what waits, and what is not answered yet."""
+        self._waiting.set(waiting)
+        self._waiting_s.set(waiting_s)
+        self._in_flight.set(in_flight)
+
     def refused(self, code: str) -> None:
         """Count one refusal by its stable word, never by its path: paths are the caller's and endless."""
         self._refusals.labels(code=code).inc()
+
+
+def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
+    # The sum of the workers that live: what a killed one had, waits no more.
+    return Gauge(name, meaning, registry=registry, multiprocess_mode="livesum")

@@ -82,6 +82,8 @@ def wants_stream(fields: Mapping[str, str]) -> bool:
 def reply(transcription: Transcription, response_format: str, engine: Engine) -> Response:
     """Shape a transcription as ``json``, ``text`` or ``verbose_json``."""
     headers = {"X-MoME-Scale": str(transcription.scale), "X-Request-ID": transcription.request_id}
+    if transcription.cut:
+        headers["X-MoME-Cut"] = "true"
     if response_format == "text":
         return PlainTextResponse(transcription.text + "\n", headers=headers)
     if response_format == "json":
@@ -136,6 +138,7 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
             "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
             "model_version": engine.bundle.version,
             "latency_ms": transcription.latency_ms,
+            "cut": transcription.cut,
         },
     }
 

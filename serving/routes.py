@@ -5,12 +5,14 @@ GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
 
-Every reply names the version of the model in ``X-MoME-Version``.
+Every reply names the version of the model in ``X-MoME-Version``, and itself in ``X-Request-ID``, as
+the logs do.
 """
 
 from __future__ import annotations
 
 import hmac
+import uuid
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -39,14 +41,18 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
     """
 
     async def transcriptions(request: Request) -> Response:
-        upload = await receive_upload(
-            request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
-        )
-        check_fields(upload.fields, engine())
-        requested_scale = upload.fields.get("compression_scale") or None
-        if wants_stream(upload.fields):
-            return EventStream(await engine().stream(upload.files, requested_scale), engine().metrics)
-        transcription = await engine().transcribe(upload.files, requested_scale)
+        declared = request.headers.get("content-length", "")
+        # Whoever cannot be answered in time learns it before the recording is sent.
+        with engine().admission.arrival(int(declared) if declared.isdecimal() else None):
+            upload = await receive_upload(
+                request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
+            )
+            check_fields(upload.fields, engine())
+            scale = upload.fields.get("compression_scale") or None
+            if wants_stream(upload.fields):
+                streamed = await engine().stream(upload.files, scale, request.state.request_id)
+                return EventStream(streamed, engine().metrics)
+            transcription = await engine().transcribe(upload.files, scale, request.state.request_id)
         return reply(transcription, upload.fields.get("response_format", "json"), engine())
 
     async def models(_: Request) -> Response:
@@ -80,7 +86,7 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             Route("/models/{id}", model),
             Route("/scale", scale),
         ],
-        middleware=[Middleware(_RequireKey, engine=engine), Middleware(_SayVersion, engine=engine)],
+        middleware=[Middleware(_RequireKey, engine=engine), Middleware(_SayWho, engine=engine)],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
     )
 
@@ -110,20 +116,27 @@ class _RequireKey:
         await self._app(scope, receive, send)
 
 
-class _SayVersion:
-    """Say in every reply which version gave it."""
+class _SayWho:
+    """Say in every reply which version gave it, and to which request."""
 
     def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
         self._app = app
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_version(message: Message) -> None:
+        request_id = uuid.uuid4().hex
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+
+        async def send_with_names(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-MoME-Version"] = self._engine().bundle.version
+                headers = MutableHeaders(scope=message)
+                headers["X-MoME-Version"] = self._engine().bundle.version
+                headers["X-Request-ID"] = request_id
+                if self._engine().admission.draining:
+                    headers["Connection"] = "close"  # the next request would find nobody here
             await send(message)
 
-        await self._app(scope, receive, send_with_version)
+        await self._app(scope, receive, send_with_names)
 
 
 def _as_api_error(request: Request, error: Exception) -> ApiError:

@@ -7,6 +7,11 @@ MOME_API_KEY           bearer token that /v1 asks for; default: none, it is open
 MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
 MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
+MOME_DECODE_MEMORY_MB  memory that decoding one recording may take, in 10^6 bytes; default 2000
+MOME_DECODERS          recordings decoded at a time, each in a process; default: one for each core
+MOME_MAX_BATCH         most requests that the model reads together; default 16
+MOME_MAX_BATCH_S       most seconds of recordings that it reads together; default 60
+MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
 MOME_THREADS           threads of the model; default: one for each core that the service may use
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
@@ -39,6 +44,11 @@ class Settings:
     max_upload_bytes: int = 25_000_000
     max_duration_s: float = 30.0
     decode_timeout_s: float = 20.0
+    decode_memory_bytes: int = 2_000_000_000
+    decoders: int | None = None  # one for each core
+    max_batch: int = 16
+    max_batch_s: float = 60.0
+    max_waiting_s: float = 300.0
     threads: Threads = "auto"
     device: str = "cpu"
     compile_decoding: bool = False
@@ -54,9 +64,7 @@ class Settings:
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
         values = {name: value.strip() for name, value in given.items() if value.strip()}
-        threads = _number(values, "MOME_THREADS", None)
-        if threads is not None and not threads.is_integer():
-            raise ConfigError(f"MOME_THREADS: expected a whole number, got {threads:g}")
+        threads = _count(values, "MOME_THREADS")
         device = values.get("MOME_DEVICE", cls.device)
         compile_decoding = _switch(values, "MOME_COMPILE_DECODING")
         if compile_decoding and device == "cpu":
@@ -69,7 +77,14 @@ class Settings:
             max_upload_bytes=int(1e6 * _required(values, "MOME_MAX_UPLOAD_MB", cls.max_upload_bytes / 1e6)),
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
-            threads="auto" if threads is None else int(threads),
+            decode_memory_bytes=int(
+                1e6 * _required(values, "MOME_DECODE_MEMORY_MB", cls.decode_memory_bytes / 1e6)
+            ),
+            decoders=_count(values, "MOME_DECODERS"),
+            max_batch=_count(values, "MOME_MAX_BATCH") or cls.max_batch,
+            max_batch_s=_required(values, "MOME_MAX_BATCH_S", cls.max_batch_s),
+            max_waiting_s=_required(values, "MOME_MAX_WAITING_S", cls.max_waiting_s),
+            threads="auto" if threads is None else threads,
             device=device,
             compile_decoding=compile_decoding,
         )
@@ -90,6 +105,13 @@ def _required(values: Mapping[str, str], name: str, default: float) -> float:
     number = _number(values, name, default)
     assert number is not None
     return number
+
+
+def _count(values: Mapping[str, str], name: str) -> int | None:
+    number = _number(values, name, None)
+    if number is not None and not number.is_integer():
+        raise ConfigError(f"{name}: expected a whole number, got {number:g}")
+    return None if number is None else int(number)
 
 
 def _number(values: Mapping[str, str], name: str, default: float | None) -> float | None:

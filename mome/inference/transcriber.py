@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from mome.config import Threads
 from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
+from mome.reading import Listener, Reading
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.training.checkpoint import load_checkpoint
 
-__all__ = ["Transcriber"]
+__all__ = ["Transcriber", "token_budget"]
 
-_MAX_NEW_TOKENS = 64
+# Nobody speaks more than seven words a second, and no tokenizer of ours takes more than two or three
+# tokens for a word: a text that needs more than this repeats itself.
+_TOKENS_PER_S = 16
+_LEAST_TOKENS = 16
+
+# Below, a pass is a chain of steps so short that a second thread waits longer than it computes
+# (docs/performance.md), on a core that others need.
+_FEW_WEIGHTS = 50_000_000
+
+
+def token_budget(duration_s: float) -> int:
+    """Return the longest text of a clip, in tokens: it follows the duration."""
+    return _LEAST_TOKENS + math.ceil(_TOKENS_PER_S * duration_s)
 
 
 class Transcriber:
@@ -44,14 +58,18 @@ class Transcriber:
             foundation: Folder with the frozen encoders and LLM.
             checkpoint: Folder that training wrote.
             device: As torch names it.
-            threads: CPU threads for the whole process; ``auto`` for one per core that it may use.
+            threads: CPU threads for the whole process; ``auto`` for one per core that it may use, or one
+                for a small model.
             compile_decoding: As `load_checkpoint` takes it.
 
         Raises:
             CheckpointError: If a folder is incomplete or the two do not belong together.
         """
         use_threads(threads)
-        return cls(load_checkpoint(checkpoint, foundation, device, compile_decoding))
+        recogniser = load_checkpoint(checkpoint, foundation, device, compile_decoding)
+        if threads == "auto" and _num_weights(recogniser) < _FEW_WEIGHTS:
+            use_threads(1)
+        return cls(recogniser)
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -76,16 +94,29 @@ class Transcriber:
             MediaError: If a clip is shorter than one token at this scale, or too long.
         """
         features = self._encoders.encode(clips)
-        return self._model.transcribe([Task(each, scale) for each in features], _MAX_NEW_TOKENS, num_beams)
+        longest = max(token_budget(clip.duration_s) for clip in clips)
+        return self._model.transcribe([Task(each, scale) for each in features], longest, num_beams)
 
-    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
-        """Yield the text that `transcribe` returns for one clip, word by word as it is decoded.
+    def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        """Encode and decode readings of any scales, modalities and lengths together.
 
-        One at a time, and no `transcribe` in between: close it, or take it to its end.
+        One call at a time. A text does not depend on what else is read with it.
+
+        Args:
+            readings: What to read.
+            listeners: One for each; it gets the text as soon as that has ended, and before if it wants.
 
         Raises:
-            UnknownScaleError: In place of the first piece, as `transcribe` does.
+            UnknownScaleError: As `transcribe`, before any text.
             MediaError: Likewise.
         """
-        (features,) = self._encoders.encode([clip])
-        yield from self._model.stream(Task(features, scale), _MAX_NEW_TOKENS)
+        features = self._encoders.encode([reading.clip for reading in readings])
+        tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
+        budgets = [token_budget(reading.clip.duration_s) for reading in readings]
+        self._model.read(tasks, budgets, listeners)
+
+
+def _num_weights(recogniser: Recogniser) -> int:
+    encoders, model = recogniser
+    modules = (encoders.audio, encoders.video, model)
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())

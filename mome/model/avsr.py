@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,12 +18,13 @@ from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compiled_decoding import CompiledSteps
 from mome.model.compression import COMPRESSIONS
-from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
+from mome.model.decoding import Follower
 from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture, routing_losses
 from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
+from mome.reading import Listener
 from mome.records import MODALITY_NAMES, Modality
 from mome.scales import Scale
 
@@ -183,25 +183,25 @@ class AVSRModel(nn.Module):
             texts |= dict(zip(indices, self.tokens.decode(ids_BL.tolist()), strict=True))
         return [texts[index] for index in range(len(tasks))]
 
-    def stream(self, task: Task, max_new_tokens: int) -> Generator[str, None, None]:
-        """Yield the text that `transcribe` returns, greedily, word by word as it is decoded.
+    @torch.inference_mode()
+    def read(self, tasks: Sequence[Task], budgets: Sequence[int], listeners: Sequence[Listener]) -> None:
+        """Write the texts that `transcribe` returns, greedily and together; each goes to its listener.
 
-        The model is busy until the last piece was taken or the generator was closed; what `forward`
-        raises, this raises in place of the first piece.
+        A listener hears of its text when that has ended, and word by word if it wants to; whoever has
+        gone ends it early. What `forward` raises, this raises before any text.
 
         Args:
-            task: What to read.
-            max_new_tokens: Longest text, in tokens.
+            tasks: What to read.
+            budgets: Longest text of each task, in tokens.
+            listeners: One per task.
         """
-
-        def generate(streamer: TokenStreamer) -> None:
-            # Inference mode belongs to a thread.
-            with torch.inference_mode():
-                batch = self._assemble([task], self._sequences([task]))
-                self._generate(batch, max_new_tokens, streamer=streamer)
-
-        with closing(chosen_tokens(generate)) as chosen:
-            yield from whole_words(chosen, self.tokens)
+        sequences = self._sequences(tasks)
+        for indices in self._groups(tasks):
+            batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
+            rows = [budgets[i] for i in indices]
+            device = batch.embeddings_BLD.device
+            follower = Follower(rows, self.tokens, [listeners[i] for i in indices], device)
+            self._generate(batch, max(rows), streamer=follower, stopping_criteria=[follower])
 
     def rows(self, tasks: Sequence[Task]) -> list[list[list[int]]]:
         """Return which tasks are read in one pass, and in it which as one row, by index.

@@ -1,81 +1,98 @@
-"""Text while it is decoded: generation in a thread of its own, and whole words as soon as they stand."""
+"""Texts while they are decoded together: whole words as soon as they stand, each row up to its own budget."""
+
+# Shape letters: B rows, L tokens so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
-from threading import Event
+from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
+from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from mome.model.tokens import TextTokens
+from mome.reading import Listener, Text
 
-__all__ = ["TokenStreamer", "chosen_tokens", "whole_words"]
-
-
-class TokenStreamer(BaseStreamer):
-    """Takes tokens from ``generate`` in one thread and hands them out in another; None is the end."""
-
-    def __init__(self) -> None:
-        self.tokens: SimpleQueue[int | None] = SimpleQueue()
-        self.abandoned = Event()
-
-    def put(self, value: Tensor) -> None:
-        """Take what was chosen; raise out of ``generate`` when nobody reads any more."""
-        if self.abandoned.is_set():
-            raise _AbandonedError
-        for token in value.flatten().tolist():
-            self.tokens.put(token)
-
-    def end(self) -> None:
-        """Do nothing: a generation that fails does not come here, so its thread marks the end."""
+__all__ = ["Follower", "Words"]
 
 
-class _AbandonedError(Exception):
-    """Nobody reads the tokens any more."""
-
-
-def chosen_tokens(generate: Callable[[TokenStreamer], object]) -> Generator[int, None, None]:
-    """Yield tokens as ``generate`` chooses them.
-
-    The thread has ended when this generator has: exhausted, closed or failed. Closing it early waits
-    for the token that is being computed, and no longer.
+class Words:
+    """A text that grows token by token.
 
     Args:
-        generate: Runs one sequence to its end, greedily, in a thread of its own.
-
-    Raises:
-        Exception: What ``generate`` raised, after the tokens before it.
+        tokens: Of the LLM.
     """
-    streamer = TokenStreamer()
-    with ThreadPoolExecutor(1, thread_name_prefix="decoding") as pool:
-        running = pool.submit(generate, streamer)
-        running.add_done_callback(lambda _: streamer.tokens.put(None))
-        try:
-            while (token := streamer.tokens.get()) is not None:
-                yield token
-        finally:
-            streamer.abandoned.set()
-        running.result()
 
+    def __init__(self, tokens: TextTokens) -> None:
+        self._tokens = tokens
+        self.ids: list[int] = []
 
-def whole_words(chosen: Iterable[int], tokens: TextTokens) -> Generator[str, None, None]:
-    """Yield a text word by word; the pieces joined are what ``tokens.decode`` makes of all tokens.
+    def standing(self) -> str:
+        """Return the text without its last word.
 
-    A word is held back until the next one begins: its last token may end within a character, and some
-    tokenizers take back the space before a comma or an ending. A text without spaces is one word.
-    """
-    ids: list[int] = []
-    text = written = ""
-    for token in chosen:
-        ids.append(token)
+        That word's last token may end within a character, and some tokenizers take back the space
+        before a comma or an ending. A text without spaces is one word.
+        """
         # All of it again: a token's text depends on those before it, and a text is a few dozen tokens.
-        (text,) = tokens.decode([ids])
-        decided = text.rpartition(" ")[0]
-        if len(decided) > len(written):
-            yield decided[len(written) :]
-            written = decided
-    if len(text) > len(written):
-        yield text[len(written) :]
+        return self.text().rpartition(" ")[0]
+
+    def text(self) -> str:
+        """Return all of it."""
+        (text,) = self._tokens.decode([self.ids])
+        return text
+
+
+class Follower(BaseStreamer, StoppingCriteria):
+    """Goes along with ``generate``: takes the tokens of each row, and ends rows that need no more.
+
+    It is the streamer and a stopping criterion in one.
+
+    Args:
+        budgets: Most tokens of each row.
+        tokens: Of the LLM.
+        listeners: One per row.
+        device: Where the LLM computes.
+    """
+
+    def __init__(
+        self, budgets: Sequence[int], tokens: TextTokens, listeners: Sequence[Listener], device: torch.device
+    ) -> None:
+        self._budgets = budgets
+        self._budgets_B = torch.tensor(budgets, device=device)
+        self._eos_id = tokens.eos_id
+        self._listeners = listeners
+        self._words = [Words(tokens) for _ in budgets]
+        self._running = set(range(len(budgets)))
+
+    def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return which rows have ended ``(B,)``, other than by their end token."""
+        is_over_B = self._budgets_B <= input_ids.shape[1]
+        gone = [row for row in self._running if self._listeners[row].gone]
+        if gone:
+            self._running.difference_update(gone)
+            self._budgets_B[gone] = 0
+            is_over_B[gone] = True
+        return is_over_B
+
+    def put(self, value: Tensor) -> None:
+        """Take the next token of each row; the prompt, which comes first, is none."""
+        if not value.numel():
+            return
+        chosen = value.tolist()
+        for row in sorted(self._running):
+            self._take(row, chosen[row])
+
+    def end(self) -> None:
+        """Do nothing: each row has its own end."""
+
+    def _take(self, row: int, token: int) -> None:
+        words, listener = self._words[row], self._listeners[row]
+        words.ids.append(token)
+        is_end = token == self._eos_id
+        if is_end or len(words.ids) >= self._budgets[row]:
+            self._running.discard(row)
+            listener.ended(Text(words.text(), cut=not is_end))
+        elif listener.live:
+            listener.wrote(words.standing())

@@ -2,10 +2,23 @@
 
 import inspect
 import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
 
 from monitoring.publish import KEY
+from serving.metrics import Metrics
 from serving.settings import Settings
-from tests.manifests.rendered import ROOT, Manifest, container, named, of_kind, pods, rendered
+from tests.manifests.rendered import (
+    ROOT,
+    Manifest,
+    container,
+    named,
+    of_kind,
+    pods,
+    rendered,
+    with_components,
+)
 
 # Of the image and its tools, not of the service.
 OTHERS = {"VERSION", "CORPUS", "REGISTRY"}
@@ -139,8 +152,35 @@ def test_a_gpu_is_asked_for_and_used() -> None:
     assert found["resources"]["limits"]["nvidia.com/gpu"] == found["resources"]["requests"]["nvidia.com/gpu"]
     assert {"name": "MOME_DEVICE", "value": "cuda"} in found["env"]
     # On a GPU load does not show as CPU.
-    assert of_kind(rendered("gpu"), "HorizontalPodAutoscaler") == []
-    assert named(rendered("gpu"), "Deployment", "mome-serving")["spec"]["replicas"] >= 2
+    autoscaler = named(rendered("gpu"), "HorizontalPodAutoscaler", "mome-serving")["spec"]
+    assert autoscaler["minReplicas"] >= 2
+    assert [waiting_seconds(metric) for metric in autoscaler["metrics"]] == [60]
+
+
+def waiting_seconds(metric: Manifest) -> float | None:
+    """Return how many seconds of recordings may wait for a pod, of a metric that the service has."""
+    if metric["type"] != "Pods":
+        return None
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert metric["pods"]["metric"]["name"] in {each.name for each in registry.collect()}
+    return float(metric["pods"]["target"]["averageValue"])
+
+
+def test_pods_are_added_before_anybody_is_refused(tmp_path: Path) -> None:
+    objects = with_components(tmp_path)
+    most = float(named(objects, "ConfigMap", "mome-limits")["data"]["MOME_MAX_WAITING_S"])
+    metrics = named(objects, "HorizontalPodAutoscaler", "mome-serving")["spec"]["metrics"]
+    (waiting,) = filter(None, map(waiting_seconds, metrics))
+    assert len(metrics) == 2, "CPU counts as well"
+    assert waiting < most / 4
+
+
+def test_the_decoders_of_a_pod_fit_beside_its_model(cpu: tuple[Manifest, ...]) -> None:
+    resources = container(cpu, "mome-serving/serving")["resources"]["limits"]
+    each = int(named(cpu, "ConfigMap", "mome-limits")["data"]["MOME_DECODE_MEMORY_MB"]) * 1e6
+    (memory,) = re.fullmatch(r"(\d+)Gi", resources["memory"]).groups()
+    assert int(resources["cpu"]) * each + 1.0e9 < int(memory) * 2**30
 
 
 def test_volumes_are_claims_that_exist(objects: tuple[Manifest, ...]) -> None:

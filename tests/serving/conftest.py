@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from mome.bundle import write_bundle
 from mome.records import Modality
 from mome.scales import Scale
+from serving.decoders import Decoders
 from serving.engine import Engine
 from serving.metrics import Metrics
 from serving.routes import create_app
@@ -22,8 +23,16 @@ from serving.settings import Settings
 from tests.serving.planted import PlantedRecogniser, Served, write_parts
 
 
+@pytest.fixture(scope="session")
+def decoders() -> Iterator[Decoders]:
+    """Two decoding processes for all tests."""
+    made = Decoders(2, memory_bytes=2_000_000_000, timeout_s=20.0)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]:
     """Start the routes, with other settings or another modality than the defaults."""
     with ExitStack() as clients:
 
@@ -33,7 +42,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
                 name="mome", default_scale=Scale(16, 5), output=tmp_path / "bundle", **parts
             )
             recogniser, registry = PlantedRecogniser(), CollectorRegistry()
-            engine = Engine(bundle, recogniser, replace(Settings(), **settings), Metrics(registry))
+            given = replace(Settings(), **settings)
+            engine = Engine(bundle, recogniser, decoders, given, Metrics(registry))
             clients.callback(engine.close)
             app = create_app(lambda: engine)
             client = clients.enter_context(TestClient(app, raise_server_exceptions=False))

@@ -6,7 +6,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
+from mome.reading import Listener, Reading, Text
 from mome.records import GateDecision, Modality, ScaleDecision
 from mome.scales import Scale
 from mome.speech.media import Clip
@@ -70,46 +71,50 @@ def publish(path: Path, scale: str) -> None:
 class PlantedRecogniser:
     """Answers with what it was asked, and remembers it.
 
-    A failure is raised in place of the text, of a stream after ``failure_after`` pieces. ``pause_s``
-    is the time that each piece of a stream takes, and a text as a whole.
+    A failure is raised for batches that hold ``fails_at`` (any, if None), after ``failure_after`` words.
+    ``pause_s`` is the time that each word takes. ``cut`` is what it says of its texts.
     """
 
     scales: tuple[Scale, ...] = tuple(Scale.parse(text) for text in SCALES)
     max_duration_s: float = 30.0
     calls: list[tuple[Scale, Clip]] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
     failure: Exception | None = None
     failure_after: int = 0
+    fails_at: Scale | None = None
     pause_s: float = 0.0
     mute: bool = False
+    cut: bool = False
     running: int = 0
     most_running: int = 0
-    finished: int = 0
+    left: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
-        self.calls += [(scale, clip) for clip in clips]
+    def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        self.calls += [(scale, clip) for clip, scale in readings]
+        self.batches.append(len(readings))
         self._count(1)
         try:
-            time.sleep(self.pause_s)
-            if self.failure:
-                raise self.failure
-            return [f"{clip.modality} at {scale}" for clip in clips]
+            self._read(readings, listeners)
         finally:
             self._count(-1)
 
-    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
-        self.calls.append((scale, clip))
-        self._count(1)
-        try:
-            pieces = [] if self.mute else [clip.modality, " at", f" {scale}"]
-            for index, piece in enumerate(pieces):
-                if self.failure and index == self.failure_after:
-                    raise self.failure
-                time.sleep(self.pause_s)
-                yield piece
-            self.finished += 1
-        finally:
-            self._count(-1)
+    def _read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        fails = self.failure is not None and self.fails_at in (None, *(scale for _, scale in readings))
+        running = list(zip(readings, listeners, strict=True))
+        for count in range(1, 4):
+            if fails and count > self.failure_after:
+                assert self.failure is not None
+                raise self.failure
+            time.sleep(self.pause_s)
+            self.left += sum(listener.gone for _, listener in running)
+            running = [(reading, listener) for reading, listener in running if not listener.gone]
+            for (clip, scale), listener in running:
+                words = [] if self.mute else [clip.modality, "at", str(scale)]
+                if count < 3 and listener.live:
+                    listener.wrote(" ".join(words[:count]))
+                elif count == 3:
+                    listener.ended(Text(" ".join(words), self.cut))
 
     def _count(self, change: int) -> None:
         with self._lock:

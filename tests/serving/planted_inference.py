@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from mome.reading import Listener, Reading, Text
 from mome.scales import Scale
-from mome.speech.media import Clip
+
+PAUSE_S = float(os.environ.get("PLANTED_PAUSE_S", "0"))
 
 
 class Transcriber:
@@ -27,11 +30,16 @@ class Transcriber:
     ) -> Transcriber:
         return cls()
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
-        return [f"{clip.modality} at {scale}" for clip in clips]
-
-    def stream(self, clip: Clip, scale: Scale) -> Generator[str, None, None]:
-        """Take half a second per piece: a reader can tell whether they come one by one."""
-        for piece in (clip.modality, " at", f" {scale}"):
-            time.sleep(0.5)
-            yield piece
+    def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        """Take half a second per word if somebody reads along: so they see whether words come one by one."""
+        pause_s = 0.5 if any(listener.live for listener in listeners) else PAUSE_S
+        for count in (1, 2, 3):
+            time.sleep(pause_s)
+            for (clip, scale), listener in zip(readings, listeners, strict=True):
+                words = [clip.modality, "at", str(scale)][:count]
+                if listener.gone:
+                    continue
+                if count == 3:
+                    listener.ended(Text(" ".join(words), cut=False))
+                elif listener.live:
+                    listener.wrote(" ".join(words))

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,8 @@ class Server:
     bento: Path
     scale_file: Path
     requests: Path
+    process: subprocess.Popen[bytes]
+    log: Path
 
     def post(self, content: bytes = SPEECH, **fields: str) -> httpx.Response:
         return self.client.post("/v1/audio/transcriptions", files={"file": ("a.wav", content)}, data=fields)
@@ -52,14 +56,25 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    bento = folder / "moved"  # not where it was built
+def bento(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Bento, not where it was built, with a planted model."""
+    bento = tmp_path_factory.mktemp("bento") / "moved"
     shutil.copytree(packaged / "bento", bento)
     inference = bento / "src" / "mome" / "inference"
     shutil.rmtree(inference, ignore_errors=True)
     inference.mkdir()
     shutil.copyfile(Path(__file__).with_name("planted_inference.py"), inference / "__init__.py")
+    return bento
+
+
+@pytest.fixture(scope="module")
+def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(bento, tmp_path_factory.mktemp("server"), MOME_MAX_UPLOAD_MB="1") as server:
+        yield server
+
+
+@contextmanager
+def served(bento: Path, folder: Path, **settings: str) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,7 +84,7 @@ def server(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "BENTOML_DO_NOT_TRACK": "True",
         "MOME_SCALE_FILE": str(folder / "scale.json"),
         "MOME_REQUEST_LOG": str(folder / "requests"),
-        "MOME_MAX_UPLOAD_MB": "1",
+        **settings,
     }
     command = [sys.executable, "-m", "bentoml", "serve", str(bento)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
@@ -78,7 +93,7 @@ def server(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             wait_until_ready(client, process, folder / "log")
-            yield Server(client, bento, folder / "scale.json", folder / "requests")
+            yield Server(client, bento, folder / "scale.json", folder / "requests", process, folder / "log")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
@@ -233,6 +248,70 @@ def test_serving_leaves_the_bento_as_it_was_packaged(server: Server, packaged: P
         return {name for name in names if not name.startswith("src/mome/inference")}  # was replaced here
 
     assert files(server.bento) == files(packaged / "bento")
+
+
+def test_sigterm_answers_what_was_let_in_and_resets_nobody(bento: Path, tmp_path: Path) -> None:
+    told = threading.Event()
+    outcomes: list[tuple[bool, object]] = []  # whether it was sent after the signal, and what came
+
+    def call(url: httpx.URL) -> None:
+        while True:
+            late = told.is_set()
+            try:
+                reply = httpx.post(url, files={"file": SPEECH}, timeout=20)
+            except httpx.TransportError as error:
+                outcomes.append((late, error))
+                return
+            outcomes.append((late, reply))
+
+    with served(bento, tmp_path, PLANTED_PAUSE_S="0.2", MOME_MAX_BATCH="4") as server:
+        url = server.client.base_url.join("/v1/audio/transcriptions")
+        callers = [threading.Thread(target=call, args=[url]) for _ in range(12)]
+        for caller in callers:
+            caller.start()
+        time.sleep(1.5)
+        told.set()
+        server.process.send_signal(signal.SIGTERM)
+        for caller in callers:
+            caller.join(20)
+        assert server.process.wait(20) == 0
+
+    replies = [outcome for _, outcome in outcomes if isinstance(outcome, httpx.Response)]
+    errors = [outcome for _, outcome in outcomes if isinstance(outcome, Exception)]
+    assert all(isinstance(error, httpx.ConnectError) for error in errors), errors  # refused, not reset
+    assert len(errors) == 12
+    before = [outcome for late, outcome in outcomes if not late]
+    # Whoever was on the way when the signal came is let in, or told to go elsewhere.
+    assert {reply.status_code for reply in replies} == {200, 503}
+    assert sum(isinstance(each, httpx.Response) and each.status_code == 200 for each in before) >= 12
+    ended = next(reply for reply in replies if reply.status_code == 503)
+    assert ended.json()["error"]["code"] == "shutting_down"
+    assert (ended.headers["Retry-After"], ended.headers["Connection"]) == ("1", "close")
+
+
+def test_a_service_that_is_full_refuses_within_milliseconds(bento: Path, tmp_path: Path) -> None:
+    slow = {"PLANTED_PAUSE_S": "0.3", "MOME_MAX_BATCH": "1", "MOME_MAX_WAITING_S": "2"}
+    with served(bento, tmp_path, **slow) as server, ThreadPoolExecutor(24) as threads:
+        large = wav(syllables(20.0))  # more than a socket buffers: its sender reads the refusal all the same
+
+        def post(number: int) -> tuple[int, str | None, float]:
+            started = time.perf_counter()
+            reply = server.post(large if number % 6 == 5 else SPEECH)
+            return reply.status_code, reply.headers.get("Retry-After"), time.perf_counter() - started
+
+        answers = list(threads.map(post, range(24)))
+        metrics = server.client.get("/metrics").text
+
+    refused = [(again, seconds) for status, again, seconds in answers if status == 429]
+    assert {status for status, _, _ in answers} == {200, 429}
+    assert len(refused) >= 12
+    assert all(again is not None and int(again) >= 1 for again, _ in refused)
+    # The longest text takes a second: nobody waited for one to be told.
+    assert sorted(seconds for _, seconds in refused)[len(refused) // 2] < 0.5
+    assert f'mome_refused_requests_total{{code="rate_limit_exceeded"}} {len(refused)}.0' in metrics
+    for name in ("waiting_requests", "waiting_seconds", "in_flight_requests"):
+        (line,) = [line for line in metrics.splitlines() if line.startswith(f"mome_{name} ")]
+        assert line.endswith(" 0.0")
 
 
 def test_a_damaged_bundle_does_not_start(packaged: Path, tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def test_every_variable_is_read() -> None:
             "MOME_MAX_UPLOAD_MB": "1.5",
             "MOME_MAX_DURATION_S": "12",
             "MOME_DECODE_TIMEOUT_S": "3",
+            "MOME_DECODE_MEMORY_MB": "500",
+            "MOME_DECODERS": "3",
+            "MOME_MAX_BATCH": "8",
+            "MOME_MAX_BATCH_S": "40",
+            "MOME_MAX_WAITING_S": "90",
             "MOME_THREADS": "2",
             "MOME_DEVICE": "cuda:1",
             "MOME_COMPILE_DECODING": "true",
@@ -37,6 +42,11 @@ def test_every_variable_is_read() -> None:
         max_upload_bytes=1_500_000,
         max_duration_s=12.0,
         decode_timeout_s=3.0,
+        decode_memory_bytes=500_000_000,
+        decoders=3,
+        max_batch=8,
+        max_batch_s=40.0,
+        max_waiting_s=90.0,
         threads=2,
         device="cuda:1",
         compile_decoding=True,
@@ -53,7 +63,9 @@ def test_a_key_that_an_editor_wrote_is_the_key_that_a_client_sends() -> None:
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
-@pytest.mark.parametrize("name", ["MOME_MAX_UPLOAD_MB", "MOME_MAX_DURATION_S", "MOME_THREADS"])
+@pytest.mark.parametrize(
+    "name", ["MOME_MAX_UPLOAD_MB", "MOME_MAX_WAITING_S", "MOME_MAX_BATCH", "MOME_THREADS"]
+)
 def test_what_is_no_number_above_zero_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected a number above zero, got '{value}'"):
         Settings.from_environment({name: value})

@@ -151,19 +151,23 @@ def test_a_reader_who_leaves_ends_the_decoding_and_frees_the_model(
     served = serve(request_log=tmp_path / "requests")
 
     async def leave_then_ask_again() -> str:
+        served.recogniser.pause_s = 0.05
         streamed = await served.engine.stream({"file": SPEECH}, None)
         await streamed.pieces.aclose()
         with anyio.fail_after(10):
             return (await served.engine.transcribe({"file": SPEECH}, None)).text
 
     assert anyio.run(leave_then_ask_again) == "audio at a16v5"
-    assert (served.recogniser.finished, served.recogniser.running) == (0, 0)
+    assert (served.recogniser.left, served.recogniser.running) == (1, 0)
     assert [record.status for record in logged(tmp_path / "requests")] == [499, 200]
 
 
 @pytest.mark.parametrize("ask", ["transcribe", "stream"])
-def test_a_request_that_took_too_long_keeps_the_model_until_its_thread_ends(served: Served, ask: str) -> None:
-    served.recogniser.pause_s = 0.3
+def test_a_request_that_took_too_long_is_left_and_the_next_is_answered(
+    serve: Callable[..., Served], tmp_path: Path, ask: str
+) -> None:
+    served = serve(request_log=tmp_path / "requests")
+    served.recogniser.pause_s = 0.1
     requested = getattr(served.engine, ask)
 
     async def cancel_then_ask_again() -> str:
@@ -177,8 +181,9 @@ def test_a_request_that_took_too_long_keeps_the_model_until_its_thread_ends(serv
         return text
 
     assert anyio.run(cancel_then_ask_again) == "audio at a16v5"
-    assert (served.recogniser.most_running, served.recogniser.running) == (1, 0)
-    assert served.recogniser.finished == 0
+    assert (served.recogniser.most_running, served.recogniser.left) == (1, 1)
+    assert [record.status for record in logged(tmp_path / "requests")] == [499, 200]
+    assert (served.engine.admission.in_flight, served.engine.admission.waiting_s) == (0, 0.0)
 
 
 def test_a_bad_value_of_stream_is_named(served: Served) -> None:

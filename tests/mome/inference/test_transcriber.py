@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from mome.errors import MediaError
-from mome.inference import Transcriber
+from mome.inference import Transcriber, token_budget
 from mome.model.avsr import Features
 from mome.model.recogniser import Recogniser
-from mome.scales import Scale
+from mome.reading import Reading
 from mome.speech.media import Clip
+from tests.hearers import Hearer
 from tests.small_recognisers import SCALES, small_recogniser
 
 
@@ -34,14 +35,26 @@ def sound(seconds: float) -> Clip:
     return Clip(samples.astype(np.float32), None)
 
 
-@pytest.mark.parametrize("scale", SCALES, ids=str)
 @pytest.mark.parametrize("seconds", [0.5, 1.3])
-def test_a_streamed_text_is_the_transcribed_one(
-    transcriber: Transcriber, scale: Scale, seconds: float
+def test_readings_of_mixed_scales_give_the_texts_of_each_alone(
+    transcriber: Transcriber, seconds: float
 ) -> None:
-    pieces = list(transcriber.stream(sound(seconds), scale))
-    assert ["".join(pieces)] == transcriber.transcribe([sound(seconds)], scale)
-    assert len(pieces) > 1
+    readings = [Reading(sound(length), scale) for length in (seconds, 0.8) for scale in SCALES]
+    hearers = [Hearer() for _ in readings]
+
+    transcriber.read(readings, hearers)
+
+    for reading, hearer in zip(readings, hearers, strict=True):
+        (text,) = hearer.texts
+        assert [text.text] == transcriber.transcribe([reading.clip], reading.scale)
+        assert len(set(hearer.heard)) > 1
+
+
+def test_the_budget_of_a_text_follows_the_duration() -> None:
+    # The fastest talkers say seven words a second.
+    assert token_budget(30.0) >= 30 * 7 * 2
+    assert token_budget(0.0) >= 10
+    assert token_budget(3.0) < token_budget(6.0) < token_budget(30.0)
 
 
 def test_beams_are_a_choice(transcriber: Transcriber) -> None:
@@ -51,6 +64,8 @@ def test_beams_are_a_choice(transcriber: Transcriber) -> None:
     assert transcriber.transcribe(clips, SCALES[0], num_beams=3) != greedy
 
 
-def test_a_clip_below_one_token_is_refused_in_place_of_the_first_piece(transcriber: Transcriber) -> None:
+def test_a_clip_below_one_token_is_refused_before_any_text(transcriber: Transcriber) -> None:
+    hearers = [Hearer(), Hearer()]
     with pytest.raises(MediaError, match="too short"):
-        next(transcriber.stream(sound(0.2), SCALES[1]))
+        transcriber.read([Reading(sound(1.0), SCALES[1]), Reading(sound(0.2), SCALES[1])], hearers)
+    assert not any(hearer.heard or hearer.texts for hearer in hearers)

@@ -12,6 +12,7 @@ from transformers import CompileConfig
 
 from mome.model.avsr import Task
 from mome.model.compiled_decoding import CompiledSteps, compile_config
+from tests.hearers import Hearer
 from tests.small_recognisers import TASKS, small_recogniser
 
 ROOT = Path(__file__).parents[3]
@@ -43,14 +44,15 @@ def test_compiled_steps_write_the_same_and_compile_once(top_k: int | list[int]) 
     assert not counters["graph_break"]
 
 
-def test_a_stream_of_compiled_steps_can_be_left() -> None:
+def test_a_reading_of_compiled_steps_can_be_left() -> None:
     model = small_recogniser(0.2)
     (expected,) = model.transcribe(TASKS[:1], LONGEST)
     model.compiled_steps = steps_on_cpu()
-    pieces = model.stream(TASKS[0], LONGEST)
-    next(pieces)
-    pieces.close()
-    assert "".join(model.stream(TASKS[0], LONGEST)) == expected
+    left, stays = Hearer(patience=1), Hearer()
+    model.read(TASKS[:1], [LONGEST], [left])
+    model.read(TASKS[:1], [LONGEST], [stays])
+    assert left.texts == []
+    assert [text.text for text in stays.texts] == [expected]
 
 
 def test_a_model_that_has_decoded_can_be_trained() -> None:

@@ -1,8 +1,8 @@
 """What a caller sees of decoding: a text while it is written, and beams that find more probable ones."""
 
 import random
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerFast
 
 from mome.errors import MediaError, UnknownScaleError
 from mome.model.avsr import AVSRModel, Task
-from mome.model.decoding import TokenStreamer, chosen_tokens, whole_words
+from mome.model.decoding import Words
 from mome.model.tokens import SPECIAL_TOKENS, TextTokens
 from mome.scales import Scale
+from tests.hearers import Hearer
 from tests.small_recognisers import TASKS, clip, small_recogniser
 
 LONGEST = 8
@@ -25,71 +26,74 @@ def model(request: pytest.FixtureRequest) -> AVSRModel:
     return small_recogniser(*request.param)
 
 
-def decoding_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("decoding")]
+def read(model: AVSRModel, tasks: Sequence[Task], budget: int, **settings: Any) -> list[Hearer]:
+    hearers = [Hearer(**settings) for _ in tasks]
+    model.read(tasks, [budget] * len(tasks), hearers)
+    return hearers
 
 
-def test_the_pieces_of_a_stream_joined_are_the_text(model: AVSRModel) -> None:
-    for task in TASKS:
-        pieces = list(model.stream(task, LONGEST))
-        (text,) = model.transcribe([task], LONGEST)
-        assert "".join(pieces) == text
-        assert len(pieces) == len(text.split())
-    assert not decoding_threads()
+def test_texts_of_any_scales_and_modalities_read_together_are_those_read_one_by_one(
+    model: AVSRModel,
+) -> None:
+    alone = [model.transcribe([task], LONGEST)[0] for task in TASKS]
+    for hearer, expected in zip(read(model, TASKS, LONGEST), alone, strict=True):
+        (text,) = hearer.texts
+        assert text.text == expected
 
 
-@pytest.mark.parametrize("taken", [0, 1, 2])
-def test_a_reader_who_stops_leaves_no_thread_and_a_working_model(taken: int) -> None:
+def test_words_come_while_a_text_is_written_and_never_change(model: AVSRModel) -> None:
+    for hearer in read(model, TASKS, LONGEST):
+        (text,) = hearer.texts
+        for earlier, later in pairwise([*hearer.heard, text.text]):
+            assert later.startswith(earlier)
+    assert all(hearer.heard == [] for hearer in read(model, TASKS, LONGEST, live=False))
+
+
+def test_each_text_has_its_own_budget_and_says_that_it_was_cut() -> None:
+    model = small_recogniser(0.02, 0)  # never ends by itself
+    budgets = [5, 2, 9, 1, 3, 4]
+    hearers = [Hearer() for _ in TASKS]
+
+    model.read(TASKS, budgets, hearers)
+
+    for task, budget, hearer in zip(TASKS, budgets, hearers, strict=True):
+        assert hearer.texts == [(model.transcribe([task], budget)[0], True)]
+
+
+def test_a_text_that_ends_with_its_last_token_is_not_cut() -> None:
+    model = small_recogniser(0.1, 4)
+    hearers = read(model, TASKS, 60)
+    ended = [task for task, hearer in zip(TASKS, hearers, strict=True) if not hearer.texts[0].cut]
+    assert ended, "no text of this model ends"
+    for task in ended:
+        (long,) = model.transcribe([task], 60)
+        whole = next(n for n in range(1, 61) if not read(model, [task], n)[0].texts[0].cut)
+        (exact,), (short,) = read(model, [task], whole), read(model, [task], max(1, whole - 1))
+        assert exact.texts == [(long, False)]
+        assert short.texts[0].cut or whole == 1
+
+
+def test_a_listener_who_leaves_ends_their_text_and_no_other() -> None:
     model = small_recogniser(0.02, 0)
-    (expected,) = model.transcribe(TASKS[:1], LONGEST)
+    expected = [model.transcribe([task], 40)[0] for task in TASKS]
     steps: list[None] = []
     hook = model.llm.get_input_embeddings().register_forward_hook(lambda *_: steps.append(None))
-    pieces = model.stream(TASKS[0], 3_000)
-    for _ in range(taken):
-        next(pieces)
+    hearers = [Hearer(), *(Hearer(patience=3) for _ in TASKS[1:])]
 
-    pieces.close()
+    model.read(TASKS, [40, *[3_000] * (len(TASKS) - 1)], hearers)
 
-    assert not decoding_threads()
-    assert len(steps) < 3_000
     hook.remove()
-    assert model.transcribe(TASKS[:1], LONGEST) == [expected]
+    assert hearers[0].texts == [(expected[0], True)]
+    assert all(hearer.texts == [] for hearer in hearers[1:])
+    assert len(steps) < 100
+    assert [model.transcribe([task], 40)[0] for task in TASKS] == expected
 
 
-def test_tokens_come_before_the_generation_has_ended() -> None:
-    go_on = threading.Event()
-
-    def generate(streamer: TokenStreamer) -> None:
-        streamer.put(torch.zeros(1, 0, dtype=torch.long))  # the prompt, which is not ids here
-        streamer.put(torch.tensor([7]))
-        assert go_on.wait(10)
-        streamer.put(torch.tensor([8]))
-        streamer.end()
-
-    tokens = chosen_tokens(generate)
-    assert next(tokens) == 7
-    go_on.set()
-    assert list(tokens) == [8]
-
-
-def test_an_error_reaches_the_reader_after_the_tokens_before_it() -> None:
-    def generate(streamer: TokenStreamer) -> None:
-        streamer.put(torch.tensor([7]))
-        raise RuntimeError("out of memory")
-
-    tokens = chosen_tokens(generate)
-    assert next(tokens) == 7
-    with pytest.raises(RuntimeError, match="out of memory"):
-        next(tokens)
-    assert not decoding_threads()
-
-
-def test_a_stream_refuses_what_a_transcription_refuses(model: AVSRModel) -> None:
+def test_a_reading_refuses_what_a_transcription_refuses(model: AVSRModel) -> None:
     with pytest.raises(UnknownScaleError, match="a8v2 was not trained; the model has a4v2, a16v5"):
-        next(model.stream(Task(clip(40), Scale(8, 2)), 4))
+        read(model, [TASKS[0], Task(clip(40), Scale(8, 2))], 4)
     with pytest.raises(MediaError, match="too short"):
-        next(model.stream(Task(clip(7), Scale(16, 5)), 4))
-    assert not decoding_threads()
+        read(model, [Task(clip(7), Scale(16, 5))], 4)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,22 @@ def byte_tokens() -> TextTokens:
             clean_up_tokenization_spaces=True,  # as Llama 3's
         )
     )
+
+
+def whole_words(chosen: Iterable[int], tokens: TextTokens) -> Iterator[str]:
+    """Yield what is new each time that more of a text stands."""
+    words, written = Words(tokens), ""
+    for token in chosen:
+        words.ids.append(token)
+        standing = words.standing()
+        if len(standing) > len(written):
+            assert standing.startswith(written)
+            yield standing[len(written) :]
+            written = standing
+    text = words.text()
+    assert text.startswith(written)
+    if len(text) > len(written):
+        yield text[len(written) :]
 
 
 @pytest.mark.parametrize(

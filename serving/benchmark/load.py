@@ -1,0 +1,123 @@
+"""Callers of a service: some who wait for each answer, or as many as come, whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+import numpy as np
+
+from serving.benchmark.recordings import BOUNDARY, Call
+
+__all__ = ["Answers", "closed_loop", "open_loop"]
+
+_HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+_TIMEOUT_S = 120.0
+_LOST = "lost"  # no answer: refused, reset, timed out
+
+
+@dataclass
+class Answers:
+    """What came back, and when.
+
+    Args:
+        elapsed_s: From the first request to the last answer.
+        latencies_s: By status.
+        texts: By the number of the call.
+        seconds: Of recordings that were answered.
+        errors: Kinds of errors of connections.
+    """
+
+    elapsed_s: float = 0.0
+    latencies_s: dict[int | str, list[float]] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def statuses(self) -> dict[int | str, int]:
+        """How many of each."""
+        return {status: len(each) for status, each in sorted(self.latencies_s.items(), key=str)}
+
+    @property
+    def per_s(self) -> float:
+        """Requests answered with a text in a second."""
+        return len(self.latencies_s.get(200, ())) / self.elapsed_s
+
+    def quantile_ms(self, share: float, status: int = 200) -> float:
+        """Return the latency that a share of the answers with this status did not exceed."""
+        times = self.latencies_s.get(status)
+        return 1000 * float(np.quantile(times, share)) if times else float("nan")
+
+
+def closed_loop(url: str, calls: Sequence[Call], *, clients: int, requests: int) -> Answers:
+    """Let clients send requests, each its next one when it has its answer."""
+
+    async def run() -> Answers:
+        answers = Answers()
+        numbers = iter(range(requests))
+        async with _session() as session:
+
+            async def client() -> None:
+                for number in numbers:
+                    await _send(session, url, number % len(calls), calls, answers)
+
+            await _timed(answers, (client() for _ in range(clients)))
+        return answers
+
+    return asyncio.run(run())
+
+
+def open_loop(url: str, calls: Sequence[Call], *, per_s: float, seconds: float) -> Answers:
+    """Send requests at a steady rate, however many wait."""
+
+    async def run() -> Answers:
+        answers = Answers()
+        async with _session() as session, asyncio.TaskGroup() as group:
+            started = time.perf_counter()
+            for number in itertools.count():
+                due = started + number / per_s
+                if due - started > seconds:
+                    break
+                if (early := due - time.perf_counter()) > 0:
+                    await asyncio.sleep(early)
+                group.create_task(_send(session, url, number % len(calls), calls, answers))
+        answers.elapsed_s = time.perf_counter() - started
+        return answers
+
+    return asyncio.run(run())
+
+
+async def _timed(answers: Answers, clients: Iterable[object]) -> None:
+    started = time.perf_counter()
+    await asyncio.gather(*clients)  # type: ignore[call-overload]
+    answers.elapsed_s = time.perf_counter() - started
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    )
+
+
+async def _send(
+    session: aiohttp.ClientSession, url: str, number: int, calls: Sequence[Call], answers: Answers
+) -> None:
+    status: int | str = _LOST
+    started = time.perf_counter()
+    try:
+        address = f"{url}/v1/audio/transcriptions"
+        async with session.post(address, data=calls[number].body, headers=_HEADERS) as reply:
+            said = await reply.json()
+            status = reply.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        answers.errors[type(error).__name__] += 1
+    answers.latencies_s.setdefault(status, []).append(time.perf_counter() - started)
+    if status == 200:
+        answers.texts[number] = said["text"]
+        answers.seconds += calls[number].seconds

@@ -1,0 +1,65 @@
+"""What the callers send: sentences of the embedded corpus's unseen speakers, at every scale in turn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import soundfile
+
+from mome.scales import Scale
+from mome.speech.audio import SAMPLING_RATE
+from mome.speech.video import encode_mouth
+from mome.synthesis import plan_corpus, render_all
+
+__all__ = ["BOUNDARY", "Call", "calls"]
+
+BOUNDARY = "a-boundary-that-is-in-no-recording"
+_SEED = 29
+_WITH_LIPS = 4  # every fourth
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, ready to be sent.
+
+    Args:
+        body: A form with the boundary `BOUNDARY`.
+        seconds: Length of the recording.
+    """
+
+    body: bytes
+    seconds: float
+
+
+def calls(count: int, scales: Sequence[Scale], *, with_lips: bool) -> list[Call]:
+    """Return different requests, the same in every run.
+
+    Args:
+        count: How many.
+        scales: They take turns.
+        with_lips: Let every fourth come with mouth video.
+    """
+    made = []
+    for index, spoken in enumerate(render_all(plan_corpus(0, 0, count, _SEED))):
+        clip = spoken.clip
+        assert clip.samples is not None
+        assert clip.mouth is not None
+        wav = io.BytesIO()
+        soundfile.write(wav, clip.samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
+        files = {"file": wav.getvalue()}
+        if with_lips and index % _WITH_LIPS == 0:
+            files["video"] = encode_mouth(clip.mouth)
+        made.append(Call(_form(files, str(scales[index % len(scales)])), clip.duration_s))
+    return made
+
+
+def _form(files: dict[str, bytes], scale: str) -> bytes:
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="compression_scale"\r\n\r\n{scale}'.encode()
+    ]
+    for name, content in files.items():
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n'
+        parts.append(head.encode() + content)
+    return b"\r\n".join([*parts, f"--{BOUNDARY}--\r\n".encode()])

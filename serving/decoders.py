@@ -1,0 +1,182 @@
+"""Recordings are decoded in processes of their own, with limits of memory and time.
+
+Libraries that decode what strangers send crash, hang and ask for gigabytes now and then. Here that
+costs one process, which is replaced, and the caller reads that the recording cannot be decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+import weakref
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from mome.errors import ServiceError
+from serving.decode import Decoded, Upload
+from serving.decoding_process import COMMAND, Broken
+from serving.errors import ApiError
+
+__all__ = ["Decoders"]
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(__file__).resolve().parents[1]
+_START_S = 60.0  # most of it is importing
+_DAMAGED = "the recording cannot be decoded: it is damaged, or of a kind that is not read"
+
+
+class Decoders:
+    """A fixed number of decoding processes.
+
+    Args:
+        count: Recordings that are decoded at a time.
+        memory_bytes: That decoding one recording may take.
+        timeout_s: That decoding one recording may take.
+    """
+
+    def __init__(self, count: int, *, memory_bytes: int, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._memory_bytes = memory_bytes
+        self._turns = anyio.CapacityLimiter(count)
+        self._threads = anyio.CapacityLimiter(2 * count)  # one that was left ends a moment later
+        self._idle = [self._new() for _ in range(count)]
+
+    async def decode(self, upload: Upload, request_id: str) -> Decoded:
+        """Decode one recording as soon as a process is free.
+
+        Args:
+            upload: With its limits.
+            request_id: For the log.
+
+        Raises:
+            ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long.
+        """
+        async with self._turns:
+            process = self._idle.pop()
+            if process.ended:  # while it had nothing to do: that is no fault of this recording
+                process = self._new()
+            try:
+                answer = await anyio.to_thread.run_sync(
+                    process.ask, upload, abandon_on_cancel=True, limiter=self._threads
+                )
+            except anyio.get_cancelled_exc_class():
+                process.end()  # nobody waits for what it does
+                raise
+            finally:
+                # A new one starts while the others work: the next caller takes one that is ready.
+                if process.ended:
+                    self._idle.insert(0, self._new())
+                else:
+                    self._idle.append(process)
+        return self._judged(answer, request_id)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._idle:
+            process.end()
+
+    def _new(self) -> _Process:
+        return _Process(self._memory_bytes, self.timeout_s)
+
+    def _judged(self, answer: Decoded | ApiError | Broken | _Lost, request_id: str) -> Decoded:
+        match answer:
+            case Decoded():
+                return answer
+            case ApiError():
+                raise answer
+            case Broken("MemoryError"):
+                raise ApiError(
+                    f"decoding takes more than {self._memory_bytes / 1e6:g} MB; "
+                    "send a shorter or smaller recording",
+                    param="file",
+                    code="decode_memory",
+                )
+            case Broken():
+                _log.warning("request %s: a decoder raised %s at %s", request_id, answer.error, answer.place)
+            case _Lost(None):
+                _log.warning("request %s: decoding took longer than %g s", request_id, self.timeout_s)
+                raise ApiError(
+                    f"decoding took longer than {self.timeout_s:g} s; send a shorter or smaller recording",
+                    param="file",
+                    code="decode_timeout",
+                )
+            case _Lost():
+                _log.warning("request %s: a decoder ended with status %s", request_id, answer.status)
+        raise ApiError(_DAMAGED, param="file", code="undecodable_media")
+
+
+class _Lost:
+    """A process that did not answer: its exit status, or None if it was ended for taking too long."""
+
+    __match_args__ = ("status",)
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+
+
+class _Process:
+    """One process, which starts at once and is ready when the first recording comes."""
+
+    def __init__(self, memory_bytes: int, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._ready = False
+        self._connection, theirs = Pipe()
+        arguments = [str(theirs.fileno()), str(memory_bytes), str(int(timeout_s) + 1)]
+        self._process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
+        theirs.close()
+        # Whoever forgets to close leaves no process behind: it ends at the end of its connection.
+        weakref.finalize(self, _end, self._process, self._connection)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it answers no more."""
+        return self._process.poll() is not None
+
+    def ask(self, upload: Upload) -> Decoded | ApiError | Broken | _Lost:
+        """Return the answer; afterwards the process has ended if there was none."""
+        try:
+            if not self._ready:
+                self._wait_until_ready()
+            self._connection.send(upload)
+            if not self._connection.poll(self._timeout_s):
+                self.end()
+                return _Lost(None)
+            answer: Decoded | ApiError | Broken = self._connection.recv()
+            return answer
+        except (EOFError, OSError):  # it died, or was ended from elsewhere
+            self.end()
+            return _Lost(self._process.wait())
+
+    def end(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        if not self._connection.poll(_START_S):
+            raise ServiceError(f"a decoding process did not start within {_START_S:g} s")
+        self._connection.recv()
+        self._ready = True
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    connection.close()
+    process.kill()
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _environment() -> dict[str, str]:
+    # A Bento's code is on no path but this process's own. One thread each: there is one process per core.
+    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,0 +1,90 @@
+"""The process that decodes recordings, one after the other.
+
+It reads an `Upload` from the connection and answers with a `Decoded`, or with why there is none. A
+decoder that crashes, hangs or asks for all of memory ends this process and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from serving.decode import Decoded, Upload, decode
+from serving.errors import ApiError
+
+__all__ = ["COMMAND", "Broken", "answer", "serve"]
+
+# Followed by the connection's descriptor, bytes and seconds. Not ``-m``: what is pickled here must not
+# belong to ``__main__``.
+COMMAND = (sys.executable, "-c", "from serving.decoding_process import _main; _main()")
+
+_PAGE = resource.getpagesize()
+_SPARE_S = 5  # whoever asked has given up long before
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A decoder raised what it should not have: which class, and where.
+
+    Never its words, which may be the file's.
+    """
+
+    error: str
+    place: str
+
+
+def answer(upload: Upload) -> Decoded | ApiError | Broken:
+    """Decode one recording, whatever its decoder does."""
+    try:
+        return decode(upload)
+    except ApiError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the recording did it
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return Broken(type(error).__name__, f"{Path(last.filename).name}:{last.lineno}")
+
+
+def serve(connection: Connection, memory_bytes: int, timeout_s: int) -> None:
+    """Answer until the other end is closed.
+
+    Args:
+        connection: Of the service.
+        memory_bytes: What decoding may take beyond what this process takes already.
+        timeout_s: After so long in one recording the process ends itself, should nobody end it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the service says when to end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit = _address_space() + memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    connection.send(None)  # ready
+    # FFmpeg and libsndfile may print what stands in a file: names, titles.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    while True:
+        try:
+            upload = connection.recv()
+            signal.alarm(timeout_s + _SPARE_S)
+            connection.send(answer(upload))
+            signal.alarm(0)
+        except (EOFError, ConnectionError):
+            return
+
+
+def _address_space() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * _PAGE
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _main() -> None:
+    descriptor, memory_bytes, timeout_s = map(int, sys.argv[1:])
+    serve(Connection(descriptor), memory_bytes, timeout_s)

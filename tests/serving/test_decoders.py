@@ -1,0 +1,222 @@
+"""Recordings that harm their decoder: a 400 with a sentence, and nothing for anybody else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import anyio
+import numpy as np
+import psutil
+import pytest
+
+from mome.scales import Scale
+from mome.speech.audio import encode_flac
+from mome.speech.video import encode_mouth
+from serving.decode import Decoded, Upload
+from serving.decoders import Decoders
+from serving.errors import ApiError
+from tests.serving.planted import Served, syllables, wav
+
+SPEECH = wav(syllables())
+MOUTH = encode_mouth(np.full((25, 96, 96), 90, np.uint8))
+
+
+def upload(content: bytes) -> Upload:
+    return Upload({"file": content}, Scale(4, 2), ("audio", "video", "av"), 30.0)
+
+
+def decode(decoders: Decoders, content: bytes, request_id: str = "a request") -> Decoded:
+    return anyio.run(decoders.decode, upload(content), request_id)
+
+
+def tagged(artist: bytes) -> bytes:
+    """Return a WAV file of 16 bits with an artist, in the encoding that the recorder had."""
+    samples = (syllables() * 32767).astype("<i2").tobytes()
+    form = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
+    tag = b"INFOIART" + struct.pack("<I", len(artist)) + artist
+    chunks = b"".join(
+        name + struct.pack("<I", len(content)) + content
+        for name, content in ((b"fmt ", form), (b"LIST", tag), (b"data", samples))
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+def test_what_was_decoded_here_is_what_was_sent(decoders: Decoders) -> None:
+    decoded = decode(decoders, SPEECH)
+
+    assert decoded.clip.modality == "audio"
+    assert decoded.clip.samples is not None
+    np.testing.assert_array_equal(decoded.clip.samples, syllables())
+    assert decoded.features.speech_share > 0
+
+
+def mutations(count: int) -> Iterator[bytes]:
+    """Yield recordings with up to 200 bytes changed, half of these among the first: the same every time."""
+    flac = encode_flac(syllables())
+    sources = [SPEECH, MOUTH, flac, tagged(b"Anna")]
+    for number in range(count):
+        rng = random.Random(number)
+        content = bytearray(sources[number % len(sources)])
+        for _ in range(rng.choice([1, 4, 20, 200])):
+            end = len(content) if rng.random() < 0.5 else min(200, len(content))
+            content[rng.randrange(end)] = rng.randrange(256)
+        yield bytes(content)
+
+
+def test_200_damaged_recordings_are_answered_and_so_is_who_comes_next(served: Served) -> None:
+    def post(content: bytes) -> tuple[int, float]:
+        started = time.perf_counter()
+        reply = served.post(content, compression_scale="a4v2")
+        if reply.status_code == 400:
+            error = reply.json()["error"]
+            assert error["message"]
+            assert error["param"] == "file"
+        return reply.status_code, time.perf_counter() - started
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(post, mutations(200)))
+
+    counts = Counter(status for status, _ in answers)
+    assert set(counts) == {200, 400}, counts
+    assert max(seconds for _, seconds in answers) < 5
+    assert served.post(SPEECH).json() == {"text": "audio at a16v5"}
+
+
+def test_a_tag_in_another_encoding_is_no_failure_of_the_service(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    reply = served.post(tagged("Müller".encode("latin-1")), compression_scale="a4v2")
+
+    assert reply.status_code in (200, 400)
+    assert "ller" not in caplog.text
+
+
+def test_whatever_a_decoder_raises_is_a_400_and_the_log_names_the_request(
+    decoders: Decoders, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Upload({"file": SPEECH}, Scale(4, 2), None, 30.0)  # type: ignore[arg-type]  # fails when decoded
+    with pytest.raises(ApiError, match="cannot be decoded") as caught:
+        anyio.run(decoders.decode, broken, "4711")
+
+    assert (caught.value.status, caught.value.code) == (400, "undecodable_media")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("request 4711: a decoder raised TypeError at ")
+
+
+@pytest.fixture
+def own() -> Iterator[Decoders]:
+    """One process with narrow limits."""
+    made = Decoders(1, memory_bytes=300_000_000, timeout_s=1.0)
+    decode(made, SPEECH)
+    yield made
+    made.close()
+
+
+def process(decoders: Decoders) -> psutil.Process:
+    """Return the one decoding process."""
+    (idle,) = decoders._idle
+    return psutil.Process(idle._process.pid)
+
+
+def while_decoding(decoders: Decoders, do: Callable[[psutil.Process], None]) -> ApiError:
+    """Do something to the process while it decodes what it will not come to an end with."""
+    one = process(decoders)
+    one.suspend()
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, later, do, one)
+            await decoders.decode(upload(SPEECH), "4711")
+
+    with pytest.RaisesGroup(ApiError) as caught:
+        anyio.run(run)
+    (error,) = caught.value.exceptions
+    return error
+
+
+def later(do: Callable[[psutil.Process], None], one: psutil.Process) -> None:
+    time.sleep(0.1)
+    do(one)
+
+
+def test_a_decoder_that_crashes_is_replaced(own: Decoders, caplog: pytest.LogCaptureFixture) -> None:
+    before = process(own)
+
+    error = while_decoding(own, lambda one: os.kill(one.pid, signal.SIGKILL))
+
+    assert (error.status, error.code) == (400, "undecodable_media")
+    assert "request 4711: a decoder ended with status -9" in caplog.text
+    assert decode(own, SPEECH).clip.modality == "audio"
+    assert process(own) != before
+
+
+def test_a_decoder_that_hangs_is_ended_and_replaced(own: Decoders) -> None:
+    before = process(own)
+    started = time.perf_counter()
+
+    error = while_decoding(own, lambda one: None)
+
+    assert (error.status, error.code) == (400, "decode_timeout")
+    assert "longer than 1 s" in str(error)
+    assert time.perf_counter() - started < 3
+    assert not before.is_running()
+    assert decode(own, SPEECH).clip.modality == "audio"
+
+
+def test_a_decoder_that_was_killed_while_it_was_idle_fails_nobody(own: Decoders) -> None:
+    process(own).kill()
+    time.sleep(0.2)
+
+    assert decode(own, SPEECH).clip.modality == "audio"
+
+
+def test_a_recording_that_asks_for_all_of_memory_is_refused(own: Decoders) -> None:
+    # A few kilobytes of black pictures, 480 MB when decoded.
+    content = encode_mouth(np.broadcast_to(np.zeros((2000, 2000), np.uint8), (120, 2000, 2000)))
+    assert len(content) < 1_000_000
+    with pytest.raises(ApiError) as caught:
+        decode(own, content)
+
+    assert (caught.value.status, caught.value.code) == (400, "decode_memory")
+    assert "more than 300 MB" in str(caught.value)
+    assert decode(own, SPEECH).clip.modality == "audio"
+
+
+def test_a_file_that_claims_ten_hours_and_holds_one_second_costs_one_second(decoders: Decoders) -> None:
+    content = bytearray(tagged(b"Anna"))
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", 10 * 3600 * 32_000)
+    started = time.perf_counter()
+
+    assert decode(decoders, bytes(content)).clip.duration_s == 1.0
+    assert time.perf_counter() - started < 5
+
+
+def test_a_caller_who_leaves_frees_the_process(own: Decoders) -> None:
+    process(own).suspend()
+
+    async def leave() -> None:
+        with anyio.move_on_after(0.1):
+            await own.decode(upload(SPEECH), "4711")
+
+    anyio.run(leave)
+    assert decode(own, SPEECH).clip.modality == "audio"
+
+
+def test_closed_decoders_leave_no_process(tmp_path: Path) -> None:
+    made = Decoders(2, memory_bytes=300_000_000, timeout_s=1.0)
+    pids = [idle._process.pid for idle in made._idle]
+
+    made.close()
+
+    assert not any(psutil.pid_exists(pid) for pid in pids)
