@@ -244,7 +244,7 @@ def test_whatever_a_damaged_recording_makes_a_decoder_raise_is_one_sentence() ->
     rng = np.random.default_rng(0)
     kinds = [("aac", "mp4"), ("libmp3lame", "mp3"), ("aac", "adts"), ("libopus", "matroska"), ("alac", "caf")]
     whole = [compressed(noisy(0.5, 48000), 48000, *kind) for kind in kinds] + [wav(noisy(0.5, 16000), 16000)]
-    refused = 0
+    messages = []
     for number in range(240):
         content = bytearray(whole[number % len(whole)])
         for _ in range(int(rng.choice([1, 4, 20, 200]))):
@@ -253,9 +253,9 @@ def test_whatever_a_damaged_recording_makes_a_decoder_raise_is_one_sentence() ->
         try:
             read_audio(bytes(content))
         except MediaError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 10
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert not [message for message in messages if "\n" in message]
 
 
 def test_a_flac_cut_in_the_middle_is_truncated() -> None:
