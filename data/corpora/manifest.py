@@ -116,7 +116,7 @@ def _csv_lines(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         _require_columns(manifest, names)
         for values in reader:
             where = f"{manifest}, line {reader.line_num}"
-            _require_fields(where, names, values.pop(None, []))  # type: ignore[call-overload]
+            _require_fields(where, names, cast(list[str], cast(dict[Any, Any], values).pop(None, [])))
             yield reader.line_num, {name.strip(): value for name, value in values.items()}
     except csv.Error as error:
         raise CorpusError(f"{manifest}: not CSV: {error}") from None
@@ -126,8 +126,8 @@ def _require_fields(where: str, names: list[str], surplus: list[str]) -> None:
     # Empty ones are what a spreadsheet leaves of deleted columns.
     if any(value.strip() for value in surplus):
         raise CorpusError(
-            f"{where}: {len(names) + len(surplus)} fields, expected {len(names)} ({', '.join(names)}); a "
-            f"text with a comma must stand in quotation marks, beyond the last column is {','.join(surplus)!r}"
+            f"{where}: {len(names) + len(surplus)} fields, expected {len(names)} ({', '.join(names)}); a"
+            f" text with a comma must stand in quotes; beyond the last column is {','.join(surplus)!r}"
         )
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from mome.addresses import public, split_revision
 
-
 HTTPS = "https://example.org"
 WITH_KEY = "https://bob:key@example.org"
 WITH_AT = "https://example.org/a@b/speech.git"

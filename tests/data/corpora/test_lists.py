@@ -48,7 +48,7 @@ def test_a_text_may_hold_what_only_some_take_for_the_end_of_a_line(tmp_path, sep
 
 
 def test_a_text_with_a_comma_that_nobody_quoted_is_refused_not_cut(tmp_path):
-    with pytest.raises(CorpusError, match=r"line 3: 5 fields, expected 4 .*quotation marks.* in z three"):
+    with pytest.raises(CorpusError, match=r"line 3: 5 fields, expected 4 .*quotes.* in z three"):
         said(manifest(tmp_path, f"{HEAD}\n{LINE}\nb.wav,anna,train,set white, in z three now\n"))
     quoted = manifest(tmp_path, f'{HEAD}\nb.wav,anna,train,"set white, in z"\n')
     assert said(quoted) == [("anna", "set white, in z")]
