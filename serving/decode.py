@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from av.stream import Disposition
@@ -14,7 +14,7 @@ from mome.speech.container import open_container
 from mome.speech.media import Clip, read_clip
 from serving.errors import ApiError
 
-__all__ = ["check_scale", "decode"]
+__all__ = ["check_length", "decode"]
 
 _SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320
 
@@ -50,22 +50,23 @@ def decode(files: Mapping[str, bytes], *, max_duration_s: float) -> Clip:
     return clip
 
 
-def check_scale(clip: Clip, scale: Scale) -> None:
-    """Refuse a clip that would not fill one token at this scale.
+def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
+    """Refuse a clip that would not fill one token at any scale; a coarser one gets it with silence behind.
 
     Raises:
-        ApiError: If a modality has fewer encoder frames than are pooled into one token.
+        ApiError: If a modality has fewer encoder frames than the finest scale pools into one token.
     """
     counts = []
     if clip.samples is not None:
-        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, scale.audio_rate))
+        rate = min(scale.audio_rate for scale in scales)
+        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, rate))
     if clip.mouth is not None:
-        counts.append(("video", len(clip.mouth), scale.video_rate))
+        counts.append(("video", len(clip.mouth), min(scale.video_rate for scale in scales)))
     for modality, frames, rate in counts:
         if frames < rate:
             raise ApiError(
-                f"the recording is too short: {frames} {modality} frames ({clip.duration_s:.3f} s), and scale"
-                f" {scale} pools {rate} into one token",
+                f"the recording is too short: {frames} {modality} frames ({clip.duration_s:.3f} s), and the"
+                f" finest scale pools {rate} into one token",
                 param="file",
                 code="too_short",
             )

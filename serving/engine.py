@@ -25,7 +25,7 @@ from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.speech.mouth import MOUTH_SIZE
-from serving.decode import check_scale, decode
+from serving.decode import check_length, decode
 from serving.errors import ApiError
 from serving.features import Features, measure
 from serving.metrics import Metrics
@@ -162,9 +162,13 @@ class Engine:
             ApiError: If the recording cannot be used, takes too long to decode, or the model failed.
         """
         job = await self._prepare(files, requested_scale)
+        if job.features.silent:
+            return Transcription(job.request_id, "", job.clip, job.scale, job.features, self._answered(job))
         with self._failures(job):
             async with self._model_turns:
-                texts = await _in_thread(partial(self._recogniser.transcribe, [job.clip], job.scale))
+                texts = await _in_thread(
+                    partial(self._recogniser.transcribe, [job.clip.filled(job.scale)], job.scale)
+                )
         latency_ms = self._answered(job)
         return Transcription(job.request_id, texts[0], job.clip, job.scale, job.features, latency_ms)
 
@@ -188,16 +192,19 @@ class Engine:
         started = time.perf_counter()
         scale = self.choose_scale(requested_scale)
         clip = self._usable(await self._decode(files))
-        check_scale(clip, scale)
+        check_length(clip, self.scales)
         features = await anyio.to_thread.run_sync(measure, clip, limiter=self._decoder_turns)
         return _Job(uuid.uuid4().hex, clip, scale, features, started)
 
     async def _pieces(self, job: _Job) -> AsyncGenerator[str, None]:
+        if job.features.silent:
+            self._answered(job)
+            return
         # On behalf of the job: another task may end this generator than began it. A whole text is far
         # less than a server buffers for a connection, so a slow reader does not keep the model.
         await self._model_turns.acquire_on_behalf_of(job)
         try:
-            pieces = self._recogniser.stream(job.clip, job.scale)
+            pieces = self._recogniser.stream(job.clip.filled(job.scale), job.scale)
             try:
                 with self._failures(job):
                     while (piece := await _in_thread(partial(next, pieces, None))) is not None:

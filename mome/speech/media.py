@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mome.errors import MediaError
 from mome.records import Modality
-from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE, read_audio, resample
 from mome.speech.container import MAX_DURATION_S, decoding, has_picture, name_of, open_container
 from mome.speech.mouth import MouthTrack, find_mouth
@@ -19,6 +19,7 @@ from mome.speech.video import VideoFrames, read_video, to_25_fps
 
 __all__ = ["Clip", "Recording", "as_long_as_video", "length_beside_video", "read_clip", "read_recording"]
 
+_SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320 of an encoder frame
 _SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
 _WHOLE_FRAME = 0.05  # of a frame, by which time stamps may be rounded
 _MOST_FITTED = SAMPLING_RATE // 2  # samples
@@ -59,6 +60,18 @@ class Clip:
         return Clip(
             None if modality == "video" else self.samples, None if modality == "audio" else self.mouth
         )
+
+    def filled(self, scale: Scale) -> Clip:
+        """Return the clip; one shorter than a token of ``scale`` gets silence and its last frame behind.
+
+        A coarse scale then reads what a finer one can.
+        """
+        samples, mouth = self.samples, self.mouth
+        if samples is not None:
+            samples = np.pad(samples, (0, max(0, scale.audio_rate * _SAMPLES_PER_AUDIO_FRAME - len(samples))))
+        if mouth is not None and len(mouth):
+            mouth = np.pad(mouth, ((0, max(0, scale.video_rate - len(mouth))), (0, 0), (0, 0)), mode="edge")
+        return Clip(samples, mouth)
 
     @property
     def duration_s(self) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mome.errors import MediaError
+from mome.scales import Scale
 from mome.speech.audio import encode_flac
 from mome.speech.media import Clip, read_clip, read_recording
 from mome.speech.video import encode_mouth
@@ -42,6 +43,15 @@ def test_what_is_there_names_the_modality() -> None:
     assert Clip(SOUND, MOUTH).modality == "av"
     with pytest.raises(MediaError, match="neither"):
         Clip(None, None)
+
+
+def test_a_clip_shorter_than_a_token_is_filled_to_one() -> None:
+    filled = Clip(SOUND[:1000], MOUTH[:3]).filled(Scale(16, 5))
+    assert filled.samples is not None and len(filled.samples) == 16 * 320
+    assert filled.mouth is not None and len(filled.mouth) == 5
+    np.testing.assert_array_equal(filled.mouth[2:], np.repeat(MOUTH[2:3], 3, axis=0))
+    whole = Clip(SOUND, MOUTH).filled(Scale(16, 5))
+    np.testing.assert_array_equal(whole.samples, SOUND)
 
 
 def test_duration_is_that_of_the_sound() -> None:
