@@ -26,7 +26,7 @@ from data.corpora import open_corpus
 from data.corpora.manifest import CorpusCard
 from data.corpora.raw import fingerprint
 from data.registry import CONTENT, SUMS, Registry, read_sums
-from mome.addresses import public
+from mome.addresses import public, split_revision
 from mome.cli import main
 from mome.config import PrepareParams, load_params
 from mome.errors import RevisionError
@@ -236,13 +236,13 @@ def corpora(registry: str) -> Path:
 
 def _parse_address(corpus: str) -> tuple[str, str | None] | None:
     """Return repository and revision if ``corpus`` is the address of a DVC repository."""
-    match = re.fullmatch(r"(?P<repo>.+?)(?:@(?P<revision>[\w.-]+))?", corpus)
-    if match is None:
-        return None
-    # A clone would look for a local storage beside itself: a local repository is opened where it is.
-    repo = match["repo"].removeprefix("file://")
-    is_remote = "://" in repo or repo.startswith("git@") or repo.endswith(".git")
-    return (repo, match["revision"]) if is_remote or (Path(repo) / ".dvc").is_dir() else None
+    for repo, revision in split_revision(corpus):
+        # A clone would look for a local storage beside itself: a local repository is opened where it is.
+        place = repo.removeprefix("file://")
+        is_remote = "://" in place or place.startswith("git@") or place.endswith(".git")
+        if is_remote or (Path(place) / ".dvc").is_dir():
+            return place, revision
+    return None
 
 
 @_patient

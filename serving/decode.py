@@ -18,7 +18,7 @@ from mome.speech.media import Clip, read_clip
 from serving.errors import ApiError
 from serving.features import Features, measure
 
-__all__ = ["Decoded", "Upload", "check_scale", "decode"]
+__all__ = ["Decoded", "Upload", "check_length", "decode"]
 
 _SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320
 
@@ -30,13 +30,13 @@ class Upload:
     Args:
         files: Name -> bytes: ``file``, and ``video`` when that was sent too. A lone ``file`` may be
             sound, video, or video with sound.
-        scale: At which it will be read.
+        scales: Those that the model reads at.
         known: What the model was made to read.
         max_duration_s: Longest recording.
     """
 
     files: Mapping[str, bytes]
-    scale: Scale
+    scales: Sequence[Scale]
     known: Sequence[Modality]
     max_duration_s: float
 
@@ -57,26 +57,27 @@ def decode(upload: Upload) -> Decoded:
             nothing that the model reads.
     """
     clip = _usable(_read(upload), upload.known)
-    check_scale(clip, upload.scale)
+    check_length(clip, upload.scales)
     return Decoded(clip, measure(clip))
 
 
-def check_scale(clip: Clip, scale: Scale) -> None:
-    """Refuse a clip that would not fill one token at this scale.
+def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
+    """Refuse a clip that would not fill one token at any scale; a coarser one gets it with silence behind.
 
     Raises:
-        ApiError: If a modality has fewer encoder frames than are pooled into one token.
+        ApiError: If a modality has fewer encoder frames than the finest scale pools into one token.
     """
     counts = []
     if clip.samples is not None:
-        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, scale.audio_rate))
+        rate = min(scale.audio_rate for scale in scales)
+        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, rate))
     if clip.mouth is not None:
-        counts.append(("video", len(clip.mouth), scale.video_rate))
+        counts.append(("video", len(clip.mouth), min(scale.video_rate for scale in scales)))
     for modality, frames, rate in counts:
         if frames < rate:
             raise ApiError(
-                f"the recording is too short: {frames} {modality} frames ({clip.duration_s:.3f} s), and scale"
-                f" {scale} pools {rate} into one token",
+                f"the recording is too short: {frames} {modality} frames ({clip.duration_s:.3f} s), and the"
+                f" finest scale pools {rate} into one token",
                 param="file",
                 code="too_short",
             )

@@ -180,8 +180,10 @@ class Engine:
         request_id = request_id or uuid.uuid4().hex
         with self.admission.place(_size(files)) as place:
             request = await self._prepare(files, requested_scale, request_id, place)
-            with self._waiting(request, place, live=False) as job:
-                text = await job.text()
+            text = Text("", cut=False)
+            if not request.features.silent:
+                with self._waiting(request, place, live=False) as job:
+                    text = await job.text()
             latency_ms = self._answered(request)
         return Transcription(
             request_id, text.text, text.cut, request.clip, request.scale, request.features, latency_ms
@@ -218,7 +220,7 @@ class Engine:
         started = time.perf_counter()
         scale = self.choose_scale(requested_scale)
         known = tuple(self.bundle.evaluation.wer)
-        upload = Upload(files, scale, known, self.max_duration_s)
+        upload = Upload(files, self.scales, known, self.max_duration_s)
         decoded = await self._decoders.decode(upload, request_id)
         place.decoded(decoded.clip.duration_s)
         return _Request(request_id, decoded.clip, scale, decoded.features, started)
@@ -228,6 +230,10 @@ class Engine:
     ) -> AsyncGenerator[str | Text, None]:
         with self.admission.place(_size(files)) as place:
             request = await self._prepare(files, scale, request_id, place)
+            if request.features.silent:
+                self._answered(request)
+                yield Text("", cut=False)
+                return
             is_first = True
             with self._waiting(request, place, live=True) as job:
                 news: str | Text = ""
@@ -244,7 +250,8 @@ class Engine:
     @contextmanager
     def _waiting(self, request: _Request, place: Place, *, live: bool) -> Iterator[Job]:
         """Let a request wait for the model, and turn what the model raises into an answer."""
-        job = Job(Reading(request.clip, request.scale), live=live, began=place.began)
+        clip = request.clip.filled(request.scale)
+        job = Job(Reading(clip, request.scale), live=live, began=place.began)
         self._batcher.put(job)
         try:
             yield job

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
 from mome.speech.noise import estimate_snr
+from mome.speech.voice import no_speech_probability, voiced_s
 
 __all__ = ["Features", "measure"]
 
+_MIN_JUDGED_S = 1.0
 _NO_LEVEL_DB = -100.0  # a clip without sound is as quiet as a record can say
 
 
@@ -23,6 +25,8 @@ class Features:
         level_db: Level, dB full scale.
         speech_share: Share of the frames that hold speech, 0 to 1.
         mouth_sharpness: None without video.
+        voiced_s: For how many seconds a voice is heard.
+        silent: There is sound alone, and nobody speaks in it; its text is empty.
     """
 
     snr_db: float | None
@@ -30,6 +34,8 @@ class Features:
     level_db: float
     speech_share: float
     mouth_sharpness: float | None
+    voiced_s: float = 0.0
+    silent: bool = False
 
 
 def measure(clip: Clip) -> Features:
@@ -38,4 +44,20 @@ def measure(clip: Clip) -> Features:
     if clip.samples is None:
         return Features(None, False, _NO_LEVEL_DB, 0.0, mouth_sharpness)
     noise = estimate_snr(clip.samples)
-    return Features(noise.snr_db, noise.confident, noise.level_db, noise.speech_share, mouth_sharpness)
+    voice_s = voiced_s(clip.samples)
+    return Features(
+        noise.snr_db,
+        noise.confident,
+        noise.level_db,
+        noise.speech_share,
+        mouth_sharpness,
+        voice_s,
+        # Lips may speak where nothing is heard.
+        silent=clip.mouth is None and _is_silent(clip.duration_s, voice_s, noise.speech_share),
+    )
+
+
+def _is_silent(duration_s: float, voice_s: float, speech_share: float) -> bool:
+    """Tell whether nobody speaks: in a word of less than a second noise can drown the voice."""
+    unvoiced = no_speech_probability(voice_s) > 0.5
+    return unvoiced and (duration_s >= _MIN_JUDGED_S or speech_share == 0.0)

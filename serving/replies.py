@@ -1,86 +1,22 @@
-"""The form fields that OpenAI's endpoint has, which of them this model honours, and the reply's shapes."""
+"""The shapes of a reply, as OpenAI's endpoint has them, and what is beyond in ``x_mome``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
 from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from mome.speech.voice import no_speech_probability
+from serving.captions import Segment, srt, vtt
 from serving.engine import Engine, Transcription
 from serving.errors import ApiError
 
-__all__ = ["FIELDS", "check_fields", "error_reply", "model_card", "reply", "wants_stream"]
-
-FIELDS = frozenset(
-    {
-        "chunking_strategy",
-        "compression_scale",
-        "include[]",
-        "language",
-        "model",
-        "prompt",
-        "response_format",
-        "stream",
-        "temperature",
-        "timestamp_granularities[]",
-    }
-)
-_FORMATS = ("json", "text", "verbose_json")
-_STREAM = {"": False, "false": False, "0": False, "true": True, "1": True}
-# Fields that may be sent with the value that says "as you do it anyway"; any other value is refused
-# rather than ignored, because the caller would take the reply for what was asked.
-_FIXED = {
-    "chunking_strategy": ("", "auto"),
-    "prompt": ("",),
-    "timestamp_granularities[]": ("", "segment"),
-    "include[]": ("",),
-}
-
-
-def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
-    """Refuse what the model cannot do.
-
-    ``language`` is accepted as the hint that it is: a model speaks the one language of its corpus.
-
-    Raises:
-        ApiError: If the model is unknown (404), or a field has a value that is not supported (400).
-    """
-    model = fields.get("model", "")
-    if model not in ("", engine.bundle.name):
-        raise ApiError(
-            f"the model {model!r} does not exist; this service has {engine.bundle.name!r}",
-            status=404,
-            param="model",
-            code="model_not_found",
-        )
-    wanted = fields.get("response_format", "json")
-    if wanted not in _FORMATS:
-        raise _unsupported("response_format", wanted, _FORMATS)
-    if wants_stream(fields) and wanted != "json":
-        raise _unsupported("response_format", wanted, ("json",), " together with stream")
-    for name, allowed in _FIXED.items():
-        if fields.get(name, "") not in allowed:
-            raise _unsupported(name, fields[name], tuple(value for value in allowed if value))
-    temperature = fields.get("temperature", "")
-    if temperature and not _is_zero(temperature):
-        raise _unsupported("temperature", temperature, ("0",))
-
-
-def wants_stream(fields: Mapping[str, str]) -> bool:
-    """Tell whether the text is to be sent while it is decoded.
-
-    Raises:
-        ApiError: If ``stream`` is neither true nor false.
-    """
-    given = fields.get("stream", "")
-    if given.lower() not in _STREAM:
-        raise _unsupported("stream", given, ("true", "false"))
-    return _STREAM[given.lower()]
+__all__ = ["error_reply", "model_card", "reply"]
 
 
 def reply(transcription: Transcription, response_format: str, engine: Engine) -> Response:
-    """Shape a transcription as ``json``, ``text`` or ``verbose_json``."""
+    """Shape a transcription as ``json``, ``text``, ``srt``, ``vtt`` or ``verbose_json``."""
     headers = {"X-MoME-Scale": str(transcription.scale), "X-Request-ID": transcription.request_id}
     if transcription.cut:
         headers["X-MoME-Cut"] = "true"
@@ -88,6 +24,10 @@ def reply(transcription: Transcription, response_format: str, engine: Engine) ->
         return PlainTextResponse(transcription.text + "\n", headers=headers)
     if response_format == "json":
         return JSONResponse({"text": transcription.text}, headers=headers)
+    if response_format == "srt":
+        return PlainTextResponse(srt(_segments(transcription)), headers=headers)
+    if response_format == "vtt":
+        return Response(vtt(_segments(transcription)), media_type="text/vtt", headers=headers)
     return JSONResponse(_verbose(transcription, engine), headers=headers)
 
 
@@ -116,17 +56,37 @@ def model_card(engine: Engine) -> dict[str, Any]:
     }
 
 
+def _segments(transcription: Transcription) -> list[Segment]:
+    """Return the one segment that an utterance is, or none: the model gives no times within it."""
+    if not transcription.text:
+        return []
+    return [Segment(0.0, transcription.clip.duration_s, transcription.text)]
+
+
 def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     clip, features = transcription.clip, transcription.features
-    segments = []
-    if transcription.text:
-        # One utterance is one segment: the model gives no times within it.
-        segments.append({"id": 0, "start": 0.0, "end": clip.duration_s, "text": transcription.text})
     return {
         "task": "transcribe",
+        "language": engine.settings.language,
         "duration": clip.duration_s,
         "text": transcription.text,
-        "segments": segments,
+        "segments": [
+            {
+                "id": number,
+                "seek": round(segment.start_s * 100),  # in hundredths of a second, as Whisper counts
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text,
+                # What the model does not give is said to be unknown, not made up.
+                "tokens": [],
+                "avg_logprob": None,
+                "temperature": 0.0,
+                "compression_ratio": _compression_ratio(segment.text),
+                "no_speech_prob": no_speech_probability(features.voiced_s) if clip.mouth is None else 0.0,
+            }
+            for number, segment in enumerate(_segments(transcription))
+        ],
+        "usage": {"type": "duration", "seconds": clip.duration_s},
         "x_mome": {
             "request_id": transcription.request_id,
             "scale": str(transcription.scale),
@@ -134,6 +94,7 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
             "snr_confident": features.snr_confident,
             "level_db": features.level_db,
             "speech_share": features.speech_share,
+            "voiced_s": features.voiced_s,
             "mouth_sharpness": features.mouth_sharpness,
             "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
             "model_version": engine.bundle.version,
@@ -143,17 +104,7 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     }
 
 
-def _unsupported(name: str, value: str, allowed: tuple[str, ...], where: str = "") -> ApiError:
-    expected = f"supported: {', '.join(allowed)}" if allowed else "leave it out"
-    return ApiError(
-        f"{name} {value!r} is not supported{where}; {expected}",
-        param=name,
-        code="unsupported_value",
-    )
-
-
-def _is_zero(text: str) -> bool:
-    try:
-        return float(text) == 0.0
-    except ValueError:
-        return False
+def _compression_ratio(text: str) -> float:
+    """Return how much zlib shortens a text, as Whisper computes it: above 2.4 it repeats itself."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded))

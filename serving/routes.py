@@ -11,7 +11,6 @@ the logs do.
 
 from __future__ import annotations
 
-import hmac
 import uuid
 from collections.abc import Callable
 
@@ -24,10 +23,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.access import AllowOrigins, RequireKey
 from serving.engine import Engine
 from serving.errors import ApiError
 from serving.events import EventStream
-from serving.replies import FIELDS, check_fields, error_reply, model_card, reply, wants_stream
+from serving.fields import FIELDS, check_fields, wants_stream
+from serving.replies import error_reply, model_card, reply
 from serving.upload import receive_upload
 
 __all__ = ["create_app"]
@@ -86,34 +87,13 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             Route("/models/{id}", model),
             Route("/scale", scale),
         ],
-        middleware=[Middleware(_RequireKey, engine=engine), Middleware(_SayWho, engine=engine)],
+        middleware=[
+            Middleware(AllowOrigins, engine=engine),
+            Middleware(RequireKey, engine=engine),
+            Middleware(_SayWho, engine=engine),
+        ],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
     )
-
-
-class _RequireKey:
-    """Ask for the bearer token, if one is set, before a byte of the body is read."""
-
-    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
-        self._app = app
-        self._engine = engine
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._engine().settings.api_key
-        if scope["type"] == "http" and key is not None:
-            given = Request(scope).headers.get("authorization", "")
-            # In constant time: the time of a comparison must not tell how much of a guess was right.
-            if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
-                error = ApiError(
-                    "missing or wrong API key; expected the header 'Authorization: Bearer <key>'",
-                    status=401,
-                    code="invalid_api_key",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-                self._engine().metrics.refused("invalid_api_key")
-                await error_reply(error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 class _SayWho:

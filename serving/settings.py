@@ -3,7 +3,11 @@
 MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
 MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
 MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
-MOME_API_KEY           bearer token that /v1 asks for; default: none, it is open
+MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
+MOME_API_KEY_FILE      file with such keys, one a line, beside those; read when the service starts
+MOME_MODEL_ALIASES     further names of the model, with commas between, such as whisper-1; default: none
+MOME_LANGUAGE          language of the model, said in replies; default english
+MOME_CORS_ORIGINS      origins whose pages may call, with commas between, or *; default: none
 MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
 MOME_MAX_DURATION_S    longest recording, in seconds; default 30
 MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
@@ -21,6 +25,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +45,10 @@ class Settings:
     bundle: Path = _BUNDLE_IN_BENTO
     scale_file: Path | None = None
     request_log: Path | None = None
-    api_key: str | None = field(default=None, repr=False)  # a secret must not end up in a log
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # a secret must not end up in a log
+    model_aliases: tuple[str, ...] = ()
+    language: str = "english"
+    cors_origins: tuple[str, ...] = ()
     max_upload_bytes: int = 25_000_000
     max_duration_s: float = 30.0
     decode_timeout_s: float = 20.0
@@ -58,8 +66,8 @@ class Settings:
         """Read the variables above, without white space around a value; an empty one counts as absent.
 
         Raises:
-            ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false,
-                or does not fit the device; the message names the variable.
+            ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false or
+                does not fit the device, or a file holds no keys; the message names the variable.
         """
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
@@ -73,7 +81,10 @@ class Settings:
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
             request_log=_path(values, "MOME_REQUEST_LOG"),
-            api_key=values.get("MOME_API_KEY"),
+            api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
+            model_aliases=_several(values, "MOME_MODEL_ALIASES"),
+            language=values.get("MOME_LANGUAGE", cls.language),
+            cors_origins=_several(values, "MOME_CORS_ORIGINS"),
             max_upload_bytes=int(1e6 * _required(values, "MOME_MAX_UPLOAD_MB", cls.max_upload_bytes / 1e6)),
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
@@ -92,6 +103,24 @@ class Settings:
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
+
+
+def _several(values: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[\s,]+", values.get(name, "")) if part)
+
+
+def _keys_of_file(values: Mapping[str, str]) -> tuple[str, ...]:
+    path = _path(values, "MOME_API_KEY_FILE")
+    if path is None:
+        return ()
+    try:
+        keys = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"MOME_API_KEY_FILE: {path} cannot be read: {error}") from None
+    if not keys:
+        # Taken for no key at all, an empty file would open the service.
+        raise ConfigError(f"MOME_API_KEY_FILE: {path} is empty; expected one key a line")
+    return keys
 
 
 def _switch(values: Mapping[str, str], name: str) -> bool:

@@ -7,12 +7,15 @@ a body that is too large is never spooled to disk whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
@@ -25,11 +28,19 @@ _FILES = ("file", "video")
 # what it sends is thrown away for a while.
 _DISCARD_BYTES = 64_000_000
 _DISCARD_S = 5.0
+_MAX_FIELDS = 32
+# Lists come as one part for each value, as in timestamp_granularities[]; objects as JSON, or as one part
+# for each member, as in chunking_strategy[type]. OpenAI's clients send the second form of both.
+_LISTS = ("include[]", "timestamp_granularities[]")
+_OBJECTS = ("chunking_strategy",)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Files (name -> bytes) and text fields (name -> value) of one request."""
+    """Files (name -> bytes) and text fields (name -> value) of one request.
+
+    The values of a list are joined by commas; an object is JSON.
+    """
 
     files: Mapping[str, bytes]
     fields: Mapping[str, str]
@@ -65,14 +76,38 @@ async def receive_upload(request: Request, *, max_bytes: int, known_fields: froz
     try:
         if declared.isdecimal() and int(declared) > max_bytes:
             raise too_large
-        async with Request(request.scope, body.receive).form(max_files=len(_FILES), max_fields=32) as form:
+        async with _form(Request(request.scope, body.receive)) as form:
             return await _checked(form, known_fields)
-    except HTTPException as error:
-        raise ApiError(f"the form cannot be read: {error.detail}", code="malformed_form") from error
+    except MultiPartException as error:
+        raise ApiError(f"the form cannot be read: {error.message}", code="malformed_form") from error
     except ApiError as error:
         if error is too_large:
             await body.discard()
         raise
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    async with aclosing(request.stream()) as stream:
+        parser = _Parser(request.headers, stream, max_files=len(_FILES), max_fields=_MAX_FIELDS)
+        form = await parser.parse()
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+class _Parser(MultiPartParser):
+    """Knows a file by ``filename*`` (RFC 5987), too: some clients send a name with accents only so."""
+
+    def on_headers_finished(self) -> None:
+        """Give such a part the plain name that the parser looks for; what it is called does not matter."""
+        disposition = self._current_part.content_disposition or b""
+        if re.search(rb";\s*filename\*\s*=", disposition, re.IGNORECASE) and not re.search(
+            rb";\s*filename\s*=", disposition, re.IGNORECASE
+        ):
+            self._current_part.content_disposition = disposition + b'; filename="upload"'
+        super().on_headers_finished()
 
 
 class _Body:
@@ -113,19 +148,13 @@ class _Body:
 async def _checked(form: FormData, known_fields: frozenset[str]) -> Upload:
     files: dict[str, bytes] = {}
     fields: dict[str, str] = {}
-    for name, value in form.multi_items():
-        if name in files or name in fields:
+    members: dict[str, dict[str, object]] = {}
+    for given, value in form.multi_items():
+        name, member = _parsed_name(given)
+        if name in files or (name in fields and name not in _LISTS) or member in members.get(name, {}):
             raise ApiError(f"{name!r} was given twice; expected it once", param=name, code="duplicate_field")
         if isinstance(value, UploadFile):
-            if name not in _FILES:
-                raise ApiError(
-                    f"unexpected file {name!r}; files are 'file' and, optionally, 'video'",
-                    param=name,
-                    code="unknown_field",
-                )
-            files[name] = await value.read()
-            if not files[name]:
-                raise ApiError(f"{name!r} is empty; expected a recording", param=name, code="empty_file")
+            files[name] = await _content(name, value)
         elif name in _FILES:
             # Nothing is ever fetched: an address in place of a recording would let a caller use
             # this service to reach hosts that only it can reach.
@@ -140,10 +169,42 @@ async def _checked(form: FormData, known_fields: frozenset[str]) -> Upload:
                 param=name,
                 code="unknown_field",
             )
+        elif member:
+            members.setdefault(name, {})[member] = _number_or_text(value)
         else:
-            fields[name] = value
+            fields[name] = f"{fields[name]},{value}" if name in fields else value
     if "file" not in files:
         raise ApiError(
             "the form has no 'file'; expected an uploaded recording", param="file", code="missing_file"
         )
-    return Upload(files, fields)
+    return Upload(files, fields | {name: json.dumps(values) for name, values in members.items()})
+
+
+def _parsed_name(given: str) -> tuple[str, str]:
+    """Return the field that a part belongs to, and the member if it is one of an object."""
+    base, bracket, inside = given.partition("[")
+    if bracket and base in _OBJECTS:
+        return base, inside.removesuffix("]")
+    # include, include[] and include[0] are three ways to write one list.
+    is_list = f"{base}[]" in _LISTS and (not bracket or re.fullmatch(r"\d*\]", inside) is not None)
+    return (f"{base}[]" if is_list else given), ""
+
+
+async def _content(name: str, file: UploadFile) -> bytes:
+    if name not in _FILES:
+        raise ApiError(
+            f"unexpected file {name!r}; files are 'file' and, optionally, 'video'",
+            param=name,
+            code="unknown_field",
+        )
+    content = await file.read()
+    if not content:
+        raise ApiError(f"{name!r} is empty; expected a recording", param=name, code="empty_file")
+    return content
+
+
+def _number_or_text(value: str) -> object:
+    try:
+        return float(value)
+    except ValueError:
+        return value

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from data.corpora.lists import read_lines
 from data.corpora.paths import id_of_path, inside, require_file_name
 from data.corpora.raw import (
     Corpus,
@@ -65,8 +66,8 @@ def read_auto_avsr(folder: Path, labels: list[Path]) -> Corpus:
     """Open a folder of prepared clips.
 
     Raises:
-        CorpusError: If a row has not the five columns, points outside the folder, names a clip for the
-            second time, or a clip whose sound or video is not there.
+        CorpusError: If a label file is empty, or a row has not the five columns, points outside the
+            folder, names a clip for the second time, or a clip whose sound or video is not there.
     """
     clips: dict[Split, list[_Clip]] = {"train": [], "validation": [], "test": []}
     for file in labels:
@@ -105,14 +106,15 @@ def _split(file: Path) -> Split:
 
 
 def _read_labels(folder: Path, file: Path) -> Iterator[_Clip]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file}: not UTF-8 text: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            # Not csv.reader: nothing is quoted in these files, and a text may hold a quotation mark.
-            yield _clip(folder, line.split(","), f"{file}, line {number}")
+    lines = read_lines(file)
+    if not lines:
+        raise CorpusError(
+            f"{file}: empty, expected one row for each clip ({', '.join(_COLUMNS)}); auto_avsr leaves such a "
+            "file where its preparation failed: run that again, or delete the file"
+        )
+    for number, line in lines:
+        # Not csv.reader: nothing is quoted in these files, and a text may hold a quotation mark.
+        yield _clip(folder, line.split(","), f"{file}, line {number}")
 
 
 def _clip(folder: Path, columns: list[str], where: str) -> _Clip:

@@ -8,6 +8,7 @@ speaker occurs in two splits: ``{"name": "mine", "speaker_disjoint": true}``.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data.corpora.lists import read_lines, read_list
 from data.corpora.paths import id_of_path, inside, require_file_name
 from data.corpora.raw import (
     Corpus,
@@ -29,6 +31,7 @@ from data.corpora.raw import (
 )
 from mome.errors import CorpusError
 from mome.records import Split
+from mome.speech.text import composed
 
 __all__ = ["CorpusCard", "find_manifest", "read_manifest_corpus"]
 
@@ -80,8 +83,8 @@ def read_manifest_corpus(manifest: Path) -> Corpus:
     A missing media file is no error here: its utterance keeps its row, and validation names it.
 
     Raises:
-        CorpusError: If the manifest is empty or not UTF-8 CSV or JSON lines, lacks a column, names an
-            unknown split, repeats an id, or points outside its folder.
+        CorpusError: If the manifest is empty or not CSV or JSON lines in UTF-8 or UTF-16, lacks a column,
+            has a row with too many, names an unknown split, repeats an id, or points outside its folder.
     """
     folder = manifest.parent
     lines = list(_csv_lines(manifest) if manifest.suffix == ".csv" else _json_lines(manifest))
@@ -106,26 +109,30 @@ def read_manifest_corpus(manifest: Path) -> Corpus:
 
 
 def _csv_lines(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    # As a stream, which the reader splits itself: a quoted text may hold newlines.
+    reader = csv.DictReader(io.StringIO(read_list(manifest), newline=""), strict=True)
     try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            _require_columns(manifest, [name.strip() for name in reader.fieldnames or ()])
-            for values in reader:
-                yield reader.line_num, {(name or "").strip(): value for name, value in values.items()}
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{manifest}: not UTF-8 text: {error}") from None
+        names = [name.strip() for name in reader.fieldnames or ()]
+        _require_columns(manifest, names)
+        for values in reader:
+            where = f"{manifest}, line {reader.line_num}"
+            _require_fields(where, names, cast(list[str], cast(dict[Any, Any], values).pop(None, [])))
+            yield reader.line_num, {name.strip(): value for name, value in values.items()}
     except csv.Error as error:
         raise CorpusError(f"{manifest}: not CSV: {error}") from None
 
 
+def _require_fields(where: str, names: list[str], surplus: list[str]) -> None:
+    # Empty ones are what a spreadsheet leaves of deleted columns.
+    if any(value.strip() for value in surplus):
+        raise CorpusError(
+            f"{where}: {len(names) + len(surplus)} fields, expected {len(names)} ({', '.join(names)}); a"
+            f" text with a comma must stand in quotes; beyond the last column is {','.join(surplus)!r}"
+        )
+
+
 def _json_lines(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        content = manifest.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{manifest}: not UTF-8 text: {error}") from None
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(manifest):
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
@@ -144,6 +151,9 @@ def _require_columns(manifest: Path, found: list[str], where: str = "") -> None:
         raise CorpusError(
             f"{manifest}{where}: missing columns {', '.join(missing)}; found {', '.join(found) or 'none'}"
         )
+    twice = sorted({name for name in found if name and found.count(name) > 1})
+    if twice:
+        raise CorpusError(f"{manifest}{where}: column {twice[0]} is there twice; expected it once")
 
 
 def _row(manifest: Path, number: int, values: dict[str, Any]) -> _Row:
@@ -159,7 +169,9 @@ def _row(manifest: Path, number: int, values: dict[str, Any]) -> _Row:
             f"{where}: no speaker; without one nobody can tell whether test speakers were trained on"
         )
     audio = inside(manifest.parent, path, where)
-    utterance_id = utterance_id or id_of_path(path)
+    # Letters with accents can be written in two ways; a speaker must not be two for that.
+    speaker, transcript = composed(speaker), composed(transcript)
+    utterance_id = composed(utterance_id or id_of_path(path))
     require_file_name(utterance_id, where)
     utterance = RawUtterance(utterance_id, cast(Split, split), speaker, transcript)
     return _Row(utterance, audio, inside(manifest.parent, video, where) if video else None)

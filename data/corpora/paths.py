@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 from mome.errors import CorpusError
@@ -24,7 +25,15 @@ def inside(folder: Path, path: str, where: str) -> Path:
         raise CorpusError(
             f"{where}: path {path!r} leaves the corpus folder {folder}; media lie beside the manifest"
         )
-    return folder / normal
+    return _as_stored(folder / normal)
+
+
+def _as_stored(path: Path) -> Path:
+    """Return the path with its accents as the disk has them: a list and its files may differ in that."""
+    if path.exists():
+        return path
+    forms = (path.parent / unicodedata.normalize(form, path.name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form.exists()), path)
 
 
 def id_of_path(path: str) -> str:

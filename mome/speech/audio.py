@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,13 +16,27 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mome.errors import MediaError
-from mome.speech.container import MAX_DURATION_S, declared_s, is_cut_short, name_of, open_container
+from mome.speech.channels import to_mono
+from mome.speech.container import (
+    MAX_DURATION_S,
+    decoding,
+    first_bytes,
+    has_stamps,
+    is_cut_short,
+    name_of,
+    open_container,
+    promised_s,
+)
+from mome.speech.wav import is_wav, mended, promises_more
 
 __all__ = ["SAMPLING_RATE", "Audio", "encode_flac", "read_audio", "resample"]
 
 SAMPLING_RATE = 16_000  # Hz, what Whisper was trained on
 
-_UNKNOWN_SIZE = 0x7FFF_0000  # bytes; SoX writes a little more than that into a pipe, FFmpeg twice as much
+_MAX_BYTES = 1 << 30  # of decoded samples in memory, all channels together
+# Time stamps of intact recordings jitter (milliseconds in Matroska, capture clocks in browsers). What is
+# further off than that are sounds that are not there.
+_GAP_S = 0.1
 
 Samples = npt.NDArray[np.float32]
 
@@ -33,11 +49,13 @@ class Audio:
         samples: Mono ``(N,)`` float32, full scale = 1; may hold NaN when the file does.
         sampling_rate: Hz, as recorded.
         truncated: The file promises more than it holds.
+        start_s: When the first sample is heard, by the clock that sound and picture of a file share.
     """
 
     samples: Samples
     sampling_rate: int
     truncated: bool
+    start_s: float = 0.0
 
 
 # What recorders use, with room on both sides: the filter that resamples grows with the rate, and a
@@ -46,21 +64,20 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
 
 
 def read_audio(source: Path | bytes) -> Audio:
-    """Decode a recording, or the sound of a video; several channels become their mean.
+    """Decode a recording, or the sound of a video; several channels become one, as `to_mono` does it.
+
+    Gaps in the time stamps are silence; where the sampling rate changes midway, the highest is that of
+    the whole.
 
     Raises:
         MediaError: If it is missing, empty, longer than `MAX_DURATION_S`, claims a sampling rate that
             no recorder has, or holds no audio that can be decoded.
     """
-    is_sound_file = _first_bytes(source) in (b"RIFF", b"fLaC")
-    audio = _read_sound_file(source) if is_sound_file else _read_container(source)
+    is_sound_file = is_wav(first_bytes(source, 12)) or first_bytes(source, 4) == b"fLaC"
+    with decoding(name_of(source)):
+        audio = _read_sound_file(source) if is_sound_file else _read_container(source)
     if not len(audio.samples):
         raise MediaError(f"{name_of(source)}: holds no audio samples; expected recorded speech")
-    if not _LOWEST_RATE <= audio.sampling_rate <= _HIGHEST_RATE:
-        raise MediaError(
-            f"{name_of(source)}: claims {audio.sampling_rate} Hz; "
-            f"expected {_LOWEST_RATE} to {_HIGHEST_RATE} Hz"
-        )
     return audio
 
 
@@ -86,34 +103,26 @@ def encode_flac(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> bytes:
     return buffer.getvalue()
 
 
-def _first_bytes(source: Path | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return source[:4]
-    if not source.is_file():
-        raise MediaError(f"{source}: no such file; expected an audio recording")
-    with source.open("rb") as file:
-        return file.read(4)
-
-
 def _read_sound_file(source: Path | bytes) -> Audio:
     """Read WAV and FLAC with libsndfile, which keeps float samples as they are and is fast."""
-    content = source if isinstance(source, bytes) else source.read_bytes()
+    content = mended(source if isinstance(source, bytes) else source.read_bytes())
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             declared, rate = file.frames, file.samplerate
-            limit = int(MAX_DURATION_S * rate)
-            samples, complete = _read_blocks(file, limit + 1)
+            _require_rate(source, rate)
+            blocks, complete = _read_blocks(source, file, int(MAX_DURATION_S * rate) + 1)
     except soundfile.LibsndfileError:
         # A codec inside WAV that libsndfile does not know; a file that is no media at all fails there too.
-        return _read_container(source)
-    if len(samples) > limit:
+        return _read_container(source, content)
+    length = sum(block.shape[1] for block in blocks)
+    if length > MAX_DURATION_S * rate:
         raise _too_long(source)
-    missing = not complete or len(samples) < declared or _promises_more(content)
-    return Audio(samples, rate, truncated=missing)
+    missing = not complete or length < declared or promises_more(content)
+    return Audio(to_mono(blocks), rate, truncated=missing)
 
 
-def _read_blocks(file: soundfile.SoundFile, limit: int) -> tuple[Samples, bool]:
-    """Return mono samples up to ``limit`` and whether the stream could be read to its end.
+def _read_blocks(source: Path | bytes, file: soundfile.SoundFile, limit: int) -> tuple[list[Samples], bool]:
+    """Return channels ``(C, N)`` up to ``limit`` and whether the stream could be read to its end.
 
     Block by block, because a damaged FLAC stream gives an error instead of what was good before it.
     """
@@ -124,56 +133,120 @@ def _read_blocks(file: soundfile.SoundFile, limit: int) -> tuple[Samples, bool]:
             block = file.read(min(left, 1 << 16), dtype="float32", always_2d=True)
             if not len(block):
                 break
-            blocks.append(block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0])
+            blocks.append(block.T)
             left -= len(block)
+            _require_small(source, (limit - left) * block.shape[1] * block.itemsize)
     except soundfile.LibsndfileError:
         if not blocks:
             raise
-        return np.concatenate(blocks), False
-    return (np.concatenate(blocks) if blocks else np.zeros(0, np.float32)), True
+        return blocks, False
+    return blocks, True
 
 
-def _promises_more(content: bytes) -> bool:
-    """Tell whether the data chunk of a WAV file is larger than what follows it."""
-    if content[:4] != b"RIFF":
-        return False
-    position = 12
-    while position + 8 <= len(content):
-        size = int.from_bytes(content[position + 4 : position + 8], "little")
-        if content[position : position + 4] == b"data":
-            # A program that writes into a pipe cannot know the size and puts a huge number there.
-            return size < _UNKNOWN_SIZE and position + 8 + size > len(content)
-        position += 8 + size + size % 2  # chunks start at even offsets
-    return False
-
-
-def _read_container(source: Path | bytes) -> Audio:
+def _read_container(source: Path | bytes, content: bytes | None = None) -> Audio:
+    """Read the first sound stream; ``content`` are the bytes of ``source`` where they had to be mended."""
     name = name_of(source)
-    blocks: list[Samples] = []
+    track = _Track(source)
     complete = True
-    with open_container(source) as container:
+    with open_container(source if content is None else content, name) as container:
         if not container.streams.audio:
             raise MediaError(f"{name}: holds no audio stream; expected recorded speech")
         stream = container.streams.audio[0]
-        rate = stream.rate
-        limit = int(MAX_DURATION_S * rate)
-        promised_s = declared_s(container, stream)
-        planar = av.AudioResampler(format="fltp")
-        length = 0
+        promised = promised_s(source, container, stream)
+        stamped = has_stamps(container)
         try:
-            for frame in container.decode(stream):
-                for part in planar.resample(frame):
-                    block = part.to_ndarray().mean(axis=0, dtype=np.float32)
-                    blocks.append(block)
-                    length += len(block)
-                if length > limit:
-                    raise _too_long(source)
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    # A damaged packet, or the tag of a second file behind the first: the next may be well.
+                    complete = False
+                    continue
+                for frame in frames:
+                    track.add(frame, float(frame.time) if stamped and frame.time is not None else None)
         except av.FFmpegError:
-            if not blocks:
+            if not track.runs:
                 raise
             complete = False
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return Audio(samples, rate, not complete or is_cut_short(promised_s, len(samples) / rate))
+    return track.audio(lambda decoded_s: not complete or is_cut_short(promised, decoded_s))
+
+
+class _Track:
+    """The frames of a sound stream, in the order and at the time of their stamps.
+
+    A stretch for which there are none (a lost packet, a muted microphone) is silence: what follows must
+    keep its distance to what came before, and to the picture.
+    """
+
+    def __init__(self, source: Path | bytes) -> None:
+        self._source = source
+        self.runs: list[tuple[int, list[Samples]]] = []  # sampling rate and blocks (C, N), one kind each
+        self._start_s: float | None = None
+        self._decoded_s = self._filled_s = self._clock_s = 0.0
+        self._num_bytes = 0
+
+    def add(self, frame: av.AudioFrame, time_s: float | None) -> None:
+        """Take the next frame; its rate and number of channels may differ from those of the last."""
+        block = _channels(frame)
+        _require_rate(self._source, frame.sample_rate)
+        if time_s is not None:
+            self._keep_time(time_s, len(block), frame.sample_rate)
+        self._append(block, frame.sample_rate)
+        self._decoded_s += block.shape[1] / frame.sample_rate
+
+    def audio(self, truncated: Callable[[float], bool]) -> Audio:
+        """Return all of it at one rate, the highest; ``truncated`` judges how much was decoded."""
+        rate = max((rate for rate, _ in self.runs), default=SAMPLING_RATE)
+        pieces = [resample(to_mono(blocks), run_rate, rate) for run_rate, blocks in self.runs]
+        samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        return Audio(samples, rate, truncated(self._decoded_s), self._start_s or 0.0)
+
+    def _keep_time(self, time_s: float, channels: int, rate: int) -> None:
+        if self._start_s is None:
+            self._start_s = self._clock_s = time_s
+        gap_s = time_s - self._clock_s - self._filled_s
+        if _GAP_S < gap_s <= MAX_DURATION_S:
+            self._append(np.zeros((channels, round(gap_s * rate)), np.float32), rate)
+        elif abs(gap_s) > _GAP_S:
+            self._clock_s += gap_s  # the clock was set: what was joined of two recordings begins again
+
+    def _append(self, block: Samples, rate: int) -> None:
+        kind = (rate, len(block))
+        if not self.runs or kind != (self.runs[-1][0], len(self.runs[-1][1][0])):
+            self.runs.append((rate, []))
+        self.runs[-1][1].append(block)
+        self._filled_s += block.shape[1] / rate
+        self._num_bytes += block.nbytes
+        _require_small(self._source, self._num_bytes)
+        if self._filled_s > MAX_DURATION_S:
+            raise _too_long(self._source)
+
+
+def _channels(frame: av.AudioFrame) -> Samples:
+    """Return a frame of any sample format as channels ``(C, N)``, full scale = 1."""
+    values: npt.NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    samples: Samples = values.astype(np.float32)
+    if values.dtype == np.uint8:
+        return (samples - np.float32(128)) / np.float32(128)
+    if values.dtype.kind == "i":
+        return samples / np.float32(2 ** (8 * values.dtype.itemsize - 1))
+    return samples
+
+
+def _require_rate(source: Path | bytes, rate: int) -> None:
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise MediaError(
+            f"{name_of(source)}: claims {rate} Hz; expected {_LOWEST_RATE} to {_HIGHEST_RATE} Hz"
+        )
+
+
+def _require_small(source: Path | bytes, num_bytes: int) -> None:
+    if num_bytes > _MAX_BYTES:
+        raise MediaError(
+            f"{name_of(source)}: holds more than {_MAX_BYTES >> 30} GiB of samples; expected one utterance"
+        )
 
 
 def _too_long(source: Path | bytes) -> MediaError:

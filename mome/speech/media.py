@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import numpy.typing as npt
 
 from mome.errors import MediaError
 from mome.records import Modality
-from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE, read_audio, resample
-from mome.speech.container import name_of, open_container
-from mome.speech.mouth import find_mouth
-from mome.speech.video import read_video, to_25_fps
+from mome.speech.container import MAX_DURATION_S, decoding, has_picture, name_of, open_container
+from mome.speech.mouth import MouthTrack, find_mouth
+from mome.speech.video import VideoFrames, read_video, to_25_fps
 
 __all__ = ["Clip", "Recording", "as_long_as_video", "length_beside_video", "read_clip", "read_recording"]
 
+_SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320 of an encoder frame
 _SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
+_WHOLE_FRAME = 0.05  # of a frame, by which time stamps may be rounded
 _MOST_FITTED = SAMPLING_RATE // 2  # samples
 
 
@@ -58,6 +61,18 @@ class Clip:
             None if modality == "video" else self.samples, None if modality == "audio" else self.mouth
         )
 
+    def filled(self, scale: Scale) -> Clip:
+        """Return the clip; one shorter than a token of ``scale`` gets silence and its last frame behind.
+
+        A coarse scale then reads what a finer one can.
+        """
+        samples, mouth = self.samples, self.mouth
+        if samples is not None:
+            samples = np.pad(samples, (0, max(0, scale.audio_rate * _SAMPLES_PER_AUDIO_FRAME - len(samples))))
+        if mouth is not None and len(mouth):
+            mouth = np.pad(mouth, ((0, max(0, scale.video_rate - len(mouth))), (0, 0), (0, 0)), mode="edge")
+        return Clip(samples, mouth)
+
     @property
     def duration_s(self) -> float:
         """Length of the sound; of the video when there is no sound."""
@@ -91,22 +106,32 @@ class Recording:
 def read_recording(audio: Path | bytes | None, video: Path | bytes | None) -> Recording:
     """Decode an utterance from an audio file, a video file, or both.
 
-    A video file with sound gives both, unless an audio file goes with it.
+    A video file with sound gives both, unless an audio file goes with it; a file given as both that holds
+    no picture gives sound. Sound and picture of one file keep the distance that their time stamps say: zero
+    is where the first of them begins, the sound is silent and the picture stands still until they do.
+    Two files begin together, for nothing says otherwise.
 
     Raises:
         MediaError: If nothing is given, or a given file cannot be decoded.
     """
     if audio is None and video is not None and _has_sound(video):
         audio = video
+    is_one_file = audio is not None and audio == video
+    if is_one_file and video is not None and not has_picture(video):
+        video = None
     sound = read_audio(audio) if audio is not None else None
     picture = read_video(video) if video is not None else None
     samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) if sound else None
-    track = find_mouth(to_25_fps(picture.frames, picture.fps)) if picture else None
+    track = _mouth(video, picture) if video is not None and picture else None
+    mouth = track.frames if track else None
     gap_s = 0.0
     if sound and picture:
-        gap_s = abs(len(sound.samples) / sound.sampling_rate - len(picture.frames) / picture.fps)
+        late_s = sound.start_s - picture.start_s if is_one_file else 0.0
+        late_s = late_s if abs(late_s) <= MAX_DURATION_S else 0.0  # no clock that both share
+        gap_s = abs(late_s + len(sound.samples) / sound.sampling_rate - picture.duration_s)
+        samples, mouth = _together(samples, mouth, late_s)
     return Recording(
-        clip=Clip(samples, track.frames if track else None),
+        clip=Clip(samples, mouth),
         native_sampling_rate=sound.sampling_rate if sound else 0,
         native_fps=picture.fps if picture else 0.0,
         audio_video_gap_s=gap_s,
@@ -162,3 +187,22 @@ def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
 def _has_sound(video: Path | bytes) -> bool:
     with open_container(video) as container:
         return bool(container.streams.audio)
+
+
+def _mouth(video: Path | bytes, picture: VideoFrames) -> MouthTrack:
+    with decoding(name_of(video)):  # OpenCV has errors of its own, for pictures that no camera makes
+        return find_mouth(to_25_fps(picture))
+
+
+def _together(
+    samples: npt.NDArray[np.float32] | None, mouth: npt.NDArray[np.uint8] | None, late_s: float
+) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.uint8] | None]:
+    """Return sound and lips from one moment on, where the sound begins ``late_s`` after the picture."""
+    assert samples is not None
+    assert mouth is not None
+    # Less than a frame before the picture is what encoders put in front, and no frame can stand for it.
+    held = max(0, math.floor(-late_s * VIDEO_FRAMES_PER_SECOND + _WHOLE_FRAME))
+    if held:
+        mouth = np.concatenate([np.repeat(mouth[:1], held, axis=0), mouth])
+    shift = round(late_s * SAMPLING_RATE) + held * _SAMPLES_PER_FRAME
+    return (np.pad(samples, (shift, 0)) if shift > 0 else samples[-shift:]), mouth

@@ -7,19 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mome.errors import MediaError
 from mome.scales import VIDEO_FRAMES_PER_SECOND
-from mome.speech.container import MAX_DURATION_S, declared_s, is_cut_short, name_of, open_container
+from mome.speech.container import (
+    MAX_DURATION_S,
+    is_cut_short,
+    moving_picture,
+    name_of,
+    open_container,
+    promised_s,
+)
+from mome.speech.frame_times import frame_rate, frame_times, last_shown_s
 
 __all__ = ["VideoFrames", "encode_mouth", "read_video", "to_25_fps"]
 
 _MAX_BYTES = 2 << 30  # of gray frames in memory
+_ROUNDING_S = 1e-6
 _SAME_BYTES = "cpu-independent=1"
 
 Frames = npt.NDArray[np.uint8]
+Times = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,67 +39,79 @@ class VideoFrames:
 
     Args:
         frames: Gray ``(T, H, W)`` uint8, upright.
-        fps: Frames per second, as recorded.
+        times_s: When each frame begins to be shown ``(T,)``, the first at zero.
+        fps: Frames per second, as recorded; on average where they come unevenly.
         truncated: The file promises more than it holds.
+        start_s: When the first frame is shown, by the clock that sound and picture of a file share.
     """
 
     frames: Frames
+    times_s: Times
     fps: float
     truncated: bool
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """How long it is, with the last frame."""
+        return float(self.times_s[-1]) + last_shown_s(self.times_s, self.fps)
 
 
 def read_video(source: Path | bytes) -> VideoFrames:
-    """Decode the first video stream of a recording.
+    """Decode the first moving video stream of a recording.
+
+    Frames of another size than the largest are fitted into it: a camera that is turned, or a call whose
+    line gets worse, changes the size midway.
 
     Raises:
         MediaError: If it is missing, empty, too long or too large, or holds no video that can be decoded.
     """
     name = name_of(source)
     images: list[Frames] = []
-    times: list[float] = []
+    times: list[float | None] = []
     complete = True
     size = 0
     with open_container(source) as container:
-        if not container.streams.video:
+        stream = moving_picture(container)
+        if stream is None:
             raise MediaError(f"{name}: holds no video stream; expected a recording of a face or a mouth")
-        stream = container.streams.video[0]
         stream.thread_count = 1  # a clip is small; several are decoded at a time where speed matters
-        declared_rate = stream.average_rate or stream.base_rate
-        promised_s = declared_s(container, stream)
+        declared_rate = float(stream.average_rate or stream.base_rate or 0)
+        promised = promised_s(source, container, stream)
         try:
             for frame in container.decode(stream):
                 image = _gray(frame)
                 images.append(image)
                 size += image.nbytes
-                if frame.time is not None:
-                    times.append(frame.time)
-                if size > _MAX_BYTES or (times and times[-1] - times[0] > MAX_DURATION_S):
-                    raise MediaError(
-                        f"{name}: longer than {MAX_DURATION_S:g} s or larger than {_MAX_BYTES >> 30} GiB"
-                        " of frames; expected one utterance"
-                    )
+                times.append(None if frame.time is None else float(frame.time))
+                if size > _MAX_BYTES or _span_s(times) > MAX_DURATION_S:
+                    raise _too_large(name)
         except av.FFmpegError:
             if not images:
                 raise
             complete = False
-    if not images:
-        raise MediaError(f"{name}: holds no video frames; expected a recording of a face or a mouth")
-    if any(image.shape != images[0].shape for image in images):
-        raise MediaError(f"{name}: the frame size changes within the video; expected one size")
-    fps = _frame_rate(times, float(declared_rate) if declared_rate else 0.0)
-    truncated = not complete or is_cut_short(promised_s, len(images) / fps)
-    return VideoFrames(np.stack(images), fps, truncated)
+        if not images:
+            raise MediaError(f"{name}: holds no video frames; expected a recording of a face or a mouth")
+        start_s, times_s = frame_times(times, declared_rate)
+        fps = frame_rate(times_s, declared_rate)
+        shown_s = float(times_s[-1]) + last_shown_s(times_s, fps)
+        if shown_s * VIDEO_FRAMES_PER_SECOND * max(image.nbytes for image in images) > _MAX_BYTES:
+            raise _too_large(name)
+        truncated = not complete or is_cut_short(promised, shown_s)
+        return VideoFrames(_one_size(images), times_s, fps, truncated, start_s)
 
 
-def to_25_fps(frames: Frames, fps: float) -> Frames:
-    """Return the video ``(T, H, W)`` at 25 frames per second: for each new moment the nearest old frame."""
-    if abs(fps - VIDEO_FRAMES_PER_SECOND) < 0.01:
-        return frames
-    count = max(1, round(len(frames) / fps * VIDEO_FRAMES_PER_SECOND))
+def to_25_fps(video: VideoFrames) -> Frames:
+    """Return the video ``(T, H, W)`` at 25 frames per second: at each new moment the frame shown then.
+
+    Each frame stands where its time stamp says, so that a recording whose rate changes, as telephones
+    and browsers make them, keeps in time with its sound.
+    """
+    count = max(1, round(video.duration_s * VIDEO_FRAMES_PER_SECOND))
     middles_s = (np.arange(count) + 0.5) / VIDEO_FRAMES_PER_SECOND
-    # Frame i is shown from i / fps until (i + 1) / fps: the one shown in the middle is the nearest.
-    nearest = np.floor(middles_s * fps + 1e-9).astype(np.int64)
-    return frames[np.minimum(nearest, len(frames) - 1)]
+    # A frame is shown until the next one: the one shown in the middle is the nearest.
+    shown = np.searchsorted(video.times_s, middles_s + _ROUNDING_S, side="right") - 1
+    return video.frames if np.array_equal(shown, np.arange(len(video.frames))) else video.frames[shown]
 
 
 def encode_mouth(frames: Frames) -> bytes:
@@ -142,8 +165,26 @@ def _full_range_frame(image: Frames) -> av.VideoFrame:
     return frame
 
 
-def _frame_rate(times: list[float], declared: float) -> float:
-    """Return the rate that the frame times show: a browser's recording declares none, or a wrong one."""
-    if len(times) > 1 and times[-1] > times[0]:
-        return round((len(times) - 1) / (times[-1] - times[0]), 3)
-    return declared or float(VIDEO_FRAMES_PER_SECOND)
+def _span_s(times: list[float | None]) -> float:
+    first, last = times[0], times[-1]
+    return 0.0 if first is None or last is None else last - first
+
+
+def _one_size(images: list[Frames]) -> Frames:
+    """Return the images as one array, each in the middle of the largest, as large as fits."""
+    height, width = max((image.shape for image in images), key=lambda shape: shape[0] * shape[1])
+    frames = np.zeros((len(images), height, width), np.uint8)
+    for frame, image in zip(frames, images, strict=True):
+        factor = min(height / image.shape[0], width / image.shape[1])
+        rows, columns = (max(1, round(side * factor)) for side in image.shape)
+        fitted = image if factor == 1.0 else cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        frame[top : top + rows, left : left + columns] = fitted
+    return frames
+
+
+def _too_large(name: str) -> MediaError:
+    return MediaError(
+        f"{name}: longer than {MAX_DURATION_S:g} s or larger than {_MAX_BYTES >> 30} GiB of frames; "
+        "expected one utterance"
+    )

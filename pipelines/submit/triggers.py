@@ -17,6 +17,7 @@ import yaml
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from components.request_retraining.noise import learn_noise
+from mome.addresses import split_revision
 from mome.config import TrainParams
 from mome.errors import ConfigError
 from mome.records import Record, RetrainRequest
@@ -159,12 +160,11 @@ def corpus_address(corpus: str | None, trigger: Trigger) -> str | None:
     revision = trigger.asked_revision
     if revision is None:
         return corpus
-    address = re.fullmatch(r"(.+?)(?:@[\w.-]+)?", corpus or "")
-    if address is None or corpus == "embedded":
+    if not corpus or corpus == "embedded":
         raise ConfigError(
             f"revision {revision}: of which corpus? name its repository with --pointer or --set corpus=..."
         )
-    return f"{address[1]}@{revision}"
+    return f"{split_revision(corpus)[0][0]}@{revision}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

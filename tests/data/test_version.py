@@ -146,8 +146,10 @@ def test_an_unknown_revision_or_repository_is_refused(corpus, registry, prepare_
 def test_the_address_of_a_repository_is_resolved_to_a_commit(corpus, registry, prepare_params, tmp_path):
     found = version.run(str(corpus), prepare_params, registry)
     untouched = tmp_path / "other"
+    subprocess.run(["git", "branch", "team/new-speakers", found.revision], cwd=registry, check=True)
     for address in (
         f"{registry}",
+        f"{registry}@team/new-speakers",
         f"{registry}@main",
         f"{registry}@{found.revision}",
         f"file://{registry}@main",

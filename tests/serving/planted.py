@@ -153,8 +153,10 @@ def wav(samples: npt.NDArray[np.float32], rate: int = 16_000) -> bytes:
 
 
 def syllables(seconds: float = 1.0) -> npt.NDArray[np.float32]:
-    """Return bursts of noise, four a second: as loud and as quiet as speech is."""
+    """Return bursts of a voice of 120 Hz, breathy, four a second: as loud and as quiet as speech is."""
     count = round(16_000 * seconds)
-    envelope = np.sin(np.arange(count) / 16_000 * 4 * np.pi) ** 2
-    noise = np.random.default_rng(3).normal(scale=0.1, size=count)
-    return (noise * (envelope + 1e-3)).astype(np.float32)
+    at_s = np.arange(count) / 16_000
+    envelope = np.sin(at_s * 4 * np.pi) ** 2
+    breath = np.random.default_rng(3).normal(scale=0.02, size=count)
+    voice = sum(np.sin(2 * np.pi * 120 * harmonic * at_s) / harmonic for harmonic in range(1, 20))
+    return ((0.1 * voice + breath) * (envelope + 1e-3)).astype(np.float32)

@@ -31,7 +31,7 @@ MOUTH = encode_mouth(np.full((25, 96, 96), 90, np.uint8))
 
 
 def upload(content: bytes) -> Upload:
-    return Upload({"file": content}, Scale(4, 2), ("audio", "video", "av"), 30.0)
+    return Upload({"file": content}, (Scale(4, 2),), ("audio", "video", "av"), 30.0)
 
 
 def decode(decoders: Decoders, content: bytes, request_id: str = "a request") -> Decoded:
@@ -104,7 +104,7 @@ def test_a_tag_in_another_encoding_is_no_failure_of_the_service(
 def test_whatever_a_decoder_raises_is_a_400_and_the_log_names_the_request(
     decoders: Decoders, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Upload({"file": SPEECH}, Scale(4, 2), None, 30.0)  # type: ignore[arg-type]  # fails when decoded
+    broken = Upload({"file": SPEECH}, (Scale(4, 2),), None, 30.0)  # type: ignore[arg-type]  # fails when decoded
     with pytest.raises(ApiError, match="cannot be decoded") as caught:
         anyio.run(decoders.decode, broken, "4711")
 

@@ -30,7 +30,7 @@ def assert_refused(reply: httpx.Response, *, status: int, code: str, param: str 
         (wav(np.zeros(0, np.float32)), "undecodable_media", "no audio samples"),
         (wav(np.full(16_000, np.nan, np.float32)), "not_finite", "NaN"),
         (wav(np.full(16_000, np.inf, np.float32)), "not_finite", "infinity"),
-        (wav(syllables(0.25)), "too_short", "12 audio frames (0.250 s), and scale a16v5 pools 16"),
+        (wav(syllables(0.07)), "too_short", "3 audio frames (0.070 s), and the finest scale pools 4"),
         (wav(syllables(31.0)), "too_long", "31.0 s; at most 30 s"),
     ],
     ids=["empty", "text", "playlist", "no samples", "NaN", "infinity", "too short", "too long"],
@@ -40,8 +40,16 @@ def test_an_unusable_recording_is_refused(served: Served, content: bytes, code: 
     assert served.recogniser.calls == []
 
 
-def test_a_short_recording_is_long_enough_for_a_finer_scale(served: Served) -> None:
-    assert served.post(wav(syllables(0.25)), compression_scale="a4v2").status_code == 200
+def test_what_the_finest_scale_can_read_the_coarsest_reads_with_silence_behind(served: Served) -> None:
+    digit = syllables(0.25)
+    for scale, samples in (("a4v2", 4000), ("a16v5", 16 * 320)):
+        reply = served.post(wav(digit), compression_scale=scale, response_format="verbose_json").json()
+        assert (reply["text"], reply["duration"]) == (f"audio at {scale}", 0.25)
+        _, clip = served.recogniser.calls[-1]
+        assert clip.samples is not None
+        assert len(clip.samples) == samples
+        np.testing.assert_allclose(clip.samples[:4000], digit, atol=1e-6)
+        assert not clip.samples[4000:].any()
 
 
 def test_the_shorter_of_the_two_limits_on_length_holds(serve: Callable[..., Served]) -> None:
@@ -73,24 +81,69 @@ def test_an_unknown_scale_is_refused_with_those_there_are(served: Served, scale:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("response_format", "srt"),
-        ("response_format", "vtt"),
+        ("response_format", "diarized_json"),
         ("response_format", ""),
         ("stream", "yes"),
         ("temperature", "0.7"),
         ("temperature", "hot"),
         ("prompt", "names: Anna"),
         ("timestamp_granularities[]", "word"),
+        ("timestamp_granularities", "word"),
+        ("include[]", "logprobs"),
+        ("include", "logprobs"),
+        ("chunking_strategy", "fixed"),
+        ("chunking_strategy", '{"type": "server_vad", "threshold": 0.5}'),
+        ("chunking_strategy", "{"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_and_not_ignored(served: Served, name: str, value: str) -> None:
     reply = served.post(SPEECH, **{name: value})
-    assert_refused(reply, status=400, code="unsupported_value", param=name, says=repr(value))
+    param = f"{name}[]" if name in ("timestamp_granularities", "include") else name
+    assert_refused(reply, status=400, code="unsupported_value", param=param, says=repr(value))
 
 
 def test_what_changes_nothing_is_accepted(served: Served) -> None:
     reply = served.post(SPEECH, model="mome", language="en", temperature="0", stream="false", prompt="")
     assert reply.status_code == 200
+    for strategy in ("auto", '"auto"', '{"type": "server_vad"}', ""):
+        assert served.post(SPEECH, chunking_strategy=strategy).status_code == 200
+    assert served.post(SPEECH, **{"chunking_strategy[type]": "server_vad"}).status_code == 200
+
+
+def test_a_list_is_given_as_one_part_for_each_value(served: Served) -> None:
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "segment"]}
+    files = {"file": ("a.wav", SPEECH)}
+    assert served.client.post("/audio/transcriptions", files=files, data=form).status_code == 200
+    form["timestamp_granularities[]"] = ["segment", "word"]
+    assert_refused(
+        served.client.post("/audio/transcriptions", files=files, data=form),
+        status=400,
+        code="unsupported_value",
+        param="timestamp_granularities[]",
+        says="'word' is not supported; supported: segment",
+    )
+
+
+def test_a_member_of_an_object_that_is_given_twice_is_refused(served: Served) -> None:
+    form = {"chunking_strategy[type]": ["auto", "server_vad"]}
+    reply = served.client.post("/audio/transcriptions", files={"file": ("a.wav", SPEECH)}, data=form)
+    assert_refused(reply, status=400, code="duplicate_field", param="chunking_strategy", says="twice")
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "form-data; name=\"file\"; filename*=UTF-8''za%C5%BC.wav",
+        "form-data; filename*=iso-8859-1'en'm%FCller.wav; name=file",
+        'form-data; name="file"; filename="a.wav"; filename*=UTF-8\'\'a.wav',
+    ],
+)
+def test_a_name_with_accents_makes_a_file_as_well(served: Served, disposition: str) -> None:
+    head = f"--xXx\r\nContent-Disposition: {disposition}\r\nContent-Type: audio/wav\r\n\r\n"
+    body = head.encode() + SPEECH + b"\r\n--xXx--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=xXx"}
+    reply = served.client.post("/audio/transcriptions", content=body, headers=kind)
+    assert (reply.status_code, reply.json()) == (200, {"text": "audio at a16v5"})
 
 
 def test_an_unknown_field_is_refused(served: Served) -> None:
@@ -116,6 +169,19 @@ def test_a_file_given_twice_is_refused(served: Served) -> None:
 def test_another_model_is_not_found(served: Served) -> None:
     reply = served.post(SPEECH, model="whisper-1")
     assert_refused(reply, status=404, code="model_not_found", param="model", says="this service has 'mome'")
+
+
+def test_a_model_answers_to_its_other_names(serve: Callable[..., Served]) -> None:
+    served = serve(model_aliases=("whisper-1",))
+    assert served.post(SPEECH, model="whisper-1").status_code == 200
+    assert served.client.get("/models/whisper-1").json()["id"] == "mome"
+    assert_refused(
+        served.post(SPEECH, model="whisper-2"),
+        status=404,
+        code="model_not_found",
+        param="model",
+        says="this service has 'mome', 'whisper-1'",
+    )
 
 
 def test_an_unknown_path_and_a_wrong_method_have_the_same_shape(served: Served) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -37,7 +39,13 @@ def test_verbose_json_tells_scale_noise_and_version(served: Served) -> None:
 
     assert reply["text"] == "audio at a16v5"
     assert reply["duration"] == 1.0
-    assert reply["segments"] == [{"id": 0, "start": 0.0, "end": 1.0, "text": "audio at a16v5"}]
+    (segment,) = reply["segments"]
+    said = {name: segment[name] for name in ("id", "seek", "start", "end", "text", "temperature")}
+    assert list(said.values()) == [0, 0, 0.0, 1.0, "audio at a16v5", 0.0]
+    assert segment["compression_ratio"] == 14 / len(zlib.compress(b"audio at a16v5"))
+    assert segment["no_speech_prob"] < 0.01
+    assert (segment["tokens"], segment["avg_logprob"]) == ([], None)
+    assert (reply["language"], reply["usage"]) == ("english", {"type": "duration", "seconds": 1.0})
     facts = reply["x_mome"]
     assert facts["scale"] == "a16v5"
     assert facts["modalities"] == ["audio"]
@@ -174,13 +182,65 @@ def test_latency_is_counted_per_scale(served: Served) -> None:
 
 @pytest.mark.parametrize("key", ["", "Bearer wrong", "sesame", "Bearer sésame"])
 def test_a_wrong_key_is_a_401(serve: Callable[..., Served], key: str) -> None:
-    served = serve(api_key="sesame")
+    served = serve(api_keys=("sesame", "open"))
 
     reply = served.client.get("/models", headers={"Authorization": key.encode()})
 
     assert reply.status_code == 401
     assert reply.json()["error"]["type"] == "authentication_error"
-    assert served.client.get("/models", headers={"Authorization": "Bearer sesame"}).status_code == 200
+    for known in ("Bearer sesame", "bearer sesame", "BEARER  open"):
+        assert served.client.get("/models", headers={"Authorization": known}).status_code == 200
+
+
+def test_a_page_of_an_allowed_origin_asks_first_and_without_a_key(serve: Callable[..., Served]) -> None:
+    served = serve(api_keys=("sesame",), cors_origins=("https://app.example",))
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, x-stainless-os",
+    }
+
+    def preflight(origin: str) -> httpx.Response:
+        return served.client.options("/audio/transcriptions", headers={"Origin": origin, **asked})
+
+    allowed = preflight("https://app.example")
+    assert allowed.status_code == 200
+    assert allowed.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert "x-stainless-os" in allowed.headers["Access-Control-Allow-Headers"].lower()
+    assert "Access-Control-Allow-Origin" not in preflight("https://evil.example").headers
+    refused = served.client.get("/models", headers={"Origin": "https://app.example"})
+    assert refused.status_code == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
+def test_without_the_setting_no_other_origin_may_call(served: Served) -> None:
+    reply = served.client.get("/models", headers={"Origin": "https://app.example"})
+    assert "Access-Control-Allow-Origin" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "said"),
+    [
+        ("srt", "text/plain", "1\n00:00:00,000 --> 00:00:01,000\naudio at a16v5\n\n"),
+        ("vtt", "text/vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\naudio at a16v5\n\n"),
+    ],
+)
+def test_subtitles(served: Served, wanted: str, kind: str, said: str) -> None:
+    reply = served.post(SPEECH, response_format=wanted)
+
+    assert reply.text == said
+    assert reply.headers["content-type"].startswith(kind)
+
+
+def test_where_nobody_speaks_the_text_is_empty(served: Served) -> None:
+    hiss = np.random.default_rng(0).normal(scale=1e-3, size=32_000).astype(np.float32)
+    for content in (np.zeros(32_000, np.float32), hiss, 50 * hiss):
+        reply = served.post(wav(content), response_format="verbose_json").json()
+        assert (reply["text"], reply["segments"]) == ("", [])
+        assert served.post(wav(content), stream="true").text.count("data: ") == 1
+        assert served.post(wav(content), response_format="vtt").text == "WEBVTT\n\n"
+    assert served.recogniser.calls == []
+    quiet = np.rint(syllables() * 0.01 * 32768) / 32768
+    assert served.post(wav(quiet.astype(np.float32))).json() == {"text": "audio at a16v5"}
 
 
 def test_warm_up_runs_every_scale(served: Served) -> None:

@@ -19,7 +19,10 @@ def test_every_variable_is_read() -> None:
             "MOME_BUNDLE": "/b",
             "MOME_SCALE_FILE": "/s/scale.json",
             "MOME_REQUEST_LOG": "/r",
-            "MOME_API_KEY": "sesame",
+            "MOME_API_KEY": "sesame, open",
+            "MOME_MODEL_ALIASES": "whisper-1,gpt-4o-transcribe",
+            "MOME_LANGUAGE": "german",
+            "MOME_CORS_ORIGINS": "https://app.example",
             "MOME_MAX_UPLOAD_MB": "1.5",
             "MOME_MAX_DURATION_S": "12",
             "MOME_DECODE_TIMEOUT_S": "3",
@@ -38,7 +41,10 @@ def test_every_variable_is_read() -> None:
         bundle=Path("/b"),
         scale_file=Path("/s/scale.json"),
         request_log=Path("/r"),
-        api_key="sesame",
+        api_keys=("sesame", "open"),
+        model_aliases=("whisper-1", "gpt-4o-transcribe"),
+        language="german",
+        cors_origins=("https://app.example",),
         max_upload_bytes=1_500_000,
         max_duration_s=12.0,
         decode_timeout_s=3.0,
@@ -59,7 +65,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
 
 def test_a_key_that_an_editor_wrote_is_the_key_that_a_client_sends() -> None:
     given = {"MOME_API_KEY": "sesame\n", "MOME_BUNDLE": " /b\r\n"}
-    assert Settings.from_environment(given) == Settings(api_key="sesame", bundle=Path("/b"))
+    assert Settings.from_environment(given) == Settings(api_keys=("sesame",), bundle=Path("/b"))
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
@@ -89,4 +95,18 @@ def test_a_switch_that_says_nothing_or_cannot_be_is_refused(values: dict[str, st
 
 
 def test_the_key_is_not_printed() -> None:
-    assert "sesame" not in repr(Settings(api_key="sesame"))
+    assert "sesame" not in repr(Settings(api_keys=("sesame",)))
+
+
+def test_keys_can_be_in_a_file_which_must_not_be_empty(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("one\r\n\n two \n")
+    given = {"MOME_API_KEY_FILE": str(keys), "MOME_API_KEY": "three"}
+    assert Settings.from_environment(given).api_keys == ("three", "one", "two")
+    for content in ("", " \n"):
+        keys.write_text(content)
+        with pytest.raises(ConfigError, match=r"MOME_API_KEY_FILE: .*is empty"):
+            Settings.from_environment(given)
+    keys.unlink()
+    with pytest.raises(ConfigError, match=r"MOME_API_KEY_FILE: .*cannot be read"):
+        Settings.from_environment(given)

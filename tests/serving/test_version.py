@@ -27,7 +27,7 @@ def test_every_reply_names_the_version(serve: Callable[..., Served], fields: dic
 
 
 def test_a_stranger_is_not_told_the_version(serve: Callable[..., Served]) -> None:
-    assert "X-MoME-Version" not in serve(api_key="sesame").client.get("/models").headers
+    assert "X-MoME-Version" not in serve(api_keys=("sesame",)).client.get("/models").headers
 
 
 def test_the_metrics_name_the_version(serve: Callable[..., Served]) -> None:

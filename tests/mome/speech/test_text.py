@@ -13,3 +13,8 @@ def test_each_foreign_character_is_named_once_in_order() -> None:
 
 def test_the_alphabet_itself_is_inside() -> None:
     assert outside_alphabet(EMBEDDED_ALPHABET, EMBEDDED_ALPHABET) == ""
+
+
+def test_a_letter_and_its_accent_are_one_character_however_they_were_typed() -> None:
+    assert normalise("U\u0308ber  CAFE\u0301") == "über café"
+    assert outside_alphabet("über", "u\u0308ber") == ""

@@ -1,14 +1,16 @@
 """Video: frame rates, truncation, and the mouth video that goes into shards."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from mome.errors import MediaError
-from mome.speech.video import encode_mouth, read_video, to_25_fps
+from mome.speech.video import VideoFrames, encode_mouth, read_video, to_25_fps
 
 
 def moving_bar(count: int, height: int = 96, width: int = 96) -> np.ndarray:
@@ -78,6 +80,10 @@ def test_a_portrait_video_stands_upright(tmp_path: Path) -> None:
     assert np.abs(video.frames.astype(int) - upright).mean() < 3
 
 
+def at(frames: np.ndarray, times_s: np.ndarray, fps: float) -> VideoFrames:
+    return VideoFrames(frames, times_s, fps, truncated=False)
+
+
 @pytest.mark.parametrize("fps", [12.5, 29.97, 30.0, 50.0, 60.0])
 def test_25_fps_takes_the_frame_shown_at_each_moment(fps: float) -> None:
     frames = np.arange(120, dtype=np.uint8)[:, None, None]
@@ -86,12 +92,96 @@ def test_25_fps_takes_the_frame_shown_at_each_moment(fps: float) -> None:
         moment = (index + 0.5) / 25
         shown = [number for number in range(120) if number / fps <= moment + 1e-9]
         expected.append(shown[-1])
-    assert to_25_fps(frames, fps)[:, 0, 0].tolist() == expected
+    assert to_25_fps(at(frames, np.arange(120) / fps, fps))[:, 0, 0].tolist() == expected
 
 
-def test_25_fps_stay_as_they_are() -> None:
+def test_25_fps_stay_as_they_are_whatever_their_time_stamps_are_rounded_to() -> None:
     frames = moving_bar(10)
-    assert to_25_fps(frames, 25.0) is frames
+    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 9)
+    times_s = np.append(0.0, np.arange(1, 10) / 25 + jitter)
+    assert to_25_fps(at(frames, times_s, 25.0)) is frames
+
+
+def uneven_movie(stamps_ms: list[int], container_format: str, size: int = 96) -> bytes:
+    """Return a video whose frames are 10 brighter for each tenth of a second at which they were taken."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container_format) as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"preset": "ultrafast", "crf": "8"}
+        for stamp in stamps_ms:
+            image = np.full((size, size), 20 + stamp * 60 // 1000, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("container_format", ["mp4", "matroska"])
+def test_frames_of_an_uneven_clock_are_seen_when_they_were_taken(container_format: str) -> None:
+    bright_then_dark = [*range(0, 1500, 33), *range(1500, 3000, 100)]  # 30 a second, then 10
+    freezes = [*range(0, 800, 40), *range(2000, 3000, 40)]  # nothing for 1.2 s
+    for stamps in (bright_then_dark, freezes):
+        seen = to_25_fps(read_video(uneven_movie(stamps, container_format)))
+        moments = (np.arange(len(seen)) + 0.5) / 25
+        shown = [max(stamp for stamp in stamps if stamp / 1000 <= moment + 1e-3) for moment in moments]
+        planted = 20 + np.array(shown) * 60 / 1000
+        assert len(seen) == pytest.approx(75, abs=1)
+        assert np.abs(seen.mean(axis=(1, 2)) - planted).max() < 4  # 0.07 s; 2 are lost to the codec
+
+
+@pytest.mark.parametrize("container_format", ["mp4", "matroska"])
+@pytest.mark.parametrize(("fps", "said"), [(Fraction(30000, 1001), 29.97), (Fraction(30), 30.0)])
+def test_a_rate_has_one_name_in_every_container(
+    container_format: str, fps: Fraction, said: float, tmp_path: Path
+) -> None:
+    content = movie(tmp_path / ("a.mp4" if container_format == "mp4" else "a.mkv"), moving_bar(75), fps)
+    assert read_video(content).fps == said
+
+
+def test_a_rate_that_is_written_in_milliseconds_has_its_name() -> None:
+    stamps = [round(index * 1001 / 30) for index in range(75)]
+    assert read_video(uneven_movie(stamps, "matroska")).fps == 29.97
+
+
+def test_a_video_whose_frame_size_changes_is_read_whole() -> None:
+    stream = b""
+    for value, size in ((50, (96, 64)), (150, (64, 96))):  # a telephone is turned
+        encoder = av.CodecContext.create("mpeg2video", "w")
+        encoder.height, encoder.width = size
+        encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 25, Fraction(1, 25)
+        image = av.VideoFrame.from_ndarray(np.full(size, value, np.uint8), format="gray")
+        frames = [image.reformat(format="yuv420p") for _ in range(10)]
+        for index, frame in enumerate(frames):
+            frame.pts = index
+        stream += b"".join(bytes(packet) for frame in [*frames, None] for packet in encoder.encode(frame))
+    video = read_video(stream)
+    assert len(video.frames) in (19, 20)  # libav keeps one back where the size changes
+    assert video.frames.shape[1:] == (96, 64)
+    assert np.abs(video.frames[:9].astype(int) - 50).max() < 6
+    middle = video.frames[10:, 48, 32].astype(int)
+    assert np.abs(middle - 150).max() < 6
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+        image = av.VideoFrame.from_ndarray(np.zeros((64, 64), np.uint8), format="gray")
+        container.mux(cover.encode(image.reformat(format="yuvj420p")))
+        container.mux(cover.encode())
+    with pytest.raises(MediaError, match="no video stream"):
+        read_video(path)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])

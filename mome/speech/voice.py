@@ -1,0 +1,65 @@
+"""Voice: how long somebody is heard, by the vibration of the vocal folds that no household noise has."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import butter, resample_poly, sosfilt
+
+__all__ = ["no_speech_probability", "voiced_s"]
+
+_RATE = 4_000  # Hz: the pitch and its first harmonics are below 1,200 Hz, and a quarter is fast
+_FROM_RATE = 16_000
+_BAND_HZ = (60, 1_200)
+_WINDOW = _RATE * 40 // 1000  # samples, three periods of a deep voice
+_HOP_S = 0.01
+_HOP = round(_RATE * _HOP_S)
+_PERIODS = (_RATE // 400, _RATE // 70)  # samples, of the highest and of the lowest pitch
+_PERIODIC = 0.75  # correlation with the signal one period later
+_AUDIBLE = 1e-4**2  # mean square, -80 dB full scale: quieter is less than three steps of 16 bits
+_BLOCK = 4096  # windows at a time: memory stays small
+
+# Measured on 2-s pieces of a running tap, dishes and an exercise bike (at most 0.02 s) and on recordings of
+# FSDD, GRID, LibriSpeech and LJ Speech (at least 0.03 s: loud, at -40 dB, and in white noise at 10 dB).
+_LIMIT_S = 0.025
+_SLOPE_S = 0.0025
+
+Samples = npt.NDArray[np.float32]
+
+
+def voiced_s(samples: Samples) -> float:
+    """Return for how many seconds of ``(N,)`` at 16 kHz there is a pitch of 70 to 400 Hz, however quiet.
+
+    A window is voiced where the signal resembles itself one period later (normalised autocorrelation).
+    Whispers have no pitch, and count as no voice.
+    """
+    finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    band = butter(4, _BAND_HZ, "bandpass", fs=_RATE, output="sos")
+    signal = sosfilt(band, resample_poly(finite.astype(np.float64), 1, _FROM_RATE // _RATE))
+    shortest, longest = _PERIODS
+    if len(signal) < _WINDOW + longest:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(signal, _WINDOW + longest)[::_HOP]
+    blocks = (windows[start : start + _BLOCK] for start in range(0, len(windows), _BLOCK))
+    return sum(int(_is_voiced(block, shortest).sum()) for block in blocks) * _HOP_S
+
+
+def no_speech_probability(voiced_s: float) -> float:
+    """Return how likely it is that nobody speaks in a recording with so much voice; 0.5 is the limit."""
+    return 1.0 / (1.0 + math.exp(min(50.0, (voiced_s - _LIMIT_S) / _SLOPE_S)))
+
+
+def _is_voiced(windows: npt.NDArray[np.float64], shortest: int) -> npt.NDArray[np.bool_]:
+    """Tell for each window and what follows it ``(F, window + longest)`` whether it is periodic."""
+    now = windows[:, :_WINDOW]
+    size = next_fast_len(windows.shape[1] + _WINDOW, real=True)
+    products = irfft(np.conj(rfft(now, size)) * rfft(windows, size), size)
+    energy = np.cumsum(np.pad(np.square(windows), ((0, 0), (1, 0))), axis=1)
+    later = energy[:, _WINDOW:] - energy[:, :-_WINDOW]
+    first = later[:, :1]
+    lags = slice(shortest, windows.shape[1] - _WINDOW + 1)
+    similar = products[:, lags] / np.sqrt(np.maximum(first * later[:, lags], 1e-30))
+    return np.asarray((similar.max(axis=1) > _PERIODIC) & (first[:, 0] > _AUDIBLE * _WINDOW))

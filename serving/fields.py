@@ -1,0 +1,109 @@
+"""The form fields that OpenAI's endpoint has, and which of their values this model honours.
+
+docs/api.md holds the same as a table for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from serving.engine import Engine
+from serving.errors import ApiError
+
+__all__ = ["FIELDS", "check_fields", "wants_stream"]
+
+FIELDS = frozenset(
+    {
+        "chunking_strategy",
+        "compression_scale",
+        "include[]",
+        "language",
+        "model",
+        "prompt",
+        "response_format",
+        "stream",
+        "temperature",
+        "timestamp_granularities[]",
+    }
+)
+_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+_STREAM = {"": False, "false": False, "0": False, "true": True, "1": True}
+
+
+def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
+    """Refuse what the model cannot do, rather than ignore it: the reply would be taken for what was asked.
+
+    ``language`` is accepted as the hint that it is: a model speaks the one language of its corpus.
+
+    Raises:
+        ApiError: If the model is unknown (404), or a field has a value that is not supported (400).
+    """
+    model = fields.get("model", "")
+    known = (engine.bundle.name, *engine.settings.model_aliases)
+    if model and model not in known:
+        raise ApiError(
+            f"the model {model!r} does not exist; this service has {', '.join(map(repr, known))}",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
+    wanted = fields.get("response_format", "json")
+    if wanted not in _FORMATS:
+        raise _unsupported("response_format", wanted, f"supported: {', '.join(_FORMATS)}")
+    if wants_stream(fields) and wanted != "json":
+        raise _unsupported("response_format", wanted, "supported: json", " together with stream")
+    for granularity in filter(None, fields.get("timestamp_granularities[]", "").split(",")):
+        if granularity != "segment":
+            raise _unsupported(
+                "timestamp_granularities[]", granularity, "supported: segment; the model gives no word times"
+            )
+    for wish in filter(None, fields.get("include[]", "").split(",")):
+        raise _unsupported("include[]", wish, "leave it out; the model gives no probability of a token")
+    if prompt := fields.get("prompt", ""):
+        raise _unsupported(
+            "prompt", prompt, "leave it out; the model was not trained to follow a text, and would ignore it"
+        )
+    temperature = fields.get("temperature", "")
+    if temperature and not _is_zero(temperature):
+        raise _unsupported("temperature", temperature, "supported: 0; the most probable text is given")
+    _check_chunking(fields.get("chunking_strategy", ""))
+
+
+def wants_stream(fields: Mapping[str, str]) -> bool:
+    """Tell whether the text is to be sent while it is decoded.
+
+    Raises:
+        ApiError: If ``stream`` is neither true nor false.
+    """
+    given = fields.get("stream", "")
+    if given.lower() not in _STREAM:
+        raise _unsupported("stream", given, "supported: true, false")
+    return _STREAM[given.lower()]
+
+
+def _check_chunking(given: str) -> None:
+    """Take ``auto``, as text or as an object without numbers: where to cut is for the service to say."""
+    try:
+        strategy = json.loads(given) if given.lstrip()[:1] in ("{", '"') else given
+    except json.JSONDecodeError:
+        strategy = None
+    kind = strategy.get("type") if isinstance(strategy, dict) else strategy
+    if kind not in ("", "auto", "server_vad"):
+        raise _unsupported("chunking_strategy", given, 'supported: auto, {"type": "server_vad"}')
+    if isinstance(strategy, dict) and strategy.keys() > {"type"}:
+        numbers = ", ".join(sorted(strategy.keys() - {"type"}))
+        raise _unsupported("chunking_strategy", given, f"leave out {numbers}: a recording is read as a whole")
+
+
+def _unsupported(name: str, value: str, expected: str, where: str = "") -> ApiError:
+    return ApiError(
+        f"{name} {value!r} is not supported{where}; {expected}", param=name, code="unsupported_value"
+    )
+
+
+def _is_zero(text: str) -> bool:
+    try:
+        return float(text) == 0.0
+    except ValueError:
+        return False

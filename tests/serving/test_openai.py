@@ -1,0 +1,107 @@
+"""OpenAI's own client against the routes over HTTP; only the model behind them is planted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import openai
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from serving.routes import create_app
+from tests.serving.planted import Served, syllables, wav
+
+FILE = ("clip.wav", wav(syllables()))
+
+
+@pytest.fixture
+def client(serve: Callable[..., Served]) -> Iterator[openai.OpenAI]:
+    served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
+    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine))])
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key="sesame", max_retries=0
+        ) as connected:
+            yield connected
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_a_client_that_only_knows_whisper_gets_text(client: openai.OpenAI) -> None:
+    assert client.audio.transcriptions.create(file=FILE, model="whisper-1").text == "audio at a16v5"
+
+
+def test_every_field_of_the_verbose_type_is_there(client: openai.OpenAI) -> None:
+    reply = client.audio.transcriptions.create(
+        file=FILE,
+        model="whisper-1",
+        response_format="verbose_json",
+        temperature=0,
+        language="en",
+        timestamp_granularities=["segment"],
+    )
+
+    given = reply.model_dump(exclude_unset=True)
+    required = {name for name, field in type(reply).model_fields.items() if field.is_required()}
+    assert required <= given.keys()
+    (segment,) = reply.segments or []
+    needed = {name for name, field in type(segment).model_fields.items() if field.is_required()}
+    assert needed <= segment.model_dump(exclude_unset=True).keys()
+    assert (reply.text, segment.text, segment.end) == ("audio at a16v5", "audio at a16v5", 1.0)
+
+
+def test_two_granularities_are_refused_for_the_one_that_there_is_not(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="'word' is not supported") as refused:
+        client.audio.transcriptions.create(
+            file=FILE,
+            model="whisper-1",
+            response_format="verbose_json",
+            timestamp_granularities=["word", "segment"],
+        )
+    assert refused.value.param == "timestamp_granularities[]"
+
+
+def test_logprobs_are_refused_and_not_left_out(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="gives no probability"):
+        client.audio.transcriptions.create(file=FILE, model="whisper-1", include=["logprobs"])
+
+
+def test_a_chunking_strategy_can_be_text_or_an_object(client: openai.OpenAI) -> None:
+    for strategy in ("auto", {"type": "server_vad"}):
+        reply = client.audio.transcriptions.create(file=FILE, model="whisper-1", chunking_strategy=strategy)
+        assert reply.text == "audio at a16v5"
+    with pytest.raises(openai.BadRequestError, match="leave out threshold"):
+        client.audio.transcriptions.create(
+            file=FILE, model="whisper-1", chunking_strategy={"type": "server_vad", "threshold": 0.4}
+        )
+
+
+@pytest.mark.parametrize("wanted", ["text", "srt", "vtt"])
+def test_formats_for_people_are_text(client: openai.OpenAI, wanted: str) -> None:
+    reply = client.audio.transcriptions.create(file=FILE, model="whisper-1", response_format=wanted)
+    assert "audio at a16v5" in str(reply)
+
+
+def test_a_stream_ends_with_the_whole_text(client: openai.OpenAI) -> None:
+    events = list(client.audio.transcriptions.create(file=FILE, model="whisper-1", stream=True))
+    assert events[-1].type == "transcript.text.done"
+    assert events[-1].text == "".join(event.delta for event in events[:-1]) == "audio at a16v5"
+
+
+def test_an_unknown_model_and_a_wrong_key_are_the_errors_that_clients_know(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="this service has"):
+        client.audio.transcriptions.create(file=FILE, model="gpt-4o-transcribe")
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="wrong").models.list()
