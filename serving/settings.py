@@ -16,7 +16,7 @@ MOME_DECODERS          recordings decoded at a time, each in a process; default:
 MOME_MAX_BATCH         most requests that the model reads together; default 16
 MOME_MAX_BATCH_S       most seconds of recordings that it reads together; default 60
 MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
-MOME_THREADS           threads of the model; default: one for each core that the service may use
+MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from mome.benchmark.batches import measure_batches
 from mome.benchmark.decoding import measure_decoding
 from mome.benchmark.evaluation import measure_evaluation
 from mome.benchmark.experts import measure_experts
@@ -26,6 +27,7 @@ COMPARISONS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "evaluation": measure_evaluation,
     "scales": measure_scales,
     "decoding": measure_decoding,
+    "batches": measure_batches,
 }
 
 

@@ -196,11 +196,16 @@ class AVSRModel(nn.Module):
             listeners: One per task.
         """
         sequences = self._sequences(tasks)
-        for indices in self._groups(tasks):
+        for group in self._groups(tasks):
+            rows = [budgets[i] for i in group]
+            heard = [listeners[i] for i in group]
+            indices = group
+            if self.compiled_steps is not None:
+                # A step is compiled for every number of rows: they are filled up to a power of two.
+                spare = (1 << (len(group) - 1).bit_length()) - len(group)
+                indices, rows = group + group[-1:] * spare, rows + [0] * spare
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            rows = [budgets[i] for i in indices]
-            device = batch.embeddings_BLD.device
-            follower = Follower(rows, self.tokens, [listeners[i] for i in indices], device)
+            follower = Follower(rows, self.tokens, heard, batch.embeddings_BLD.device)
             self._generate(batch, max(rows), streamer=follower, stopping_criteria=[follower])
 
     def rows(self, tasks: Sequence[Task]) -> list[list[list[int]]]:

@@ -67,8 +67,10 @@ class CompiledSteps:
 def compile_config() -> CompileConfig:
     """Return how to compile here: kernels fused and captured, or only captured where no C compiler is.
 
+    Each size of batch for itself: a graph for all of them cannot be captured.
+
     Triton, which makes the fused kernels, builds a small C program for each of them.
     """
     if shutil.which(os.environ.get("CC", "cc")) is None:
-        return CompileConfig(backend="cudagraphs", mode="default")
-    return CompileConfig(mode="reduce-overhead")
+        return CompileConfig(backend="cudagraphs", mode="default", dynamic=False)
+    return CompileConfig(mode="reduce-overhead", dynamic=False)

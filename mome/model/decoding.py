@@ -50,9 +50,9 @@ class Follower(BaseStreamer, StoppingCriteria):
     It is the streamer and a stopping criterion in one.
 
     Args:
-        budgets: Most tokens of each row.
+        budgets: Most tokens of each row; 0 for rows that fill up a batch and have no listener, the last ones.
         tokens: Of the LLM.
-        listeners: One per row.
+        listeners: One per row that counts.
         device: Where the LLM computes.
     """
 
@@ -63,8 +63,8 @@ class Follower(BaseStreamer, StoppingCriteria):
         self._budgets_B = torch.tensor(budgets, device=device)
         self._eos_id = tokens.eos_id
         self._listeners = listeners
-        self._words = [Words(tokens) for _ in budgets]
-        self._running = set(range(len(budgets)))
+        self._words = [Words(tokens) for _ in listeners]
+        self._running = set(range(len(listeners)))
 
     def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> Tensor:
         """Return which rows have ended ``(B,)``, other than by their end token."""

@@ -35,6 +35,7 @@ def test_a_quick_run_writes_the_table(tmp_path: Path) -> None:
         "LLM alone",
         "evaluation, embedded size, 4 pairs",
         "a clip of 2 s end to end at (16,5) against (4,2)",
+        "8 clips of 2 to 4 s read together, Llama-3.2-1B shapes",
     ):
         assert any(what in line and ("reached" in line or "missed" in line) for line in table), what
     unmeasured = [line for line in table if "not measured" in line]

@@ -21,7 +21,7 @@ LONGEST = 6
 
 def steps_on_cpu() -> CompiledSteps:
     """Trace as on a GPU, into one graph or not at all, and run the graph without a compiler."""
-    config = CompileConfig(backend="eager", mode="default", fullgraph=True)
+    config = CompileConfig(backend="eager", mode="default", fullgraph=True, dynamic=False)
     config._compile_all_devices = True
     return CompiledSteps(config)
 
@@ -53,6 +53,21 @@ def test_a_reading_of_compiled_steps_can_be_left() -> None:
     model.read(TASKS[:1], [LONGEST], [stays])
     assert left.texts == []
     assert [text.text for text in stays.texts] == [expected]
+
+
+def test_batches_of_other_sizes_compile_few_steps_and_write_the_same() -> None:
+    model = small_recogniser(0.2, top_k=[4, 2])
+    expected = [model.transcribe([task], LONGEST)[0] for task in TASKS]
+    torch._dynamo.reset()
+    counters.clear()
+    model.compiled_steps = steps_on_cpu()
+
+    for size in (3, 4, 6, 5, 3):
+        hearers = [Hearer(live=False) for _ in range(size)]
+        model.read(TASKS[:size], [LONGEST] * size, hearers)
+        assert [hearer.texts[0].text for hearer in hearers] == expected[:size]
+
+    assert counters["stats"]["unique_graphs"] == 2  # of four rows, and of eight
 
 
 def test_a_model_that_has_decoded_can_be_trained() -> None:
