@@ -93,6 +93,8 @@ def _read(upload: Upload) -> Clip:
         else:
             clip = read_clip(file, None)
     except MediaError as error:
+        if isinstance(error.__cause__, MemoryError):  # the limit is the service's, which says so
+            raise error.__cause__ from None
         raise ApiError(str(error), param="file", code="undecodable_media") from error
     if clip.samples is not None and not np.isfinite(clip.samples).all():
         raise ApiError(
