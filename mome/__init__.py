@@ -1,5 +1,7 @@
 """Speech recognition that reads lips as well, at any compression scale: all that is computed."""
 
-__all__ = ["__version__"]
+from mome.loading import load
+
+__all__ = ["__version__", "load"]
 
 __version__ = "0.1.0"

@@ -9,13 +9,16 @@ from __future__ import annotations
 __all__ = ["is_wav", "mended", "promises_more"]
 
 _UNKNOWN_SIZE = 0x7FFF_0000  # bytes; SoX writes a little more than that into a pipe, FFmpeg twice as much
+# For more than 4 GiB: the size is in a chunk of its own, which comes first.
+_LARGE = (b"RF64", b"BW64")
+_LARGE_SIZE = slice(28, 36)
 _HEAD = 12  # bytes: RIFF, size, WAVE
 _CHUNK = 8  # bytes: name, size
 
 
 def is_wav(content: bytes) -> bool:
     """Tell whether these bytes begin as a WAV file does."""
-    return content[:4] == b"RIFF" and content[8:_HEAD] == b"WAVE"
+    return content[:4] in (b"RIFF", *_LARGE) and content[8:_HEAD] == b"WAVE"
 
 
 def mended(content: bytes) -> bytes:
@@ -29,6 +32,9 @@ def mended(content: bytes) -> bytes:
     if not unknown or rest == 0:
         return content
     head = bytearray(content[:start])
+    head[:4] = b"RIFF"
+    if content[:4] in _LARGE:
+        head[_HEAD : _HEAD + 4] = b"JUNK"
     head[4:8] = (len(content) - _CHUNK).to_bytes(4, "little")
     head[start - 4 : start] = rest.to_bytes(4, "little")
     return bytes(head) + content[start:]
@@ -48,6 +54,8 @@ def _data_chunk(content: bytes) -> tuple[int, int] | None:
     while position + _CHUNK <= len(content):
         size = int.from_bytes(content[position + 4 : position + _CHUNK], "little")
         if content[position : position + 4] == b"data":
+            if content[:4] in _LARGE:
+                size = int.from_bytes(content[_LARGE_SIZE], "little")
             return position + _CHUNK, size
         position += _CHUNK + size + size % 2  # chunks start at even offsets
     return None

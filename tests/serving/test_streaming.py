@@ -55,7 +55,7 @@ def refused_without_stream(served: Served, content: bytes, **fields: str) -> htt
     [
         (b"", {}),
         (b"these are not the bytes of a recording", {}),
-        (wav(syllables(0.25)), {}),
+        (wav(syllables(0.05)), {}),
         (wav(np.full(16_000, np.nan, np.float32)), {}),
         (SPEECH, {"compression_scale": "a3v3"}),
         (SPEECH, {"model": "whisper-1"}),

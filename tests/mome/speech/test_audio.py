@@ -95,6 +95,20 @@ def test_a_wav_whose_writer_did_not_know_the_size_is_read_whole(riff: int, size:
     assert not audio.truncated
 
 
+@pytest.mark.parametrize("sizes", [None, bytes(24), b"\xff" * 24])
+def test_a_large_wav_whose_writer_did_not_know_the_size_is_read_whole(sizes: bytes | None) -> None:
+    samples, buffer = tone(440, 16000), io.BytesIO()
+    soundfile.write(buffer, samples, 16000, format="RF64", subtype="PCM_16")
+    content = bytearray(buffer.getvalue())
+    assert content[12:16] == b"ds64"
+    if sizes is not None:
+        content[20:44] = sizes
+    audio = read_audio(bytes(content))
+    np.testing.assert_allclose(audio.samples[:8000], samples, atol=1 / 32768)
+    assert len(audio.samples) - 8000 in range(32)  # libsndfile may put a chunk behind them
+    assert not audio.truncated
+
+
 def test_a_wav_without_samples_is_not_filled_with_what_follows_them() -> None:
     content = wav(np.zeros(0, np.float32), 16000) + b"LIST" + (4).to_bytes(4, "little") + b"INFO"
     with pytest.raises(MediaError, match="holds no audio samples"):
