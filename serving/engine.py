@@ -272,6 +272,8 @@ class Engine:
                 latency_ms=latency_ms,
                 snr_db=job.features.snr_db,
                 snr_confident=job.features.snr_confident,
+                noise_kind=job.features.noise_kind,
+                noise_confidence=job.features.noise_confidence,
                 level_db=job.features.level_db,
                 speech_share=job.features.speech_share,
                 mouth_sharpness=job.features.mouth_sharpness,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mome.evaluation.report import finest_first, level
-from mome.records import MODALITY_NAMES, Evaluation, snr_key
+from mome.records import MODALITY_NAMES, Evaluation
 from mome.reporting.card import bullets, card, columns
 
 __all__ = ["evaluation_card"]
@@ -24,7 +24,7 @@ def evaluation_card(evaluation: Evaluation) -> str:
         if best is not None:
             rate, scale, key = best
             about.append((f"best of {MODALITY_NAMES[modality]}", f"{rate:.1%} at {scale}, {level(key)}"))
-    noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
+    noise = [condition.key for condition in evaluation.conditions]
     table = evaluation.wer.get(evaluation.modality, {})
     rows_ = [
         [scale, *(f"{table[scale][key].rate:.1%}" if key in table[scale] else "–" for key in noise)]

@@ -91,7 +91,7 @@ def _surface(candidate: Evaluation, champion: Evaluation | None) -> str:
     """Return one table: in every cell the candidate's rate, and below it the champion's and the change."""
     ours = candidate.wer[candidate.modality]
     theirs = {} if champion is None else champion.wer.get(candidate.modality, {})
-    noise = [snr_key(condition.snr_db) for condition in candidate.conditions]
+    noise = [condition.key for condition in candidate.conditions]
     noise += sorted({key for row in ours.values() for key in row} - set(noise))
     rows = []
     for scale in finest_first(ours):
