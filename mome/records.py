@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,7 @@ __all__ = [
     "ValidationReport",
     "WordErrors",
     "condition_key",
+    "condition_order",
     "snr_key",
 ]
 
@@ -75,6 +76,15 @@ def snr_key(snr_db: float | None) -> str:
 def condition_key(noise: TestedNoise | None, snr_db: float | None) -> str:
     """Return the table key of an evaluated noise: ``clean``, ``babble_10``, ``steady_-5`` ..."""
     return snr_key(None) if noise is None or snr_db is None else f"{noise}_{snr_key(snr_db)}"
+
+
+def condition_order(key: str) -> tuple[int, float]:
+    """Return what columns of the table are sorted by: clean, then noise by noise from faint to loud."""
+    if key == snr_key(None):
+        return -1, 0.0
+    noise, _, snr_db = key.rpartition("_")
+    noises: tuple[str, ...] = get_args(TestedNoise)
+    return noises.index(noise) if noise in noises else len(noises), -float(snr_db)
 
 
 class Record(BaseModel):
