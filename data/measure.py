@@ -12,7 +12,7 @@ from mome.records import Utterance
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.container import name_of
 from mome.speech.media import Clip, Recording, read_recording
-from mome.speech.noise import estimate_snr
+from mome.speech.noise_estimate import estimate_noise
 from mome.speech.text import normalise
 
 __all__ = ["measure"]
@@ -39,7 +39,7 @@ def _measured(row: ArchiveRow, recording: Recording) -> tuple[Utterance, Clip]:
     finite = np.isfinite(samples)
     # FLAC cannot hold NaN; validation stops such a corpus, so nobody trains on the zeros.
     samples = np.where(finite, samples, 0.0).astype(np.float32)
-    estimate = estimate_snr(samples)
+    estimate = estimate_noise(samples)
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     utterance = Utterance(
         utterance_id=row.utterance_id,

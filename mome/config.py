@@ -25,12 +25,13 @@ from pydantic import (
 
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
-from mome.records import Modality, ScaleText
+from mome.records import Modality, ScaleText, TestedNoise
 from mome.scales import Scale
 
 __all__ = [
     "CORPUS",
     "EMBEDDED",
+    "NO_RECORDINGS",
     "AudioPadding",
     "Augmentation",
     "Compression",
@@ -56,6 +57,7 @@ __all__ = [
 
 
 CORPUS = "corpus"  # noise is babble of the corpus itself
+NO_RECORDINGS = "none"  # no folder of noise
 EMBEDDED = "embedded"  # a model that is taught here
 PARAMS_FILE = "params.yaml"  # and no profile
 _PROFILES = Path(__file__).parent / "profiles"
@@ -74,6 +76,7 @@ Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+Share = Annotated[FiniteFloat, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
@@ -215,13 +218,24 @@ class EvaluateParams(Section):
     seed: int
     device: Device
     threads: Threads
-    noise: str = Field(min_length=1)  # as in TrainParams
-    snrs_db: list[SnrDb] = Field(min_length=1)
+    noise: str = Field(min_length=1)  # babble, as in TrainParams
+    noises: dict[TestedNoise, Share]  # what is mixed in, and to which share of the clips
+    recordings: str = Field(min_length=1)  # for "recorded": a folder of noise at 16 kHz; or none
+    snrs_db: list[SnrDb] = Field(min_length=1)  # clean is heard once, and by all
     bootstrap_samples: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
     num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
     compile_decoding: bool  # see mome.model.compiled_decoding
+
+    @model_validator(mode="after")
+    def _has_recordings(self) -> EvaluateParams:
+        if ("recorded" in self.noises) != (self.recordings != NO_RECORDINGS):
+            raise ValueError(
+                f"noises has {', '.join(self.noises)} and recordings is {self.recordings!r}; expected "
+                "recorded among the noises and a folder of them, or neither"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_compile(self) -> EvaluateParams:
@@ -252,9 +266,11 @@ class MonitorParams(Section):
     window: int = Field(gt=0)  # newest requests looked at
     min_requests: int = Field(gt=0)  # below it: hold
     consecutive_windows: int = Field(gt=0)  # how many checks in a row must agree
+    max_wer: dict[Modality, Share] = Field(min_length=1)  # promised to callers, whatever the noise
+    confidence: Share = Field(lt=1)  # with which the promise is to be kept
     cooldown_s: FiniteFloat = Field(ge=0)
     hysteresis_db: FiniteFloat = Field(ge=0)
-    tolerance_db: FiniteFloat = Field(ge=0)  # a measurement this close below a condition still counts as it
+    tolerance_db: FiniteFloat = Field(ge=0)  # noisier than all evaluated is what lies further below its clips
     max_age_s: FiniteFloat = Field(gt=0)  # older requests say nothing about now
     drift_p_value: FiniteFloat = Field(gt=0, lt=1)  # Kolmogorov-Smirnov
 

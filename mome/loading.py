@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mome.bundle import Bundle
     from mome.inference import Transcriber
     from mome.scales import Scale
-    from mome.speech.noise import SnrEstimate
+    from mome.speech.noise_estimate import NoiseEstimate
 
 __all__ = ["Model", "Transcript", "load"]
 
@@ -24,14 +24,14 @@ class Transcript:
 
     Args:
         text: Lower case, without punctuation, as the corpus of the model is written.
-        noise: As `mome.speech.noise.estimate_snr` measures it; None without sound.
+        noise: As `mome.speech.noise_estimate` measures it; None without sound.
         scale: At which it was read, such as ``a4v2``.
         modality: What was read: ``audio``, ``video`` or ``av``.
         duration_s: Of the recording.
     """
 
     text: str
-    noise: SnrEstimate | None
+    noise: NoiseEstimate | None
     scale: str
     modality: str
     duration_s: float
@@ -67,7 +67,7 @@ class Model:
         from mome.modalities import readings
         from mome.speech.container import has_picture
         from mome.speech.media import read_clip
-        from mome.speech.noise import estimate_snr
+        from mome.speech.noise_estimate import estimate_noise
 
         chosen = self._choose(scale)
         file, video = Path(file), None if video is None else Path(video)
@@ -78,7 +78,7 @@ class Model:
             known = ", ".join(self.bundle.evaluation.wer)
             raise MediaError(f"{file}: holds {clip.modality}, but this model reads {known}")
         clip = clip.only(reads[0])
-        noise = None if clip.samples is None else estimate_snr(clip.samples)
+        noise = None if clip.samples is None else estimate_noise(clip.samples)
         (text,) = self._transcriber.transcribe([clip.filled(chosen)], chosen)
         return Transcript(text, noise, str(chosen), clip.modality, clip.duration_s)
 

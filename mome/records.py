@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     FiniteFloat,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 
 from mome.errors import MomeError
@@ -32,6 +33,7 @@ __all__ = [
     "GateDecision",
     "Latency",
     "Modality",
+    "NoiseKind",
     "PlayedRequest",
     "Record",
     "Rehearsal",
@@ -42,14 +44,19 @@ __all__ = [
     "ScaleText",
     "Split",
     "Switch",
+    "TestedNoise",
     "Utterance",
     "ValidationReport",
     "WordErrors",
+    "condition_key",
+    "condition_order",
     "snr_key",
 ]
 
 Split = Literal["train", "validation", "test"]
 Modality = Literal["audio", "video", "av"]
+NoiseKind = Literal["babble", "steady", "bursts", "none"]  # as the estimator names it
+TestedNoise = Literal["babble", "steady", "bursts", "recorded"]  # as evaluation mixes it in
 MODALITY_NAMES: dict[Modality, str] = {  # as people read them, the richest first
     "av": "sound and lips",
     "audio": "sound alone",
@@ -64,6 +71,20 @@ Moment = Annotated[
 def snr_key(snr_db: float | None) -> str:
     """Return the table key of a noise level: ``clean``, ``10``, ``-5`` ..."""
     return "clean" if snr_db is None else f"{snr_db:g}"
+
+
+def condition_key(noise: TestedNoise | None, snr_db: float | None) -> str:
+    """Return the table key of an evaluated noise: ``clean``, ``babble_10``, ``steady_-5`` ..."""
+    return snr_key(None) if noise is None or snr_db is None else f"{noise}_{snr_key(snr_db)}"
+
+
+def condition_order(key: str) -> tuple[int, float]:
+    """Return what columns of the table are sorted by: clean, then noise by noise from faint to loud."""
+    if key == snr_key(None):
+        return -1, 0.0
+    noise, _, snr_db = key.rpartition("_")
+    noises: tuple[str, ...] = get_args(TestedNoise)
+    return noises.index(noise) if noise in noises else len(noises), -float(snr_db)
 
 
 class Record(BaseModel):
@@ -122,7 +143,7 @@ class Utterance(Record):
     rms_db: float  # dB full scale
     clipped_share: float  # of samples at full scale
     speech_share: float  # of frames that hold speech
-    snr_db: float  # estimated, mome.speech.noise.estimate_snr
+    snr_db: float  # estimated, mome.speech.noise_estimate
     mouth_found_share: float  # of frames where the mouth was found; 1 for ready mouth video, 0 without video
 
 
@@ -173,20 +194,28 @@ class WordErrors(Record):
 
 
 class Condition(Record):
-    """Median and spread of the noise estimate over the evaluation clips of one true noise level."""
+    """One evaluated noise, and how its clips look to the noise estimator."""
 
+    noise: TestedNoise | None  # what was mixed in, None = clean
     snr_db: float | None  # true level, None = clean
     estimated_snr_db: FiniteFloat  # median
     low: FiniteFloat  # 10th percentile
     high: FiniteFloat  # 90th percentile
+    kinds: dict[NoiseKind, FiniteFloat]  # share of the clips by what the estimator calls their noise
+
+    @property
+    def key(self) -> str:
+        """Its column in the word error table."""
+        return condition_key(self.noise, self.snr_db)
 
 
 class Evaluation(Record):
     """The word error table and all that gate, service and monitoring derive from it.
 
-    ``wer[modality][scale][snr_key]``; a modality that the corpus does not have is absent.
-    ``conditions`` says how each evaluated noise level looks to the noise estimator, so that a
-    production measurement can be placed in the table.
+    ``wer[modality][scale][condition_key]``; a modality that the corpus does not have is absent.
+    ``conditions`` says how each evaluated noise looks to the noise estimator, so that a production
+    measurement can be placed in the table. A table from before there were kinds is read as what it
+    was: one of babble, measured by another estimator.
     """
 
     corpus: str
@@ -196,12 +225,40 @@ class Evaluation(Record):
     conditions: list[Condition]
     utterances: int
     hypotheses: str  # file name beside this record
-    noise: str = "corpus"  # its own babble; or the SHA-256 of the file that was mixed in
+    noise: dict[TestedNoise, str]  # where it came from: corpus, made, or the SHA-256 of what was mixed in
+    estimator: str  # of the noise; measurements of two are not comparable
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_babble_alone(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "estimator" in content:
+            return content
+        return _with_kinds(content)
 
     def figures(self) -> dict[str, float]:
         """Return what a run comparison shows, flat: ``wer_a4v2_clean`` ... of the richest modality."""
         table = self.wer[self.modality]
         return {f"wer_{scale}_{snr}": cell.rate for scale, row in table.items() for snr, cell in row.items()}
+
+
+def _with_kinds(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a table from before there were kinds, with babble named as what its noise was."""
+    try:
+        conditions = [
+            condition | {"noise": None if condition["snr_db"] is None else "babble", "kinds": {}}
+            for condition in content["conditions"]
+        ]
+        wer = {
+            modality: {
+                scale: {key if key == snr_key(None) else f"babble_{key}": cell for key, cell in row.items()}
+                for scale, row in rows.items()
+            }
+            for modality, rows in content["wer"].items()
+        }
+    except (AttributeError, KeyError, TypeError):  # no such table either: the fields say what is wrong
+        return content
+    noise = {"babble": content.get("noise", "corpus")}
+    return content | {"conditions": conditions, "wer": wer, "noise": noise, "estimator": "wada"}
 
 
 class GateDecision(Record):
@@ -224,6 +281,8 @@ class RequestRecord(Record):
     latency_ms: FiniteFloat
     snr_db: FiniteFloat | None  # estimated on the raw signal; None without speech
     snr_confident: bool
+    noise_kind: NoiseKind | None  # None without speech
+    noise_confidence: FiniteFloat  # probability of that kind
     level_db: FiniteFloat
     speech_share: FiniteFloat
     mouth_sharpness: FiniteFloat | None  # None without video
@@ -242,6 +301,10 @@ class ScaleDecision(Record):
     reason: str
     proposed: ScaleText | None = None  # what this look alone would serve; None = it saw too little to say
     drifted: tuple[str, ...] = ()  # features that differ from the baseline: evidence, never the cause
+    noise: dict[str, FiniteFloat] = Field(default_factory=dict)  # share of each column of the table
+    expected_wer: dict[ScaleText, FiniteFloat] = Field(default_factory=dict)  # in that noise
+    max_wer: FiniteFloat | None = None  # promised
+    keeps_promise: bool | None = None  # whether any scale is expected to; None = it saw too little to say
 
 
 class RetrainRequest(Record):
@@ -250,7 +313,7 @@ class RetrainRequest(Record):
     at: Moment
     snr_low_db: FiniteFloat
     snr_high_db: FiniteFloat
-    noise: str
+    noise: str  # the kind that most of it is
     reason: str
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,12 +25,13 @@ import numpy as np
 from mome.cli import main
 from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError
-from mome.records import Evaluation, GateDecision, RequestRecord, RetrainRequest, ScaleDecision
+from mome.expectation import Noises
+from mome.records import Evaluation, RequestRecord, RetrainRequest, ScaleDecision
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
 from monitoring.parameters import load_monitor_params
-from monitoring.policy import budgeted_scales, clean_scale, decide, true_snr_db
+from monitoring.policy import clean_scale, decide, servable_scales
 from monitoring.window import Window, read_window
 
 __all__ = ["run"]
@@ -44,7 +46,7 @@ def run(
 ) -> ScaleDecision:
     """Look once and publish what follows from it.
 
-    Only the table, the budget and the baseline of the bundle are read; who loads the weights verifies them.
+    Only the table and the baseline of the bundle are read; who loads the weights verifies them.
 
     Args:
         params: Damping and drift.
@@ -61,9 +63,9 @@ def run(
     now = now or datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
     with _single_writer(state / "monitor.lock"):
-        evaluation, budget = _read_bundle(bundle)
+        evaluation = _read_table(bundle)
         baseline = read_baseline(bundle / "baseline.parquet")
-        current = _current_scale(state / "scale.json", budgeted_scales(evaluation, budget.max_wer))
+        current = _current_scale(state / "scale.json", servable_scales(evaluation, params))
         window = read_window(requests, params.window, params.max_age_s, now)
         history = read_decisions(
             state / "decisions.jsonl", now - timedelta(seconds=max(params.max_age_s, params.cooldown_s))
@@ -71,8 +73,7 @@ def run(
         verdict = decide(
             window.requests,
             evaluation,
-            budget.max_wer,
-            current or clean_scale(evaluation, budget.max_wer),
+            current or clean_scale(evaluation, params),
             history,
             params,
             now,
@@ -86,7 +87,7 @@ def run(
             }
         )
         _write_drift(drift, state, decision, history[-1].drifted if history else ())
-        if verdict.beyond_budget:
+        if verdict.beyond_promise:
             _request_retraining(state / "retrain.json", window.requests, evaluation, decision)
         # The line first: no scale is ever served without a reason on record.
         append_decision(state / "decisions.jsonl", decision)
@@ -108,9 +109,9 @@ def _single_writer(path: Path) -> Iterator[None]:
         yield
 
 
-def _read_bundle(bundle: Path) -> tuple[Evaluation, GateDecision]:
+def _read_table(bundle: Path) -> Evaluation:
     try:
-        return Evaluation.read(bundle / "evaluation.json"), GateDecision.read(bundle / "gate.json")
+        return Evaluation.read(bundle / "evaluation.json")
     except MomeError as error:
         raise MonitorError(f"the bundle cannot be monitored: {error}") from error
 
@@ -154,10 +155,15 @@ def _request_retraining(
 
     While no scale copes, that lasts for a week: then the same is asked for again.
     """
-    levels = [request.snr_db for request in requests if request.snr_db is not None]
-    low, high = (
-        true_snr_db(float(level), evaluation.conditions) for level in np.percentile(levels, (10, 90))
-    )
+    noises = Noises(evaluation.conditions)
+    heard = [
+        (request.noise_kind, noises.true_snr_db(request.snr_db, request.noise_kind))
+        for request in requests
+        if request.snr_db is not None and request.noise_kind not in (None, "none")
+    ]
+    if not heard:  # too many words are wrong, and it is not noise that training could add
+        return
+    low, high = np.percentile([level for _, level in heard], (10, 90)).tolist()
     try:
         earlier = RetrainRequest.read(path)
     except MomeError:  # none yet, or one that nobody could act on
@@ -167,13 +173,11 @@ def _request_retraining(
         if covered and decision.at - earlier.at < _ASK_AGAIN_AFTER:
             return
         low, high = min(low, earlier.snr_low_db), max(high, earlier.snr_high_db)
-    # On talk and on hum the two methods of the estimator agree; on bangs and clicks they do not.
-    confident = sum(request.snr_confident for request in requests if request.snr_db is not None)
     RetrainRequest(
         at=decision.at,
         snr_low_db=low,
         snr_high_db=high,
-        noise="continuous" if 2 * confident >= len(levels) else "unknown",
+        noise=Counter(kind for kind, _ in heard).most_common(1)[0][0],
         reason=decision.reason,
     ).write(path)
 

@@ -1,158 +1,137 @@
-"""Which scale to serve at today's noise: a look-up in the word error table, then damping.
+"""Which scale to serve in today's noise: what each would get wrong in it, one promise, then damping.
 
-The look-up has the gate's opinion: the same table, the same budget. The damping exists because a
-window of requests is a small sample: without it the served scale follows chance. A drift flag is no
-input here; "different from the baseline" is not "noisier".
+The word error table has the gate's numbers; the promise to callers is not the gate's budget. Expected is
+the rate over the noise of the whole window, so that traffic which is half clean and half noisy counts as
+that. The damping exists because a window of requests is a small sample. A drift flag is no input here;
+"different from the baseline" is not "noisier".
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median_low
 from typing import NamedTuple
 
-import numpy as np
-
 from mome.config import MonitorParams
 from mome.errors import MonitorError
-from mome.records import Condition, Evaluation, RequestRecord, ScaleDecision, WordErrors, snr_key
+from mome.evaluation.report import level
+from mome.expectation import Expected, Noises, Surroundings, expected_wer
+from mome.records import Evaluation, Modality, RequestRecord, ScaleDecision, snr_key
 from mome.scales import Scale
+from mome.speech.noise_estimate import ESTIMATOR
 
-__all__ = [
-    "Verdict",
-    "budgeted_scales",
-    "choose_scale",
-    "clean_scale",
-    "decide",
-    "place",
-    "propose",
-    "true_snr_db",
-]
+__all__ = ["Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
+
+_A_FEW = 0.1  # of the window: a modality that makes up less is not decided for
 
 
 class Verdict(NamedTuple):
     """A decision, and whether it is time to ask for a better model.
 
-    ``beyond_budget`` is true when as many looks in a row as it takes to act saw noise at which no
-    scale is within its budget.
+    ``beyond_promise`` is true when as many looks in a row as it takes to act saw noise in which no scale
+    keeps the promise, although one would on clean speech.
     """
 
     decision: ScaleDecision
-    beyond_budget: bool
+    beyond_promise: bool
 
 
-def place(snr_db: float, conditions: Sequence[Condition], tolerance_db: float) -> Condition | None:
-    """Return the nearest noisier condition to a measured noise, or None if it is noisier than all.
-
-    Conditions are ordered by what the estimator says of them, not by their true level: a measurement
-    can be compared with measurements only. One that lies ``tolerance_db`` below a condition's median
-    still counts as that condition. To the cleanest condition belongs everything above its 10th
-    percentile: estimates on clean speech scatter widely, as there is little noise to measure.
+class Proposal(NamedTuple):
+    """What one look alone would serve.
 
     Args:
-        snr_db: Median estimate of a window of requests.
-        conditions: The evaluated noise levels, in any order.
-        tolerance_db: How far below a condition's median still counts as it.
+        scale: The cheapest that keeps every promise, else the best.
+        keeps: Whether it keeps them.
+        expected: Of every scale, for the modality that is hardest to keep the promise for.
+        modality: That modality.
+        beyond: Share of the window that is noisier than anything evaluated.
+        noise: Share of each column of the table in the window.
     """
-    by_estimate = sorted(conditions, key=lambda condition: condition.estimated_snr_db)
-    placed = None
-    for condition, noisier in zip(by_estimate, [None, *by_estimate[:-1]], strict=True):
-        border_db = condition.estimated_snr_db - tolerance_db
-        if condition.snr_db is None:
-            floor_db = -math.inf if noisier is None else noisier.estimated_snr_db + tolerance_db
-            border_db = min(border_db, max(condition.low, floor_db))
-        if snr_db >= border_db:
-            placed = condition
-    return placed
+
+    scale: Scale
+    keeps: bool
+    expected: dict[Scale, Expected]
+    modality: Modality
+    beyond: float
+    noise: dict[str, float]
 
 
-def choose_scale(
-    wer: Mapping[str, Mapping[str, WordErrors]], max_wer: Mapping[str, float], condition: Condition
-) -> Scale | None:
-    """Return the cheapest scale whose word error rate is within its budget, or None if no scale's is.
-
-    Args:
-        wer: ``wer[scale][snr_key]`` of one modality.
-        max_wer: Budget per scale, the gate's.
-        condition: Where today's noise stands.
-    """
-    key = snr_key(condition.snr_db)
-    fitting = [Scale.parse(scale) for scale, row in wer.items() if row[key].rate <= max_wer[scale]]
-    return min(fitting, key=lambda scale: scale.tokens_per_second, default=None)
-
-
-def budgeted_scales(evaluation: Evaluation, max_wer: Mapping[str, float]) -> list[Scale]:
+def servable_scales(evaluation: Evaluation, params: MonitorParams) -> list[Scale]:
     """Return the scales that can be served, finest first.
 
     Raises:
-        MonitorError: If the table has no row for its own modality, a scale has no budget, or a
-            condition has no column.
+        MonitorError: If the table has no row for its own modality or no column for a condition, its noise
+            was measured by another estimator, or nothing is promised for its modality.
     """
     wer = evaluation.wer.get(evaluation.modality)
     if not wer or not evaluation.conditions:
         raise MonitorError(
             f"the evaluation of {evaluation.corpus!r} has no word error table for {evaluation.modality!r}"
         )
+    if evaluation.estimator != ESTIMATOR:
+        raise MonitorError(
+            f"the noise of the evaluation was measured by estimator {evaluation.estimator!r}, that of the "
+            f"requests by {ESTIMATOR!r}, and the two cannot be compared: evaluate and package the model again"
+        )
+    if evaluation.modality not in params.max_wer:
+        raise MonitorError(
+            f"monitor.max_wer promises nothing for {evaluation.modality!r}, which the model reads; it has "
+            f"{', '.join(params.max_wer)}"
+        )
     for scale, row in wer.items():
-        if scale not in max_wer:
-            raise MonitorError(
-                f"scale {scale} was evaluated, but the gate has no budget for it: {sorted(max_wer)}"
-            )
-        missing = {snr_key(condition.snr_db) for condition in evaluation.conditions} - row.keys()
+        missing = {condition.key for condition in evaluation.conditions} - row.keys()
         if missing:
             raise MonitorError(f"scale {scale} was not evaluated at {', '.join(sorted(missing))}")
     return sorted(map(Scale.parse, wer), key=lambda scale: scale.tokens_per_second, reverse=True)
 
 
-def clean_scale(evaluation: Evaluation, max_wer: Mapping[str, float]) -> Scale:
-    """Return what to serve before anything was measured: the choice at the cleanest condition."""
-    finest = budgeted_scales(evaluation, max_wer)[0]
+def clean_scale(evaluation: Evaluation, params: MonitorParams) -> Scale:
+    """Return what to serve before anything was measured: the choice for clean speech."""
+    scales = servable_scales(evaluation, params)
     cleanest = max(evaluation.conditions, key=lambda condition: condition.estimated_snr_db)
-    return choose_scale(evaluation.wer[evaluation.modality], max_wer, cleanest) or finest
+    clean = Surroundings(evaluation.modality, [{cleanest.key: 1.0}])
+    return _choose(evaluation, [clean], scales, params).scale
 
 
 def propose(
-    snr_db: float, evaluation: Evaluation, max_wer: Mapping[str, float], current: Scale, params: MonitorParams
-) -> tuple[Scale, bool]:
-    """Return the scale for a measured noise, and whether any scale is within budget there.
+    window: Sequence[RequestRecord], evaluation: Evaluation, current: Scale, params: MonitorParams
+) -> Proposal:
+    """Return the cheapest scale that keeps the promise in the noise of a window, or the best if none does.
 
-    A coarser scale than the current one is proposed only if it would still be chosen
-    ``hysteresis_db`` further into the noise: at the border the finer scale stays.
+    A coarser scale than the current one is proposed only if it would still be chosen were every request
+    ``hysteresis_db`` noisier: at the border the finer scale stays.
+
+    Args:
+        window: Measured requests, at least one.
+        evaluation: The bundle's table.
+        current: The scale that is served now.
+        params: The promise and the hysteresis.
     """
-    finest = budgeted_scales(evaluation, max_wer)[0]
-    wer = evaluation.wer[evaluation.modality]
+    scales = servable_scales(evaluation, params)
+    noises = Noises(evaluation.conditions)
 
-    def at(level_db: float) -> Scale | None:
-        condition = place(level_db, evaluation.conditions, params.tolerance_db)
-        return None if condition is None else choose_scale(wer, max_wer, condition)
+    def at(offset_db: float) -> Proposal:
+        return _choose(evaluation, _surroundings(window, evaluation, noises, offset_db), scales, params)
 
-    chosen = at(snr_db)
-    proposed = chosen or finest
-    if current.is_finer_than(proposed):
-        cautious = at(snr_db - params.hysteresis_db) or finest
-        proposed = cautious if current.is_finer_than(cautious) else current
-    return proposed, chosen is not None
-
-
-def true_snr_db(snr_db: float, conditions: Sequence[Condition]) -> float:
-    """Turn an estimate into the level at which noise has to be mixed to look like that.
-
-    Linear between the evaluated noisy conditions, one decibel per decibel outside them.
-    """
-    points = sorted((c.estimated_snr_db, c.snr_db) for c in conditions if c.snr_db is not None)
-    if not points:
-        return snr_db
-    estimated, true = zip(*points, strict=True)
-    inside: float = min(max(snr_db, estimated[0]), estimated[-1])
-    return float(np.interp(inside, estimated, true)) + (snr_db - inside)
+    proposal = at(0.0)
+    if current.is_finer_than(proposal.scale):
+        cautious = at(-params.hysteresis_db)
+        stays = not current.is_finer_than(cautious.scale)
+        proposal = proposal._replace(scale=current if stays else cautious.scale)
+    heard = [request for request in window if request.snr_db is not None and request.noise_kind is not None]
+    beyond = sum(
+        noises.is_beyond(request.snr_db, request.noise_kind, params.tolerance_db)
+        for request in heard
+        if request.snr_db is not None and request.noise_kind is not None
+    )
+    return proposal._replace(beyond=beyond / len(window))
 
 
 def decide(
     window: Sequence[RequestRecord],
     evaluation: Evaluation,
-    max_wer: Mapping[str, float],
     current: Scale,
     history: Sequence[ScaleDecision],
     params: MonitorParams,
@@ -163,63 +142,123 @@ def decide(
     Args:
         window: Newest requests, oldest first.
         evaluation: The bundle's table.
-        max_wer: The gate's budget per scale.
         current: The scale that is served now.
         history: Earlier decisions, oldest first.
-        params: Damping.
+        params: Promise and damping.
         now: The moment of this look.
 
     Raises:
-        MonitorError: As `budgeted_scales`.
+        MonitorError: As `servable_scales`.
     """
-    levels = [request.snr_db for request in window if request.snr_db is not None]
-    # The lower median is a level that was measured; the mean of the two middle ones of a window that
-    # is half clean and half noisy is a level that nobody spoke at.
-    snr_db = median_low(levels) if levels else None
+    measured = [request for request in window if _is_measured(request, evaluation, params)]
+    levels = [request.snr_db for request in measured if request.snr_db is not None]
+    seen: Proposal | None = None
 
     def verdict(
-        reason: str, proposed: Scale | None, *, switch: bool = False, beyond_budget: bool = False
+        reason: str, proposed: Scale | None, *, switch: bool = False, beyond_promise: bool = False
     ) -> Verdict:
         decision = ScaleDecision(
             at=now,
             scale=str(proposed if switch else current),
             previous=str(current),
             switched=switch,
-            snr_db=snr_db,
+            snr_db=median_low(levels) if levels else None,
             requests=len(window),
             reason=reason,
             proposed=None if proposed is None else str(proposed),
+            noise={} if seen is None else {key: round(share, 4) for key, share in seen.noise.items()},
+            expected_wer={}
+            if seen is None
+            else {str(scale): round(expected.rate, 5) for scale, expected in seen.expected.items()},
+            max_wer=None if seen is None else params.max_wer[seen.modality],
+            keeps_promise=None if seen is None else seen.keeps,
         )
-        return Verdict(decision, beyond_budget)
+        return Verdict(decision, beyond_promise)
 
-    if snr_db is None or len(levels) < params.min_requests:
-        return verdict(f"hold: {len(levels)} measured requests, {params.min_requests} needed", None)
+    if len(measured) < params.min_requests:
+        return verdict(f"hold: {len(measured)} measured requests, {params.min_requests} needed", None)
     if history and max(request.at for request in window) <= history[-1].at:
         return verdict("hold: no new request since the last look", None)
 
-    proposed, within_budget = propose(snr_db, evaluation, max_wer, current, params)
-    newer, _ = propose(median_low(levels[len(levels) // 2 :]), evaluation, max_wer, current, params)
-    if newer != proposed:
-        # A window that spans a change has a median that belongs to neither side of it.
-        return verdict(f"hold: the noise is changing, the newer half of the window asks for {newer}", current)
-
+    seen = propose(measured, evaluation, current, params)
+    proposed = seen.scale
     looks = 1 + _agreeing_looks(history, str(proposed), now - timedelta(seconds=params.max_age_s))
     agreed = looks >= params.consecutive_windows
-    beyond_budget = agreed and not within_budget
-    why = _explain(snr_db, proposed, within_budget, evaluation, max_wer, params)
+    beyond_promise = agreed and not seen.keeps and _clean_keeps(evaluation, params)
+    why = _explain(seen, measured, params)
     switches = [earlier.at for earlier in history if earlier.switched]
     cooling = bool(switches) and (now - switches[-1]).total_seconds() < params.cooldown_s
     if proposed == current:
-        return verdict(f"keep {current}: {why}", proposed, beyond_budget=beyond_budget)
+        return verdict(f"keep {current}: {why}", proposed, beyond_promise=beyond_promise)
     if not agreed:
         return verdict(
             f"hold: {looks} of {params.consecutive_windows} looks ask for {proposed}: {why}", proposed
         )
     if cooling:
         waited = f"{params.cooldown_s:g} s have not passed since the last switch"
-        return verdict(f"hold: {waited}; {proposed} is wanted: {why}", proposed, beyond_budget=beyond_budget)
+        return verdict(
+            f"hold: {waited}; {proposed} is wanted: {why}", proposed, beyond_promise=beyond_promise
+        )
     direction = "finer" if proposed.is_finer_than(current) else "coarser"
-    return verdict(f"{direction}: {why}", proposed, switch=True, beyond_budget=beyond_budget)
+    return verdict(f"{direction}: {why}", proposed, switch=True, beyond_promise=beyond_promise)
+
+
+def _is_measured(request: RequestRecord, evaluation: Evaluation, params: MonitorParams) -> bool:
+    if request.modality not in evaluation.wer or request.modality not in params.max_wer:
+        return False
+    return request.modality == "video" or (request.snr_db is not None and request.noise_kind is not None)
+
+
+def _surroundings(
+    window: Sequence[RequestRecord],
+    evaluation: Evaluation,
+    noises: Noises,
+    offset_db: float,
+) -> list[Surroundings]:
+    """Return what the requests of each modality are surrounded by, were each that much louder."""
+    found: dict[Modality, list[dict[str, float]]] = {}
+    for request in window:
+        if request.snr_db is None or request.noise_kind is None:  # lips alone, which no noise is seen on
+            shares = {evaluation.conditions[0].key: 1.0}
+        else:
+            shares = noises.place(request.snr_db + offset_db, request.noise_kind)
+        found.setdefault(request.modality, []).append(shares)
+    return [
+        Surroundings(modality, requests)
+        for modality, requests in found.items()
+        if len(requests) >= _A_FEW * len(window)
+    ]
+
+
+def _choose(
+    evaluation: Evaluation, traffic: Sequence[Surroundings], scales: Sequence[Scale], params: MonitorParams
+) -> Proposal:
+    tables = {each.modality: expected_wer(evaluation, each, scales) for each in traffic}
+
+    def excess(scale: Scale) -> float:
+        """How far the scale may lie above what was promised for the modality that it serves worst."""
+        return max(
+            expected[scale].at_most(params.confidence) - params.max_wer[modality]
+            for modality, expected in tables.items()
+        )
+
+    keeping = [scale for scale in scales if excess(scale) <= 0.0]
+    if keeping:
+        chosen = min(keeping, key=lambda scale: scale.tokens_per_second)
+    else:
+        chosen = min(scales, key=lambda scale: (excess(scale), scale.tokens_per_second))
+    hardest = max(
+        tables, key=lambda name: tables[name][chosen].at_most(params.confidence) - params.max_wer[name]
+    )
+    noise = next(each for each in traffic if each.modality == hardest).mean
+    return Proposal(chosen, bool(keeping), tables[hardest], hardest, 0.0, noise)
+
+
+def _clean_keeps(evaluation: Evaluation, params: MonitorParams) -> bool:
+    """Whether some scale keeps the promise on clean speech: if not, it is not the noise that is to blame."""
+    key = snr_key(None)
+    rows = evaluation.wer[evaluation.modality].values()
+    return any(row[key].rate <= params.max_wer[evaluation.modality] for row in rows if key in row)
 
 
 def _agreeing_looks(history: Sequence[ScaleDecision], proposed: str, since: datetime) -> int:
@@ -232,21 +271,16 @@ def _agreeing_looks(history: Sequence[ScaleDecision], proposed: str, since: date
     return agreeing
 
 
-def _explain(
-    snr_db: float,
-    proposed: Scale,
-    within_budget: bool,
-    evaluation: Evaluation,
-    max_wer: Mapping[str, float],
-    params: MonitorParams,
-) -> str:
-    condition = place(snr_db, evaluation.conditions, params.tolerance_db)
-    measured = f"measured {snr_db:.1f} dB"
-    if condition is None:
-        return f"{measured} is noisier than anything evaluated, {proposed} is the finest"
-    key = snr_key(condition.snr_db)
-    level = "clean" if condition.snr_db is None else f"{key} dB"
-    rate = evaluation.wer[evaluation.modality][str(proposed)][key].rate
-    if not within_budget:
-        return f"{measured} looks like {level}, where no scale is within budget; {proposed} is the finest"
-    return f"{measured} looks like {level}, where {proposed} has {rate:.1%} of {max_wer[str(proposed)]:.1%}"
+def _explain(seen: Proposal, window: Sequence[RequestRecord], params: MonitorParams) -> str:
+    kinds = Counter(request.noise_kind for request in window if request.noise_kind is not None)
+    named = {"none": "clean", "babble": "in babble", "steady": "in steady noise", "bursts": "in bursts"}
+    heard = ", ".join(f"{count / len(window):.0%} {named[kind]}" for kind, count in kinds.most_common())
+    most = max(seen.noise, key=lambda key: seen.noise[key])
+    said = f"{heard or 'lips alone'}; mostly like {level(most)}"
+    if seen.beyond > 0.5:
+        said += f", {seen.beyond:.0%} noisier than anything evaluated"
+    expected, promised = seen.expected[seen.scale], params.max_wer[seen.modality]
+    rate = f"{seen.scale} is expected to get {expected.rate:.1%} wrong"
+    if seen.keeps:
+        return f"{said}; {rate} of {promised:.1%} promised"
+    return f"{said}; no scale keeps the promise of {promised:.1%}, {rate}, the best there is"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from mome.records import Evaluation, GateDecision, Modality, Rehearsal
+from mome.records import Evaluation, GateDecision, Modality, Rehearsal, condition_order
 from mome.scales import Scale
 from mome.storage import write_text
 from pipelines.execution import Stage, StageFailed
@@ -88,19 +87,15 @@ def _rehearsal(stages: dict[str, Stage]) -> Rehearsal:
 
 def _word_errors(table: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
     """Lay the table out: finest scale first, noise growing to the right."""
-    lines = ["Word error rate in % (babble at an SNR in dB)"]
+    lines = ["Word error rate in % (noise at an SNR in dB)"]
     for modality in (name for name in get_args(Modality) if name in table):
         rows = table[modality]
-        levels = sorted(next(iter(rows.values())), key=lambda level: -_decibel(level))
-        lines.append(f"  {modality:<6}" + "".join(f"{level:>8}" for level in levels))
+        levels = sorted(next(iter(rows.values())), key=condition_order)
+        lines.append(f"  {modality:<6}" + "".join(f"{level.replace('_', ' '):>11}" for level in levels))
         for scale in sorted(rows, key=lambda scale: -Scale.parse(scale).tokens_per_second):
             rates = (100 * rows[scale][level]["errors"] / rows[scale][level]["words"] for level in levels)
-            lines.append(f"  {scale:<6}" + "".join(f"{rate:8.1f}" for rate in rates))
+            lines.append(f"  {scale:<6}" + "".join(f"{rate:11.1f}" for rate in rates))
     return "\n".join(lines)
-
-
-def _decibel(level: str) -> float:
-    return math.inf if level == "clean" else float(level)
 
 
 def _served(rehearsal: Rehearsal) -> str:

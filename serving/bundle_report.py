@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mome.bundle import Bundle
 from mome.evaluation.report import level
-from mome.records import MODALITY_NAMES, WordErrors, snr_key
+from mome.records import MODALITY_NAMES, WordErrors
 from mome.reporting.report import Report
 from mome.reporting.sizes import file_bytes, size
 
@@ -37,7 +37,7 @@ def describe(bundle: Bundle, page: Path) -> dict[str, str]:
         ]
     )
     table = evaluation.wer[evaluation.modality]
-    noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
+    noise = [condition.key for condition in evaluation.conditions]
     rows = [
         [
             str(scale),
@@ -50,7 +50,7 @@ def describe(bundle: Bundle, page: Path) -> dict[str, str]:
     ]
     report.heading("Word error rate")
     report.say(
-        "Of the test split, by babble at an SNR in dB. The monitor chooses the cheapest scale within what is "
+        "Of the test split, by noise at an SNR in dB. The monitor chooses the cheapest scale within what is "
         "allowed."
     )
     report.table(["scale", "tokens/s", "allowed, clean", *map(level, noise)], rows)

@@ -287,6 +287,8 @@ class Engine:
                 latency_ms=latency_ms,
                 snr_db=request.features.snr_db,
                 snr_confident=request.features.snr_confident,
+                noise_kind=request.features.noise_kind,
+                noise_confidence=request.features.noise_confidence,
                 level_db=request.features.level_db,
                 speech_share=request.features.speech_share,
                 mouth_sharpness=request.features.mouth_sharpness,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mome.records import NoiseKind
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise import estimate_snr
+from mome.speech.noise_estimate import estimate_noise
 from mome.speech.voice import no_speech_probability, voiced_s
 
 __all__ = ["Features", "measure"]
@@ -21,7 +22,9 @@ class Features:
 
     Args:
         snr_db: Estimated signal-to-noise ratio; None without speech.
-        snr_confident: Whether the estimate rests on enough speech.
+        snr_confident: Whether the estimate is expected to be near.
+        noise_kind: What the noise is; None without speech.
+        noise_confidence: Probability of that kind.
         level_db: Level, dB full scale.
         speech_share: Share of the frames that hold speech, 0 to 1.
         mouth_sharpness: None without video.
@@ -31,6 +34,8 @@ class Features:
 
     snr_db: float | None
     snr_confident: bool
+    noise_kind: NoiseKind | None
+    noise_confidence: float
     level_db: float
     speech_share: float
     mouth_sharpness: float | None
@@ -42,16 +47,18 @@ def measure(clip: Clip) -> Features:
     """Measure a clip with the functions that made the drift baseline."""
     mouth_sharpness = None if clip.mouth is None else sharpness(clip.mouth)
     if clip.samples is None:
-        return Features(None, False, _NO_LEVEL_DB, 0.0, mouth_sharpness)
-    noise = estimate_snr(clip.samples)
+        return Features(None, False, None, 0.0, _NO_LEVEL_DB, 0.0, mouth_sharpness)
+    noise = estimate_noise(clip.samples)
     voice_s = voiced_s(clip.samples)
     return Features(
-        noise.snr_db,
-        noise.confident,
-        noise.level_db,
-        noise.speech_share,
-        mouth_sharpness,
-        voice_s,
+        snr_db=noise.snr_db,
+        snr_confident=noise.confident,
+        noise_kind=noise.kind,
+        noise_confidence=noise.kind_confidence,
+        level_db=noise.level_db,
+        speech_share=noise.speech_share,
+        mouth_sharpness=mouth_sharpness,
+        voiced_s=voice_s,
         # Lips may speak where nothing is heard.
         silent=clip.mouth is None and _is_silent(clip.duration_s, voice_s, noise.speech_share),
     )

@@ -92,6 +92,8 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
             "scale": str(transcription.scale),
             "snr_db": features.snr_db,
             "snr_confident": features.snr_confident,
+            "noise_kind": features.noise_kind,
+            "noise_confidence": features.noise_confidence,
             "level_db": features.level_db,
             "speech_share": features.speech_share,
             "voiced_s": features.voiced_s,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from mome.records import Condition, Evaluation, Modality, Utterance, WordErrors
+from mome.records import Condition, Evaluation, Modality, NoiseKind, TestedNoise, Utterance, WordErrors
 from mome.speech.media import Clip
+from mome.speech.noise_estimate import ESTIMATOR
 
 Table = dict[str, dict[str, WordErrors]]  # scale -> noise level -> errors
 
@@ -41,11 +42,30 @@ def utterance(name: str, split: str, clip: Clip, **changed: object) -> Utterance
 
 
 def table(errors: Mapping[str, Mapping[str, int]]) -> Table:
-    """Return a table from errors in a hundred words."""
+    """Return a table from errors in a hundred words, as if they were known exactly."""
     return {
-        scale: {level: WordErrors(errors=count, words=100, low=0, high=1) for level, count in row.items()}
+        scale: {
+            level: WordErrors(errors=count, words=100, low=count / 100, high=count / 100)
+            for level, count in row.items()
+        }
         for scale, row in errors.items()
     }
+
+
+def condition(
+    snr_db: float | None, estimated_snr_db: float, low: float, high: float, noise: TestedNoise = "babble"
+) -> Condition:
+    """Return a condition whose noise the estimator always calls by its name; clean if ``snr_db`` is None."""
+    clean = snr_db is None
+    kinds: dict[NoiseKind, float] = {"none": 1.0} if clean or noise == "recorded" else {noise: 1.0}
+    return Condition(
+        noise=None if clean else noise,
+        snr_db=snr_db,
+        estimated_snr_db=estimated_snr_db,
+        low=low,
+        high=high,
+        kinds=kinds,
+    )
 
 
 def evaluation(wer: Mapping[Modality, Table], **changed: object) -> Evaluation:
@@ -55,7 +75,9 @@ def evaluation(wer: Mapping[Modality, Table], **changed: object) -> Evaluation:
         "revision": "0" * 40,
         "modality": max(wer, key=get_args(Modality).index),
         "wer": wer,
-        "conditions": [Condition(snr_db=None, estimated_snr_db=30, low=25, high=40)],
+        "conditions": [condition(None, 30, 25, 40)],
+        "noise": {"babble": "corpus"},
+        "estimator": ESTIMATOR,
         "utterances": 20,
         "hypotheses": "hypotheses.jsonl",
     }

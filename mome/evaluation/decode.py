@@ -5,37 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from mome.errors import EvaluationError
 from mome.modalities import distinct_scales, readings
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.progress import progress
-from mome.records import MODALITY_NAMES, Modality, snr_key
+from mome.records import MODALITY_NAMES, Modality, TestedNoise, condition_key
 from mome.scales import Scale
 
-__all__ = ["Decoded", "NoisyFeatures", "decode_all", "readings_of"]
+__all__ = ["Decoded", "Level", "NoisyFeatures", "decode_all", "readings_of"]
 
-NoisyFeatures = dict[float | None, list[Features]]  # per noise level, per clip
+Heard = dict[int, Features]  # by the number of the clip
+
+
+@dataclass(frozen=True)
+class Level:
+    """One evaluated noise: what is mixed in, and at which ratio; None and None are clean."""
+
+    noise: TestedNoise | None
+    snr_db: float | None
+
+    @property
+    def key(self) -> str:
+        """Its column in the word error table."""
+        return condition_key(self.noise, self.snr_db)
+
+
+NoisyFeatures = dict[Level, Heard]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the model wrote for every test clip in one condition."""
+    """What the model wrote for the test clips of one condition."""
 
     modality: Modality
     scale: Scale
-    snr_db: float | None
-    hypotheses: list[str]
+    level: Level
+    hypotheses: dict[int, str]  # by the number of the clip, in order
 
 
 @dataclass(frozen=True)
 class _Condition:
-    """A distinct decoding: scales that differ only in a rate that is not used share it."""
+    """A distinct decoding: scales that differ only in a rate that is not used share it, and so do levels."""
 
     modality: Modality
     scales: tuple[Scale, ...]
-    snrs_db: tuple[float | None, ...]
+    levels: tuple[Level, ...]
+    clips: Heard
 
 
 def readings_of(model: AVSRModel, there: Modality) -> tuple[Modality, ...]:
@@ -56,47 +71,58 @@ def readings_of(model: AVSRModel, there: Modality) -> tuple[Modality, ...]:
 def decode_all(
     model: AVSRModel, features: NoisyFeatures, *, batch_size: int, max_new_tokens: int, num_beams: int = 1
 ) -> list[Decoded]:
-    """Decode all clips for every trained modality they have, every scale and every noise level.
+    """Decode the clips of every noise level for every trained modality they have and every scale.
 
     Sound alone does not depend on the video rate, and silent video not on the noise: each distinct
     decoding is done once and reported wherever it applies.
 
     Args:
         model: The recogniser.
-        features: Of the same clips at each noise level, in the same order.
+        features: Of the clips that are heard at each noise level.
         batch_size: Clips per pass.
         max_new_tokens: Longest transcript, in tokens.
         num_beams: Hypotheses kept in parallel; the papers take 15.
     """
-    first = next(iter(features.values()))
-    conditions = list(_conditions(model, tuple(features), first[0]))
-    order = np.argsort([_length(clip) for clip in first])  # clips of one length waste no padding
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    conditions = list(_conditions(model, features))
+    work = [(condition, batch) for condition in conditions for batch in _batches(condition.clips, batch_size)]
     decoded: list[Decoded] = []
-    work = [(condition, batch) for condition in conditions for batch in batches]
     texts: dict[int, str] = {}
     for condition, batch in progress(work, "decode"):
-        clips = features[condition.snrs_db[0]]
-        tasks = [Task(clips[index].only(condition.modality), condition.scales[0]) for index in batch]
-        texts |= dict(zip(batch.tolist(), model.transcribe(tasks, max_new_tokens, num_beams), strict=True))
-        if len(texts) == len(first):
-            hypotheses = [texts[index] for index in range(len(first))]
+        tasks = [
+            Task(condition.clips[index].only(condition.modality), condition.scales[0]) for index in batch
+        ]
+        texts |= dict(zip(batch, model.transcribe(tasks, max_new_tokens, num_beams), strict=True))
+        if len(texts) == len(condition.clips):
             decoded += [
-                Decoded(condition.modality, scale, snr_db, hypotheses)
+                Decoded(
+                    condition.modality,
+                    scale,
+                    level,
+                    {index: texts[index] for index in sorted(features[level])},
+                )
                 for scale in condition.scales
-                for snr_db in condition.snrs_db
+                for level in condition.levels
             ]
             texts = {}
-    return sorted(decoded, key=lambda d: (d.modality, str(d.scale), snr_key(d.snr_db)))
+    return sorted(decoded, key=lambda d: (d.modality, str(d.scale), d.level.key))
 
 
-def _conditions(model: AVSRModel, snrs_db: tuple[float | None, ...], clip: Features) -> Iterator[_Condition]:
-    for modality in readings(model.modalities, clip.modality):
+def _conditions(model: AVSRModel, features: NoisyFeatures) -> Iterator[_Condition]:
+    everything: Heard = {}
+    for clips in features.values():
+        everything = clips | everything
+    any_clip = next(iter(everything.values()))
+    for modality in readings(model.modalities, any_clip.modality):
         for alike in distinct_scales(model.scales, modality):
             if modality == "video":
-                yield _Condition(modality, alike, snrs_db)
+                yield _Condition(modality, alike, tuple(features), everything)
             else:
-                yield from (_Condition(modality, alike, (snr_db,)) for snr_db in snrs_db)
+                yield from (_Condition(modality, alike, (level,), clips) for level, clips in features.items())
+
+
+def _batches(clips: Heard, batch_size: int) -> list[list[int]]:
+    order = sorted(clips, key=lambda index: _length(clips[index]))  # clips of one length waste no padding
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def _length(clip: Features) -> int:

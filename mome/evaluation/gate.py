@@ -19,6 +19,7 @@ from mome.cli import main
 from mome.config import GateParams, load_params
 from mome.errors import GateRejected, MomeError
 from mome.evaluation.gate_report import Check, gate_page
+from mome.evaluation.report import level
 from mome.records import Evaluation, GateDecision, WordErrors, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
@@ -113,7 +114,11 @@ def _within_budget(candidate: Evaluation, max_wer: Mapping[str, float]) -> list[
             )
         elif _CLEAN not in rows[scale]:
             checks.append(
-                Check(False, name, f"not evaluated on clean speech, only at {', '.join(rows[scale])}")
+                Check(
+                    False,
+                    name,
+                    f"not evaluated on clean speech, only at {', '.join(map(level, rows[scale]))}",
+                )
             )
         else:
             rate, most = rows[scale][_CLEAN].rate, max_wer[scale]
@@ -135,12 +140,14 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
             Check(True, "champion", f"not compared: its corpus is {best.corpus!r}, not {candidate.corpus!r}")
         ]
     ours, theirs = candidate.wer.get(candidate.modality, {}), best.wer.get(candidate.modality, {})
-    same_noise = best.noise == candidate.noise
+    other_noise = sorted(
+        noise for noise, source in candidate.noise.items() if best.noise.get(noise, source) != source
+    )
     shared = [
         (scale, key)
         for scale in ours
         for key in ours[scale]
-        if key in theirs.get(scale, {}) and (same_noise or key == _CLEAN)
+        if key in theirs.get(scale, {}) and key.rpartition("_")[0] not in other_noise
     ]
     if not shared:
         return [
@@ -153,14 +160,15 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
     checks = []
     for scale, key in shared:
         found, passed = _compare(ours[scale][key], theirs[scale][key])
-        checks.append(Check(passed, f"champion at {scale}, {key if key == _CLEAN else f'{key} dB'}", found))
+        checks.append(Check(passed, f"champion at {scale}, {level(key)}", found))
     alone = sorted(ours.keys() ^ theirs.keys())
     if alone:
         checks.append(
             Check(True, "champion", f"not compared at {', '.join(alone)}: only one of the two has it")
         )
-    if not same_noise:
-        checks.append(Check(True, "champion", "not compared in noise: it was tested in another one"))
+    if other_noise:
+        said = f"not compared in {', '.join(other_noise)}: it was tested in another one"
+        checks.append(Check(True, "champion", said))
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(Check(True, "champion", said))

@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from mome.evaluation.report import finest_first, heat_cell, level
-from mome.records import Evaluation, GateDecision, WordErrors, snr_key
+from mome.records import Evaluation, GateDecision, WordErrors
 from mome.reporting.page import Cell, facts, page, table, verdict
 
 __all__ = ["Check", "gate_page"]
@@ -75,7 +75,7 @@ def _surface(candidate: Evaluation, champion: Evaluation | None) -> str:
     """Return one table: in every cell the candidate's rate, and below it the champion's and the change."""
     ours = candidate.wer[candidate.modality]
     theirs = {} if champion is None else champion.wer.get(candidate.modality, {})
-    noise = [snr_key(condition.snr_db) for condition in candidate.conditions]
+    noise = [condition.key for condition in candidate.conditions]
     noise += sorted({key for row in ours.values() for key in row} - set(noise))
     rows = []
     for scale in finest_first(ours):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.config import CORPUS
-from mome.records import MODALITY_NAMES, Evaluation, WordErrors, snr_key
+from mome.records import MODALITY_NAMES, Evaluation, WordErrors
 from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.reporting.page import Cell, facts, page, table
 from mome.scales import Scale
@@ -17,7 +17,7 @@ __all__ = ["finest_first", "heat_cell", "level", "noise_name", "write_report"]
 
 _GUIDE = """
 <p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
-token. Finer scales (top) cost more tokens per second. A column is a noise level: noise
+token. Finer scales (top) cost more tokens per second. A column is a noise: its kind,
 mixed in at that signal-to-noise ratio, or none. A cell is the word error rate, with edits / reference words
 below it; its colour grows with the square root of the rate. Upright bars are 95 % bootstrap intervals over
 utterances: conditions whose bars are far apart differ, conditions whose bars overlap may not.</p>
@@ -32,10 +32,10 @@ def write_report(
     Args:
         evaluation: The table to draw.
         path: HTML file to write, whole or not at all.
-        av_minus_audio: ``[scale][snr_key]``: what lips change at the same scale, with its paired interval
-            (`mome.wer.difference`). Without it the differences are shown without intervals.
+        av_minus_audio: ``[scale][condition_key]``: what lips change at the same scale, with its paired
+            interval (`mome.wer.difference`). Without it the differences are shown without intervals.
     """
-    noise = [snr_key(condition.snr_db) for condition in evaluation.conditions]
+    noise = [condition.key for condition in evaluation.conditions]
     head = facts(
         [
             ("corpus", evaluation.corpus),
@@ -58,9 +58,15 @@ def write_report(
 
 def noise_name(evaluation: Evaluation) -> str:
     """Return in words what was mixed in."""
-    if evaluation.noise == CORPUS:
-        return "babble of other test utterances"
-    return f"a file, SHA-256 {evaluation.noise[:12]}"
+    return "; ".join(f"{noise}: {_source(noise, source)}" for noise, source in evaluation.noise.items())
+
+
+def _source(noise: str, source: str) -> str:
+    if source == CORPUS:
+        return "of other test utterances"
+    if source == "made":
+        return "made at random"
+    return f"{'a file' if noise == 'babble' else 'a folder'}, SHA-256 {source[:12]}"
 
 
 def heat_cell(errors: WordErrors, small: str | None = None) -> Cell:
@@ -84,8 +90,8 @@ def finest_first(scales: Iterable[str]) -> list[str]:
 
 
 def level(key: str) -> str:
-    """Return a noise level as people read it."""
-    return key if key == "clean" else f"{key} dB"
+    """Return a noise level or a column of the table in words: ``clean``, ``5 dB``, ``babble 5 dB``."""
+    return key if key == "clean" else f"{key.replace('_', ' ')} dB"
 
 
 def _heat_map(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
@@ -114,7 +120,10 @@ def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) 
         # Side by side, so that the bars of one noise level do not hide each other.
         shift = 0.07 * (index - (len(scales) - 1) / 2)
         cells = [(i + shift, rows[scale][key], key) for i, key in enumerate(noise) if key in rows[scale]]
-        plot.line([(x, 100 * cell.rate) for x, cell, _ in cells], colour(index))
+        for kind in dict.fromkeys(
+            _kind(key) for _, _, key in cells
+        ):  # a line does not lead from one to another
+            plot.line([(x, 100 * cell.rate) for x, cell, key in cells if _kind(key) == kind], colour(index))
         plot.intervals([(x, 100 * cell.low, 100 * cell.high) for x, cell, _ in cells], colour(index))
         plot.dots(
             [
@@ -124,6 +133,10 @@ def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) 
             colour(index),
         )
     return legend(scales) + plot.svg()
+
+
+def _kind(key: str) -> str:
+    return key.rpartition("_")[0]
 
 
 def _lips(
@@ -166,11 +179,16 @@ def _difference_cell(rate: float, low: float | None, high: float | None) -> Cell
 
 def _conditions(evaluation: Evaluation) -> str:
     body = [
-        [level(snr_key(c.snr_db)), f"{c.estimated_snr_db:.1f} dB", f"{c.low:.1f} to {c.high:.1f} dB"]
+        [
+            level(c.key),
+            f"{c.estimated_snr_db:.1f} dB",
+            f"{c.low:.1f} to {c.high:.1f} dB",
+            ", ".join(f"{kind} {share:.0%}" for kind, share in c.kinds.items()) or "–",
+        ]
         for c in evaluation.conditions
     ]
     return (
         "<p>What the noise estimator says about the same clips. The monitor places a measurement of the"
         " running service in this table before it looks up the word error rate.</p>"
-        + table(["true", "estimated, median", "8 of 10 clips"], body, css="number")
+        + table(["true", "estimated, median", "8 of 10 clips", "named"], body, css="number")
     )

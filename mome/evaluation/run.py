@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError, EvaluationError
-from mome.evaluation.decode import Decoded, NoisyFeatures, decode_all, readings_of
+from mome.evaluation.decode import Decoded, Level, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
 from mome.machine.devices import check_devices, is_out_of_memory
 from mome.machine.memory import memory_watched
@@ -22,11 +22,15 @@ from mome.modalities import needed
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
 from mome.progress import progress
-from mome.records import Condition, Evaluation, Modality, WordErrors, snr_key
+from mome.records import Condition, Evaluation, Modality, TestedNoise, WordErrors
+from mome.speech.audio import Samples
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise import Babble, Noise, SnrEstimate, estimate_snr, with_noise
-from mome.speech.noise_file import noise_digest, noise_of
+from mome.speech.noise import Babble, MadeNoise, Noise, with_noise
+from mome.speech.noise_estimate import ESTIMATOR, NoiseEstimate, estimate_noise
+from mome.speech.noise_file import NoiseFolder, noise_digest, noise_of, recordings_digest
+from mome.speech.noise_network import NETWORK_KINDS
+from mome.speech.noises import bursts, steady
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
@@ -35,6 +39,7 @@ from mome.wer import Difference, difference, summarise
 __all__ = ["run"]
 
 _CLIPS_PER_PASS = 8
+_MADE = "made"  # by functions of this project
 
 
 @stoppable()
@@ -42,9 +47,10 @@ _CLIPS_PER_PASS = 8
 def run(
     params: EvaluateParams, dataset: Path, foundation: Path, checkpoint: Path, output: Path
 ) -> Evaluation:
-    """Measure the word error rate of the test split for every trained modality, scale and noise level.
+    """Measure the word error rate of the test split for every trained modality, scale, noise and level.
 
-    Noise is babble of other test utterances, or a file, at the stated ratio; 0 dB means 0 dB.
+    Noise is mixed in at the stated ratio; 0 dB means 0 dB. All clips are heard clean, and a share of them in
+    each noise, drawn once for all its levels.
 
     Args:
         params: Section ``evaluate``.
@@ -66,7 +72,7 @@ def run(
         Stopped: If a signal asks to stop.
     """
     check_devices(params.device)
-    noise = noise_of(params.noise)
+    sources = _sources(params)
     use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
     corpus = json.loads((dataset / "corpus.json").read_text())
@@ -80,7 +86,7 @@ def run(
         clips = [reader.clip(index, only) for index in progress(range(len(reader)), "read test clips")]
 
     with _memory_explained(params):
-        features, baseline = _listen(clips, encoders, params, needed(reads), noise)
+        features, baseline = _listen(clips, encoders, params, needed(reads), sources)
         decoded = decode_all(
             model,
             features,
@@ -94,10 +100,11 @@ def run(
         revision=corpus["revision"],
         modality=reads[0],
         wer=_table(decoded, references, params),
-        conditions=[_condition(snr_db, baseline) for snr_db in params.snrs_db],
+        conditions=[_condition(level, baseline) for level in features],
         utterances=len(utterances),
         hypotheses="hypotheses.jsonl",
-        noise=noise_digest(params.noise),
+        noise=_digests(params),
+        estimator=ESTIMATOR,
     )
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")
@@ -121,35 +128,72 @@ def _memory_explained(params: EvaluateParams) -> Iterator[None]:
         ) from error
 
 
+def _sources(params: EvaluateParams) -> dict[TestedNoise, Noise | None]:
+    """Return where each noise comes from; None for babble of the corpus, which needs its clips."""
+    made: dict[TestedNoise, Noise | None] = {"steady": MadeNoise(steady), "bursts": MadeNoise(bursts)}
+    made["babble"] = noise_of(params.noise)
+    if "recorded" in params.noises:
+        made["recorded"] = NoiseFolder(Path(params.recordings))
+    return {noise: made[noise] for noise in params.noises}
+
+
+def _digests(params: EvaluateParams) -> dict[TestedNoise, str]:
+    found: dict[TestedNoise, str] = dict.fromkeys(params.noises, _MADE)
+    if "babble" in found:
+        found["babble"] = noise_digest(params.noise)
+    if "recorded" in found:
+        found["recorded"] = recordings_digest(Path(params.recordings))
+    return found
+
+
+def _levels(params: EvaluateParams, num_clips: int) -> dict[Level, list[int]]:
+    """Return which clips are heard at each level: clean all of them, each noise its share of them."""
+    levels: dict[Level, list[int]] = {}
+    if None in params.snrs_db:
+        levels[Level(None, None)] = list(range(num_clips))
+    for place, (noise, share) in enumerate(params.noises.items()):
+        # Drawn, not every second one: the speakers of a corpus often take turns.
+        order = np.random.default_rng([params.seed, place]).permutation(num_clips)
+        chosen = sorted(order[: max(1, round(share * num_clips))].tolist())
+        levels |= {Level(noise, snr_db): chosen for snr_db in params.snrs_db if snr_db is not None}
+    return levels
+
+
 def _listen(
-    clips: Sequence[Clip], encoders: Encoders, params: EvaluateParams, needs: Modality, noise: Noise | None
+    clips: Sequence[Clip],
+    encoders: Encoders,
+    params: EvaluateParams,
+    needs: Modality,
+    sources: Mapping[TestedNoise, Noise | None],
 ) -> tuple[NoisyFeatures, pd.DataFrame]:
     """Encode what of every clip is read, and measure what monitoring will measure in production.
 
     Both at every noise level. Sound of which only the noise counts is not encoded.
     """
-    nothing = [Features(None, None)] * len(clips)
     waveforms = [clip.samples for clip in clips if clip.samples is not None]
-    # Lips are encoded once: babble is not seen.
+    # Lips are encoded once: noise is not seen.
     with_lips = clips[0].mouth is not None
-    lips = _encode(encoders, [Clip(None, clip.mouth) for clip in clips]) if with_lips else nothing
+    lips = _encode(encoders, [Clip(None, clip.mouth) for clip in clips]) if with_lips else None
     sharp = [None if clip.mouth is None else sharpness(clip.mouth) for clip in clips]
-    rows, features = [], {}
-    for level, snr_db in enumerate(progress(params.snrs_db, "encode test: audio")):
-        heard = [
-            with_noise(
-                noise or Babble(waveforms),
-                index,
-                waveforms[index],
-                snr_db,
-                np.random.default_rng([params.seed, level, index]),
+    rows: list[dict[str, object]] = []
+    features: NoisyFeatures = {}
+    levels = list(_levels(params, len(clips)).items())
+    for place, (level, chosen) in enumerate(progress(levels, "encode test: audio")):
+        heard: dict[int, Samples] = {}
+        for index in chosen if waveforms else []:
+            rng = np.random.default_rng([params.seed, place, index])
+            source = (None if level.noise is None else sources[level.noise]) or Babble(waveforms)
+            heard[index] = with_noise(source, index, waveforms[index], level.snr_db, rng)
+        spoken = [] if needs == "video" else _encode(encoders, [Clip(heard[index], None) for index in heard])
+        sound = dict(zip(heard, spoken, strict=False))
+        features[level] = {
+            index: Features(
+                sound[index].audio_TC if index in sound else None,
+                None if lips is None else lips[index].video_TC,
             )
-            for index in range(len(waveforms))
-        ]
-        unheard = needs == "video"
-        sound = nothing if unheard else _encode(encoders, [Clip(samples, None) for samples in heard])
-        features[snr_db] = [Features(s.audio_TC, v.video_TC) for s, v in zip(sound, lips, strict=True)]
-        rows += [_row(estimate_snr(samples), sharp[index], snr_db) for index, samples in enumerate(heard)]
+            for index in chosen
+        }
+        rows += [_row(estimate_noise(samples), sharp[index], level) for index, samples in heard.items()]
     return features, pd.DataFrame(rows)
 
 
@@ -160,22 +204,31 @@ def _encode(encoders: Encoders, clips: Sequence[Clip]) -> list[Features]:
     return features
 
 
-def _row(noise: SnrEstimate, mouth_sharpness: float | None, snr_db: float | None) -> dict[str, object]:
+def _row(noise: NoiseEstimate, mouth_sharpness: float | None, level: Level) -> dict[str, object]:
     return {
         "snr_db": noise.snr_db,
+        "noise_kind": noise.kind,
         "level_db": noise.level_db,
         "speech_share": noise.speech_share,
         "mouth_sharpness": mouth_sharpness,
-        "condition": snr_key(snr_db),
+        "condition": level.key,
     }
 
 
-def _condition(snr_db: float | None, baseline: pd.DataFrame) -> Condition:
-    estimated = baseline.loc[baseline["condition"] == snr_key(snr_db), "snr_db"].dropna()
-    if estimated.empty:
-        raise CorpusError(f"no test clip at {snr_key(snr_db)} holds speech, so its noise cannot be estimated")
-    low, median, high = np.percentile(estimated.to_numpy(float), [10, 50, 90])
-    return Condition(snr_db=snr_db, estimated_snr_db=float(median), low=float(low), high=float(high))
+def _condition(level: Level, baseline: pd.DataFrame) -> Condition:
+    measured = baseline[baseline["condition"] == level.key].dropna(subset=["snr_db"])
+    if measured.empty:
+        raise CorpusError(f"no test clip at {level.key} holds speech, so its noise cannot be estimated")
+    low, median, high = np.percentile(measured["snr_db"].to_numpy(float), [10, 50, 90])
+    kinds = measured["noise_kind"].value_counts(normalize=True)
+    return Condition(
+        noise=level.noise,
+        snr_db=level.snr_db,
+        estimated_snr_db=float(median),
+        low=float(low),
+        high=float(high),
+        kinds={kind: float(kinds[kind]) for kind in NETWORK_KINDS if kind in kinds},
+    )
 
 
 def _table(
@@ -183,26 +236,26 @@ def _table(
 ) -> dict[Modality, dict[str, dict[str, WordErrors]]]:
     table: dict[Modality, dict[str, dict[str, WordErrors]]] = {}
     for each in decoded:
-        pairs = zip(references, each.hypotheses, strict=True)
-        errors = summarise(pairs, params.bootstrap_samples, params.seed)
-        table.setdefault(each.modality, {}).setdefault(str(each.scale), {})[snr_key(each.snr_db)] = errors
+        errors = summarise(_pairs(each, references), params.bootstrap_samples, params.seed)
+        table.setdefault(each.modality, {}).setdefault(str(each.scale), {})[each.level.key] = errors
     return table
+
+
+def _pairs(decoded: Decoded, references: Sequence[str]) -> list[tuple[str, str]]:
+    return [(references[index], text) for index, text in decoded.hypotheses.items()]
 
 
 def _lips(
     decoded: Sequence[Decoded], references: Sequence[str], params: EvaluateParams
 ) -> dict[str, dict[str, Difference]] | None:
     """Return what the lips change at the same scale and noise, or None without both modalities."""
-    texts = {(each.modality, each.scale, each.snr_db): each.hypotheses for each in decoded}
+    found = {(each.modality, each.scale, each.level): each for each in decoded}
     gained: dict[str, dict[str, Difference]] = {}
-    for (modality, scale, snr_db), both in texts.items():
-        sound = texts.get(("audio", scale, snr_db))
+    for (modality, scale, level), both in found.items():
+        sound = found.get(("audio", scale, level))
         if modality == "av" and sound is not None:
-            gained.setdefault(str(scale), {})[snr_key(snr_db)] = difference(
-                zip(references, both, strict=True),
-                zip(references, sound, strict=True),
-                params.bootstrap_samples,
-                params.seed,
+            gained.setdefault(str(scale), {})[level.key] = difference(
+                _pairs(both, references), _pairs(sound, references), params.bootstrap_samples, params.seed
             )
     return gained or None
 
@@ -210,14 +263,14 @@ def _lips(
 def _lines(decoded: Sequence[Decoded], ids: Sequence[str], references: Sequence[str]) -> str:
     rows = (
         {
-            "utterance_id": utterance_id,
+            "utterance_id": ids[index],
             "modality": each.modality,
             "scale": str(each.scale),
-            "snr": snr_key(each.snr_db),
-            "reference": reference,
+            "noise": each.level.key,
+            "reference": references[index],
             "hypothesis": hypothesis,
         }
         for each in decoded
-        for utterance_id, reference, hypothesis in zip(ids, references, each.hypotheses, strict=True)
+        for index, hypothesis in each.hypotheses.items()
     )
     return "".join(json.dumps(row) + "\n" for row in rows)

@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.noise import babble, mix_at_snr
 
-__all__ = ["change_speed", "colour", "spoil"]
+__all__ = ["change_speed", "colour", "echo", "spoil"]
 
 Samples = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator)
         rng: Draws everything.
     """
     if rng.random() < 0.25:
-        samples = _echo(samples, rng)
+        samples = echo(samples, rng)
     if rng.random() < 0.6:
         samples = colour(samples, rng)
     kind = rng.random()
@@ -48,7 +48,7 @@ def spoil(samples: Samples, others: Sequence[Samples], rng: np.random.Generator)
     return samples
 
 
-def _echo(samples: Samples, rng: np.random.Generator) -> Samples:
+def echo(samples: Samples, rng: np.random.Generator) -> Samples:
     """A room: exponentially dying noise of 0.1 to 0.4 s after the direct sound."""
     length = int(rng.uniform(0.1, 0.4) * SAMPLING_RATE)
     tail = rng.normal(0, 1, length) * np.exp(-6.9 * np.arange(length) / length)  # -60 dB at its end

@@ -1,25 +1,22 @@
-"""Noise: add it at a stated level, make babble of voices, and estimate how much there is."""
+"""Noise: add it to speech at a stated level, and where it comes from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 from mome.errors import MediaError
-from mome.speech.wada import MAX_SNR_DB, MIN_SNR_DB, amplitude_spread, snr_of_spread
 
 __all__ = [
     "Babble",
+    "MadeNoise",
     "Noise",
-    "SnrEstimate",
     "babble",
-    "estimate_snr",
     "mix_at_snr",
     "with_babble",
     "with_noise",
@@ -28,42 +25,6 @@ __all__ = [
 Samples = npt.NDArray[np.float32]
 
 _TALKERS = 6  # too many to follow one, too few to be a hiss
-
-_LSB = 1.0 / 32768  # one step of 16-bit audio: what is quieter holds no information
-_SILENCE_DB = -100.0  # level of digital silence
-
-_FRAME = 160  # samples, 10 ms at 16 kHz
-_SMOOTHING = 5  # frames, 50 ms: shorter than a syllable, long enough that steady noise is steady
-_ABOVE_FLOOR_DB = 2.0  # noise alone, so smoothed, stays within half a decibel of its own floor
-_BELOW_PEAK_DB = 35.0  # quieter than that beside the loudest syllable is the room, not speech
-_MIN_SPEECH_FRAMES = 5
-
-_WINDOW = 512  # samples, 32 ms
-_BAND = 5  # bins of 31.25 Hz averaged into one band
-_FLOOR_QUANTILE = 0.1
-# What the lowest tenth of Gaussian noise reads in such bands, as a part of its mean (a test measures it).
-_FLOOR_OF_NOISE = 0.378
-_MIN_WINDOWS = 8
-
-_TRUSTED_GAP_DB = 6.0  # further apart, and one of the two meets noise that it was not made for
-_CLEAN_DB = 20.0  # beyond it both say "clean", and by how much they differ does not matter
-
-
-@dataclass(frozen=True)
-class SnrEstimate:
-    """How noisy a recording is, and what the estimate rests on.
-
-    Args:
-        snr_db: Signal-to-noise ratio in dB, -20 to 40; None without speech to measure it on.
-        confident: Two independent methods agree.
-        speech_share: Share of the 10 ms frames that stand out of the background, 0 to 1.
-        level_db: Root mean square of the whole recording in dB full scale, at least -100.
-    """
-
-    snr_db: float | None
-    confident: bool
-    speech_share: float
-    level_db: float
 
 
 def mix_at_snr(speech: Samples, noise: Samples, snr_db: float | None) -> Samples:
@@ -147,6 +108,21 @@ class Babble:
         return babble(voices, num_samples, rng)
 
 
+@dataclass(frozen=True)
+class MadeNoise:
+    """Noise that a function makes, such as those of `mome.speech.noises`.
+
+    Args:
+        make: Takes a number of samples and what draws them.
+    """
+
+    make: Callable[[int, np.random.Generator], Samples]
+
+    def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:  # noqa: ARG002
+        """Return noise made for this utterance alone; which one it is does not matter."""
+        return self.make(num_samples, rng)
+
+
 def with_noise(
     noise: Noise, index: int, speech: Samples, snr_db: float | None, rng: np.random.Generator
 ) -> Samples:
@@ -171,66 +147,5 @@ def with_babble(
     return with_noise(Babble(waveforms), index, waveforms[index], snr_db, rng)
 
 
-def estimate_snr(samples: Samples) -> SnrEstimate:
-    """Estimate the signal-to-noise ratio of speech ``(N,)`` at 16 kHz, without a clean copy of it.
-
-    The mean of two methods that look at different things: the distribution of amplitudes (WADA) and the
-    quietest moments of every frequency band. Both read babble a few dB too clean, because babble is
-    speech, but keep the order of levels. Short bursts with quiet between them fool both. Digital silence
-    is left out, and samples that are NaN or infinite count as it.
-    """
-    finite = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    power = _power(finite)
-    level_db = max(_SILENCE_DB, 10.0 * math.log10(power)) if power > 0.0 else _SILENCE_DB
-    framed = finite[: len(finite) // _FRAME * _FRAME].reshape(-1, _FRAME)
-    audible = framed.std(axis=1) > _LSB if len(framed) else np.zeros(0, dtype=np.bool_)
-    speech = _speech_frames(framed, audible)
-    share = float(speech.mean()) if len(speech) else 0.0
-    windows = _audible_windows(finite, audible)
-    if speech.sum() < _MIN_SPEECH_FRAMES or len(windows) < _MIN_WINDOWS:
-        return SnrEstimate(None, False, share, level_db)
-    by_amplitude = _snr_by_amplitude(framed[audible])
-    by_floor = _snr_by_floor(windows)
-    gap_db = abs(min(by_amplitude, _CLEAN_DB) - min(by_floor, _CLEAN_DB))
-    return SnrEstimate((by_amplitude + by_floor) / 2.0, gap_db <= _TRUSTED_GAP_DB, share, level_db)
-
-
 def _power(samples: Samples) -> float:
     return float(np.square(samples, dtype=np.float64).mean()) if len(samples) else 0.0
-
-
-def _speech_frames(framed: Samples, audible: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return for every frame ``(F, 160)`` whether it stands out of the quietest tenth of the recording."""
-    if audible.sum() < _MIN_SPEECH_FRAMES:
-        return np.zeros(len(framed), dtype=np.bool_)
-    power = framed.var(axis=1, dtype=np.float64)
-    smooth = np.convolve(power, np.ones(_SMOOTHING) / _SMOOTHING, mode="same")
-    smooth_db = 10.0 * np.log10(np.maximum(smooth, _LSB**2))
-    floor_db = float(np.quantile(smooth_db[audible], _FLOOR_QUANTILE))
-    threshold = max(floor_db + _ABOVE_FLOOR_DB, float(smooth_db.max()) - _BELOW_PEAK_DB)
-    return np.asarray(audible & (smooth_db > threshold))
-
-
-def _audible_windows(samples: Samples, audible: npt.NDArray[np.bool_]) -> Samples:
-    """Return the windows ``(W, 512)``, one per frame, that hold no digital silence."""
-    if len(samples) < _WINDOW:
-        return np.zeros((0, _WINDOW), dtype=np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_FRAME]
-    whole = _WINDOW // _FRAME  # frames that lie within a window
-    heard = np.asarray(np.lib.stride_tricks.sliding_window_view(audible, whole).all(axis=1))
-    return np.asarray(windows[heard[: len(windows)]])
-
-
-def _snr_by_amplitude(framed: Samples) -> float:
-    # A constant offset of the recording is no speech, but would look like a very regular one.
-    return snr_of_spread(amplitude_spread(framed - framed.mean(), smallest=_LSB / 2))
-
-
-def _snr_by_floor(windows: Samples) -> float:
-    """Return the ratio of what each band holds over time to what it holds in its quietest tenth."""
-    spectrum = rfft(windows * np.hanning(_WINDOW).astype(np.float32), axis=1)[:, 1:-1]
-    power = spectrum.real**2 + spectrum.imag**2
-    bands = power.reshape(len(windows), -1, _BAND).mean(axis=2)
-    floor = np.quantile(bands, _FLOOR_QUANTILE, axis=0) / _FLOOR_OF_NOISE
-    ratio = float(bands.mean(axis=0).sum()) / max(float(floor.sum()), 1e-30) - 1.0
-    return min(MAX_SNR_DB, max(MIN_SNR_DB, 10.0 * math.log10(max(ratio, 1e-10))))

@@ -1,4 +1,4 @@
-"""A recording of noise, such as the babble of the papers, of which every utterance gets another stretch."""
+"""Recorded noise, such as the babble of the papers, of which every utterance gets another stretch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mome.config import CORPUS
 from mome.errors import ConfigError, MediaError
 from mome.speech.audio import SAMPLING_RATE, read_audio
 
-__all__ = ["NoiseFile", "noise_digest", "noise_of"]
+__all__ = ["NoiseFile", "NoiseFolder", "noise_digest", "noise_of", "recordings_digest"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -48,6 +48,41 @@ class NoiseFile:
             return self._samples[start : start + num_samples]
         start = int(rng.integers(length))
         return self._samples[np.arange(start, start + num_samples) % length]
+
+
+class NoiseFolder:
+    """Noise from the recordings of a folder, one drawn anew for every utterance.
+
+    Args:
+        folder: Of WAV or FLAC files at 16 kHz, at any depth.
+
+    Raises:
+        ConfigError: If there is no such folder, none in it, or one of them as `NoiseFile` says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = [NoiseFile(path) for path in _recordings(folder)]
+
+    def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:
+        """Return a stretch of one recording; the utterance does not matter."""
+        return self._files[int(rng.integers(len(self._files)))].behind(index, num_samples, rng)
+
+
+def recordings_digest(folder: Path) -> str:
+    """Return one SHA-256 of all recordings of a folder, whatever their names.
+
+    Raises:
+        ConfigError: As `NoiseFolder`.
+    """
+    each = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in _recordings(folder))
+    return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
+def _recordings(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".flac", ".wav"))
+    if not found:
+        raise ConfigError(f"recordings: {folder} holds no .flac or .wav; expected noise at 16 kHz")
+    return found
 
 
 def noise_of(setting: str) -> NoiseFile | None:

@@ -11,7 +11,7 @@ from mome.records import Split
 from mome.synthesis.face import Look, draw_look
 from mome.synthesis.speech import Voice
 
-__all__ = ["Speaker", "speakers"]
+__all__ = ["Speaker", "speakers", "voice_variants"]
 
 _ACCENTS = {
     "us": "gmw/en-US",
@@ -73,3 +73,8 @@ def speakers(split: Split) -> list[Speaker]:
             )
             found.append(Speaker(name, voice, draw_look(rng)))
     return found
+
+
+def voice_variants(split: Split) -> tuple[str, ...]:
+    """Return the voice variants of eSpeak NG that belong to a split, and to no other."""
+    return _VARIANTS[split]

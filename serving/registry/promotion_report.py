@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mome.evaluation.report import finest_first, level
+from mome.records import condition_order
 from mome.reporting.charts import Axis, Plot, colour, nice_ticks
 from mome.reporting.report import Report
 from serving.registry.history import Entry, History, Version
@@ -120,8 +121,8 @@ def _clean(champion: Version, replaced: Version | None) -> str:
 
 def _table(champion: Version, replaced: Version | None) -> tuple[list[str], list[list[str]]]:
     """Return head and rows: a scale per row, a noise level per column, clean speech first."""
-    cells = {tuple(name.split("_")[1:]) for name in champion.figures if name.startswith("wer_")}
-    noise = sorted({key for _, key in cells}, key=lambda key: -float("inf" if key == "clean" else key))
+    cells = {tuple(name.split("_", 2)[1:]) for name in champion.figures if name.startswith("wer_")}
+    noise = sorted({key for _, key in cells}, key=condition_order)
     rows = []
     for scale in finest_first({scale for scale, _ in cells}):
         keys = [f"wer_{scale}_{key}" for key in noise]

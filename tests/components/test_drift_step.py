@@ -23,7 +23,7 @@ class Watched:
         self.site, self.sections = Site(folder), sections
         self.site.now -= timedelta(minutes=5)
         self.shown, self.page = artifact(dsl.Metrics, "look"), artifact(dsl.HTML, "page")
-        sections["monitor"] |= {"consecutive_windows": 1, "max_age_s": 3600.0}
+        sections["monitor"] |= {"consecutive_windows": 1, "max_age_s": 3600.0, "max_wer": {"audio": 0.08}}
 
     def look(self, publish_to: str = "") -> tuple[str, bool, bool]:
         folders = [str(folder) for folder in (self.site.bundle, self.site.requests, self.site.state)]

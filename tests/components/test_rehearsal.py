@@ -17,10 +17,10 @@ from components.rehearse.playlist import PHASES, files, playlist
 from components.rehearse.server import Command
 from mome.config import MonitorParams, RehearseParams
 from mome.errors import ConfigError, CorpusError, ServiceError
-from mome.records import Condition, GateDecision, Rehearsal
+from mome.records import GateDecision, Rehearsal
 from mome.speech.media import Clip, read_clip
 from mome.speech.shards import write_manifest, write_shard
-from tests.planted import evaluation, table, utterance
+from tests.planted import condition, evaluation, table, utterance
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
@@ -34,9 +34,11 @@ MONITOR = MonitorParams(
     hysteresis_db=1.0,
     tolerance_db=1.0,
     max_age_s=600.0,
+    max_wer={"audio": 0.08},
+    confidence=0.8,
     drift_p_value=0.01,
 )
-RATES = {"a4v2": {"clean": 1, "0": 4}, "a16v5": {"clean": 3, "0": 25}}
+RATES = {"a4v2": {"clean": 1, "babble_0": 4}, "a16v5": {"clean": 3, "babble_0": 25}}
 
 # Answers like the service: reads the scale file, measures the sound, logs the request, says its name.
 SERVER = """
@@ -73,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         record = RequestRecord(
             request_id=str(count), at=datetime.now(UTC), scale=scale, modality=clip.modality,
             duration_s=clip.duration_s, latency_ms=1.0, snr_db=snr_db + count % 7 / 10, snr_confident=True,
+            noise_kind="babble" if snr_db == 0.0 else "none", noise_confidence=0.9,
             level_db=-20.0 - count % 5, speech_share=0.5, mouth_sharpness=None, status=200)
         log.mkdir(exist_ok=True)
         with (log / "worker.jsonl").open("a") as file:
@@ -120,8 +123,8 @@ def package(tmp_path: Path) -> Path:
     evaluation(
         {"audio": table(RATES)},
         conditions=[
-            Condition(snr_db=None, estimated_snr_db=20, low=15, high=30),
-            Condition(snr_db=0, estimated_snr_db=0, low=-2, high=2),
+            condition(snr_db=None, estimated_snr_db=20, low=15, high=30),
+            condition(snr_db=0, estimated_snr_db=0, low=-2, high=2),
         ],
     ).write(root / "bundle" / "evaluation.json")
     GateDecision(passed=True, reason="", checks=[], max_wer={"a4v2": 0.05, "a16v5": 0.10}).write(
@@ -178,7 +181,7 @@ def test_babble_makes_the_scale_finer_and_its_end_coarser_again(
     assert sum(latency.requests for latency in found.latency_ms.values()) == 120
     assert all(0 < latency.p50 <= latency.p95 for latency in found.latency_ms.values())
     text = (output / "rehearsal.html").read_text()
-    assert "finer: measured" in text
+    assert "in babble; mostly like babble 0 dB; a4v2 is expected to get" in text
     assert "coarser: measured" in text
     assert "http" not in text.replace("http-equiv", "")  # self-contained
     assert no_child_is_left(output)

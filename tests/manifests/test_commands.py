@@ -104,6 +104,8 @@ def log_requests(folder: Path, snr_db: float) -> None:
                 latency_ms=90.0,
                 snr_db=snr_db,
                 snr_confident=True,
+                noise_kind="babble",
+                noise_confidence=0.9,
                 level_db=-20.0,
                 speech_share=0.7,
                 mouth_sharpness=None,

@@ -15,14 +15,13 @@ import pytest
 from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.records import (
-    Condition,
     GateDecision,
     RequestRecord,
     RetrainRequest,
     ScaleDecision,
 )
 from monitoring import check
-from tests.planted import evaluation, table
+from tests.planted import condition, evaluation, table
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
@@ -34,9 +33,14 @@ PARAMS = MonitorParams(
     hysteresis_db=1.0,
     tolerance_db=1.0,
     max_age_s=600.0,
+    max_wer={"audio": 0.08},
+    confidence=0.8,
     drift_p_value=0.01,
 )
-RATES = {"a4v2": {"clean": 1, "0": 4, "-5": 9}, "a16v5": {"clean": 3, "0": 25, "-5": 50}}
+RATES = {
+    "a4v2": {"clean": 1, "babble_0": 4, "babble_-5": 9},
+    "a16v5": {"clean": 3, "babble_0": 25, "babble_-5": 50},
+}
 
 
 class Site:
@@ -50,9 +54,9 @@ class Site:
         evaluation(
             {"audio": table(RATES)},
             conditions=[
-                Condition(snr_db=None, estimated_snr_db=30, low=25, high=40),
-                Condition(snr_db=0, estimated_snr_db=4, low=2, high=6),
-                Condition(snr_db=-5, estimated_snr_db=1, low=-1, high=3),
+                condition(snr_db=None, estimated_snr_db=30, low=25, high=40),
+                condition(snr_db=0, estimated_snr_db=4, low=2, high=6),
+                condition(snr_db=-5, estimated_snr_db=1, low=-1, high=3),
             ],
         ).write(self.bundle / "evaluation.json")
         GateDecision(
@@ -83,6 +87,8 @@ class Site:
                     latency_ms=50.0,
                     snr_db=snr_db + self.rng.normal() / 10,
                     snr_confident=True,
+                    noise_kind="babble",
+                    noise_confidence=0.9,
                     level_db=self.rng.normal(-25, 2),
                     speech_share=self.rng.uniform(0.7, 0.9),
                     mouth_sharpness=None,
@@ -172,7 +178,7 @@ def test_noise_beyond_every_budget_asks_for_the_noise_to_be_learnt_once(site: Si
         pytest.approx(-5, abs=0.5),
         pytest.approx(-5, abs=0.5),
     )
-    assert request.noise == "continuous"
+    assert request.noise == "babble"
     site.serve(1.0)
     site.look()
     assert RetrainRequest.read(site.state / "retrain.json") == request
@@ -208,7 +214,7 @@ def test_a_damaged_wish_for_retraining_is_replaced(site: Site) -> None:
     for _ in range(2):
         site.serve(1.0)
         site.look()
-    assert RetrainRequest.read(site.state / "retrain.json").noise == "continuous"
+    assert RetrainRequest.read(site.state / "retrain.json").noise == "babble"
 
 
 def test_a_half_written_decision_does_not_break_the_next_look(site: Site) -> None:
@@ -225,7 +231,7 @@ def test_a_half_written_decision_does_not_break_the_next_look(site: Site) -> Non
     ("file", "content", "message"),
     [
         ("bundle/evaluation.json", None, r"evaluation\.json: no such file"),
-        ("bundle/gate.json", "{}", r"gate\.json: not a GateDecision"),
+        ("bundle/evaluation.json", "{}", r"evaluation\.json: not an? Evaluation"),
         ("bundle/baseline.parquet", "text", "not a parquet file"),
         ("state/scale.json", "{", "served scale is unknown"),
         ("requests/worker.jsonl", "no\nlog\n", "none of 2 lines"),
@@ -279,7 +285,7 @@ def test_the_command_prints_the_decision_and_a_mistake_is_one_line(site: Site) -
     environment = os.environ | {"PYTHONPATH": str(root)}
     found = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.startswith("a16v5: hold: 0 measured requests, 12 needed")
-    (site.bundle / "gate.json").unlink()
+    (site.bundle / "evaluation.json").unlink()
     failed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: the bundle cannot be monitored")

@@ -38,6 +38,8 @@ def requests(table: pd.DataFrame) -> list[RequestRecord]:
             duration_s=1.0,
             latency_ms=50.0,
             snr_confident=True,
+            noise_kind="babble",
+            noise_confidence=0.9,
             status=200,
             **{name: None if pd.isna(row[name]) else float(row[name]) for name in FEATURES},
         )

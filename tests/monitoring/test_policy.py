@@ -7,33 +7,41 @@ import pytest
 
 from mome.config import MonitorParams
 from mome.errors import MonitorError
-from mome.records import Condition, RequestRecord, ScaleDecision
+from mome.records import Modality, NoiseKind, RequestRecord, ScaleDecision
 from mome.scales import Scale
-from monitoring.policy import budgeted_scales, choose_scale, clean_scale, decide, place, propose, true_snr_db
-from tests.planted import evaluation, table
+from monitoring.policy import clean_scale, decide, propose, servable_scales
+from tests.planted import condition, evaluation, table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FINE, MIDDLE, COARSE = Scale(4, 2), Scale(16, 2), Scale(16, 5)
-BUDGET = {"a4v2": 0.05, "a16v2": 0.08, "a16v5": 0.10}
-# Percent of words; at 0 dB only the finest is within budget, at -5 dB none is.
-TABLE = {
+# Percent of words; 8 % are promised: at 0 dB only the finest keeps that, at -5 dB none does.
+BABBLE = {
     "a4v2": {"clean": 1, "10": 1, "5": 2, "0": 4, "-5": 9},
     "a16v2": {"clean": 2, "10": 3, "5": 6, "0": 15, "-5": 30},
     "a16v5": {"clean": 3, "10": 6, "5": 14, "0": 25, "-5": 50},
 }
-# The estimator overestimates in babble, as WADA-SNR does.
+STEADY = {"a4v2": {"0": 2, "-5": 3}, "a16v2": {"0": 3, "-5": 5}, "a16v5": {"0": 4, "-5": 7}}  # does no harm
+TABLE = {
+    scale: {key if key == "clean" else f"babble_{key}": count for key, count in row.items()}
+    | {f"steady_{key}": count for key, count in STEADY[scale].items()}
+    for scale, row in BABBLE.items()
+}
 CONDITIONS = [
-    Condition(snr_db=None, estimated_snr_db=30, low=22, high=45),
-    Condition(snr_db=10, estimated_snr_db=13, low=11, high=16),
-    Condition(snr_db=5, estimated_snr_db=8, low=6, high=11),
-    Condition(snr_db=0, estimated_snr_db=4, low=2, high=6),
-    Condition(snr_db=-5, estimated_snr_db=1, low=-1, high=3),
+    condition(None, 30, low=22, high=45),
+    condition(10, 13, low=11, high=16),
+    condition(5, 8, low=6, high=11),
+    condition(0, 4, low=2, high=6),
+    condition(-5, 1, low=-1, high=3),
+    condition(0, 1, low=-1, high=3, noise="steady"),
+    condition(-5, -4, low=-6, high=-2, noise="steady"),
 ]
 EVALUATION = evaluation({"av": table(TABLE)}, conditions=CONDITIONS)
 PARAMS = MonitorParams(
     window=20,
     min_requests=12,
     consecutive_windows=2,
+    max_wer={"av": 0.08},
+    confidence=0.8,
     cooldown_s=2.0,
     hysteresis_db=1.0,
     tolerance_db=1.0,
@@ -42,16 +50,26 @@ PARAMS = MonitorParams(
 )
 
 
-def request(number: int, snr_db: float | None, at: datetime) -> RequestRecord:
+def request(
+    number: int,
+    snr_db: float | None,
+    at: datetime = NOON,
+    kind: NoiseKind | None = None,
+    modality: Modality = "av",
+) -> RequestRecord:
+    """Return a request; above 20 dB its noise is called none, below it babble, unless a kind is given."""
+    called: NoiseKind = "babble" if snr_db is not None and snr_db < 20 else "none"
     return RequestRecord(
         request_id=f"r{number}",
         at=at,
         scale="a16v5",
-        modality="av",
+        modality=modality,
         duration_s=2.0,
         latency_ms=100.0,
         snr_db=snr_db,
         snr_confident=True,
+        noise_kind=None if snr_db is None else kind or called,
+        noise_confidence=0.9,
         level_db=-25.0,
         speech_share=0.8,
         mouth_sharpness=10.0,
@@ -66,7 +84,7 @@ class Monitor:
         self.params, self.current, self.now = params, current, NOON
         self.log: list[RequestRecord] = []
         self.decisions: list[ScaleDecision] = []
-        self.beyond_budget = False
+        self.beyond_promise = False
 
     def serve(self, levels: list[float | None]) -> None:
         for level in levels:
@@ -76,8 +94,8 @@ class Monitor:
     def look(self) -> ScaleDecision:
         self.now += timedelta(milliseconds=1)
         window = self.log[-self.params.window :]
-        decision, self.beyond_budget = decide(
-            window, EVALUATION, BUDGET, self.current, self.decisions, self.params, self.now
+        decision, self.beyond_promise = decide(
+            window, EVALUATION, self.current, self.decisions, self.params, self.now
         )
         self.decisions.append(decision)
         self.current = Scale.parse(decision.scale)
@@ -88,87 +106,105 @@ class Monitor:
         return [(decision.previous, decision.scale) for decision in self.decisions if decision.switched]
 
 
+def proposed(
+    levels: list[float], current: Scale = FINE, kind: NoiseKind | None = None, **changes: object
+) -> tuple[Scale, bool]:
+    window = [request(number, level, kind=kind) for number, level in enumerate(levels)]
+    found = propose(window, EVALUATION, current, PARAMS.model_copy(update=changes))
+    return found.scale, found.keeps
+
+
 @pytest.mark.parametrize(
-    ("measured", "level"),
+    ("level", "scale", "keeps"),
     [
-        (60, None),
-        (30, None),
-        (22.5, None),  # clean recordings scatter: above their 10th percentile is clean
-        (21, 10),
-        (13, 10),
-        (12.5, 10),  # within the tolerance
-        (11.9, 5),  # nearest noisier
-        (4, 0),
-        (2.9, -5),
-        (0, -5),
+        (40, COARSE, True),
+        (30, COARSE, True),
+        (14.1, COARSE, True),
+        (8, MIDDLE, True),
+        (4, FINE, True),
+        (1, FINE, False),
+        (-9, FINE, False),
     ],
 )
-def test_a_measurement_is_placed_at_the_nearest_noisier_condition(
-    measured: float, level: float | None
+def test_the_cheapest_scale_that_keeps_the_promise_is_proposed(
+    level: float, scale: Scale, keeps: bool
 ) -> None:
-    placed = place(measured, CONDITIONS, tolerance_db=1.0)
-    assert placed is not None
-    assert placed.snr_db == level
-    assert placed == place(measured, CONDITIONS[::-1], tolerance_db=1.0)  # whatever their order
+    assert proposed([level] * 20, current=COARSE) == (scale, keeps)
 
 
-def test_noise_below_every_condition_has_no_place() -> None:
-    assert place(-0.1, CONDITIONS, tolerance_db=1.0) is None
+def test_the_same_level_of_another_kind_is_another_scale() -> None:
+    assert proposed([1.0] * 20, kind="babble") == (FINE, False)
+    assert proposed([1.0] * 20, kind="steady") == (COARSE, True)
 
 
-def test_clean_never_reaches_down_into_the_next_condition() -> None:
-    wide = [Condition(snr_db=None, estimated_snr_db=30, low=5, high=50), *CONDITIONS[1:]]
-    placed = place(13.5, wide, tolerance_db=1.0)
-    assert placed is not None
-    assert placed.snr_db == 10
+def test_the_best_is_served_where_none_keeps_the_promise_even_if_it_is_a_coarse_one() -> None:
+    rates = {"a4v2": {"clean": 30}, "a16v5": {"clean": 20}}
+    odd = evaluation({"av": table(rates)}, conditions=[condition(None, 30, 25, 40)])
+    found = propose([request(0, 30.0)] * 20, odd, FINE, PARAMS)
+    assert (found.scale, found.keeps) == (COARSE, False)
 
 
-@pytest.mark.parametrize(("index", "scale"), [(0, COARSE), (1, COARSE), (2, MIDDLE), (3, FINE), (4, None)])
-def test_the_cheapest_scale_within_its_budget_is_chosen(index: int, scale: Scale | None) -> None:
-    assert choose_scale(EVALUATION.wer["av"], BUDGET, CONDITIONS[index]) == scale
+def test_half_clean_and_half_noisy_counts_as_that_and_not_as_its_median() -> None:
+    # 11 clean and 9 at -5 dB: the median is clean, but every second answer would be half wrong.
+    assert proposed([30.0, 1.0] * 10 + [30.0], current=COARSE) == (FINE, True)
+    window = [request(number, (30.0, 1.0)[number % 2]) for number in range(20)]
+    found = propose(window, EVALUATION, COARSE, PARAMS)
+    assert found.expected[FINE].rate == pytest.approx((0.01 + 0.09) / 2, abs=0.001)
+    assert found.expected[COARSE].rate == pytest.approx((0.03 + 0.50) / 2, abs=0.001)
+    assert found.noise["clean"] == pytest.approx(0.5, abs=0.01)
+    assert found.noise["babble_-5"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_more_confidence_needs_more_room_below_the_promise() -> None:
+    mixed = [30.0] * 15 + [4.0] * 5  # the middle scale: 15 times 2 % and 5 times 15 %, give or take 1.3 %
+    assert proposed(mixed, confidence=0.5)[0] == MIDDLE
+    assert proposed(mixed, confidence=0.9999)[0] == FINE
+
+
+def test_an_uncertain_table_needs_more_room_too() -> None:
+    wide = {scale: dict(row) for scale, row in table(TABLE).items()}
+    for row in wide.values():
+        row["clean"] = row["clean"].model_copy(update={"low": 0.0, "high": 0.20})
+    uncertain = evaluation({"av": wide}, conditions=CONDITIONS)
+    window = [request(number, 30.0) for number in range(20)]
+    assert propose(window, EVALUATION, FINE, PARAMS).keeps
+    assert not propose(window, uncertain, FINE, PARAMS.model_copy(update={"confidence": 0.95})).keeps
+
+
+def test_each_modality_has_its_own_promise_and_a_rare_one_does_not_decide() -> None:
+    sound = {scale: {key: 3 * count for key, count in row.items()} for scale, row in TABLE.items()}
+    both = evaluation({"av": table(TABLE), "audio": table(sound)}, conditions=CONDITIONS)
+    params = PARAMS.model_copy(update={"max_wer": {"av": 0.08, "audio": 0.07}})
+    half = [request(n, 30.0, modality=("av", "audio")[n % 2]) for n in range(20)]
+    assert propose(half, both, FINE, params).scale == MIDDLE  # 9 % of sound alone would be wrong, 6 % are
+    assert propose(half, both, FINE, params).modality == "audio"
+    rare = [request(n, 30.0, modality="audio" if n == 0 else "av") for n in range(20)]
+    assert propose(rare, both, FINE, params).scale == COARSE
 
 
 def test_before_any_measurement_the_choice_for_clean_speech_is_served() -> None:
-    assert clean_scale(EVALUATION, BUDGET) == COARSE
-    assert clean_scale(EVALUATION, dict.fromkeys(BUDGET, 0.001)) == FINE
+    assert clean_scale(EVALUATION, PARAMS) == COARSE
+    assert clean_scale(EVALUATION, PARAMS.model_copy(update={"max_wer": {"av": 0.001}})) == FINE
 
 
-def test_a_scale_without_budget_or_condition_is_named() -> None:
-    with pytest.raises(MonitorError, match="a16v5 was evaluated, but the gate has no budget"):
-        budgeted_scales(EVALUATION, {"a4v2": 0.1, "a16v2": 0.1})
-    extra = [*CONDITIONS, Condition(snr_db=-10, estimated_snr_db=-3, low=-4, high=-2)]
-    with pytest.raises(MonitorError, match="a4v2 was not evaluated at -10"):
-        budgeted_scales(EVALUATION.model_copy(update={"conditions": extra}), BUDGET)
+def test_a_table_that_cannot_be_used_is_named() -> None:
+    with pytest.raises(MonitorError, match=r"monitor\.max_wer promises nothing for 'av'"):
+        servable_scales(EVALUATION, PARAMS.model_copy(update={"max_wer": {"audio": 0.1}}))
+    extra = [*CONDITIONS, condition(-10, -3, low=-4, high=-2)]
+    with pytest.raises(MonitorError, match="a4v2 was not evaluated at babble_-10"):
+        servable_scales(EVALUATION.model_copy(update={"conditions": extra}), PARAMS)
     with pytest.raises(MonitorError, match="no word error table for 'audio'"):
-        budgeted_scales(EVALUATION.model_copy(update={"modality": "audio"}), BUDGET)
+        servable_scales(EVALUATION.model_copy(update={"modality": "audio"}), PARAMS)
+    with pytest.raises(MonitorError, match=r"measured by estimator 'wada'.*evaluate and package .* again"):
+        servable_scales(EVALUATION.model_copy(update={"estimator": "wada"}), PARAMS)
 
 
 def test_going_back_to_a_coarser_scale_needs_more_than_the_border() -> None:
-    # 12.0 dB is where the 10 dB condition begins, at which the coarse scale is within budget.
-    assert propose(12.0, EVALUATION, BUDGET, COARSE, PARAMS) == (COARSE, True)
-    assert propose(11.9, EVALUATION, BUDGET, COARSE, PARAMS) == (MIDDLE, True)
-    assert propose(12.9, EVALUATION, BUDGET, MIDDLE, PARAMS) == (MIDDLE, True)
-    assert propose(13.0, EVALUATION, BUDGET, MIDDLE, PARAMS) == (COARSE, True)
-    # From the finest, what would still be chosen one decibel further in is not far enough for the coarsest.
-    assert propose(12.9, EVALUATION, BUDGET, FINE, PARAMS) == (MIDDLE, True)
-
-
-def test_beyond_every_budget_the_finest_is_proposed_and_said_to_be_too_little() -> None:
-    assert propose(1.0, EVALUATION, BUDGET, COARSE, PARAMS) == (FINE, False)
-    assert propose(-9.0, EVALUATION, BUDGET, FINE, PARAMS) == (FINE, False)
-
-
-def test_an_estimate_becomes_the_level_that_has_to_be_mixed() -> None:
-    assert [true_snr_db(level, CONDITIONS) for level in (13, 8, 6, 4, 1, -1, 15)] == [
-        10,
-        5,
-        2.5,
-        0,
-        -5,
-        -7,
-        12,
-    ]
-    assert true_snr_db(7.0, CONDITIONS[:1]) == 7.0  # nothing to calibrate with
+    # The coarsest is expected to get 8 % wrong at 11.75 dB: a quarter of the way from 13 to 8 dB.
+    assert proposed([11.8] * 20, current=COARSE) == (COARSE, True)
+    assert proposed([11.7] * 20, current=COARSE) == (MIDDLE, True)
+    assert proposed([12.7] * 20, current=MIDDLE) == (MIDDLE, True)
+    assert proposed([12.8] * 20, current=MIDDLE) == (COARSE, True)
 
 
 def test_clean_babble_clean_makes_exactly_two_switches() -> None:
@@ -198,13 +234,22 @@ def test_the_toy_of_one_change_and_back_makes_two_switches(size: int, seed: int)
     assert away[1] in range(270, 280)
 
 
-def test_a_slow_change_of_the_window_does_not_stop_halfway() -> None:
-    # At 10 of 20 the lower median is the loudest babble clip (8 dB: the middle scale), later 4 dB.
+def test_a_change_is_answered_before_the_window_is_full_of_it() -> None:
     monitor = Monitor()
     monitor.serve([30.0] * 20)
     monitor.look()
     for _ in range(6):
         monitor.serve([4.0, 3.5, 8.0, 4.5, 5.0])
+        monitor.look()
+    assert monitor.switches == [("a16v5", "a4v2")]
+    assert [decision.switched for decision in monitor.decisions].index(True) <= 3  # 15 noisy requests
+
+
+def test_mixed_traffic_settles_and_stays() -> None:
+    rng = np.random.default_rng(4)
+    monitor = Monitor()
+    for _ in range(60):
+        monitor.serve(rng.choice([30.0, 1.0], 5).tolist())
         monitor.look()
     assert monitor.switches == [("a16v5", "a4v2")]
 
@@ -269,22 +314,42 @@ def test_noise_beyond_every_budget_is_reported_once_it_is_settled() -> None:
     monitor = Monitor()
     monitor.serve([1.0] * 20)
     monitor.look()
-    assert not monitor.beyond_budget
+    assert not monitor.beyond_promise
     monitor.serve([1.0] * 20)
     assert monitor.look().scale == "a4v2"
-    assert monitor.beyond_budget
+    assert monitor.beyond_promise
     monitor.serve([1.0] * 20)
-    assert "no scale is within budget" in monitor.look().reason
-    assert monitor.beyond_budget
+    assert "no scale keeps the promise of 8.0%" in monitor.look().reason
+    assert monitor.beyond_promise
     monitor.serve([-9.0] * 20)
     assert "noisier than anything evaluated" in monitor.look().reason
 
 
-def test_a_reason_names_the_measurement_the_condition_and_both_rates() -> None:
+def test_noise_that_was_evaluated_is_not_noisier_than_anything_evaluated() -> None:
     monitor = Monitor()
     for _ in range(2):
-        monitor.serve([4.2] * 20)
+        monitor.serve([1.2, 0.4, 2.0, -0.5] * 5)  # as -5 dB looked in the evaluation
         monitor.look()
-    assert (
-        monitor.decisions[-1].reason == "finer: measured 4.2 dB looks like 0 dB, where a4v2 has 4.0% of 5.0%"
+    assert "noisier than anything evaluated" not in monitor.decisions[-1].reason
+    assert "mostly like babble -5 dB" in monitor.decisions[-1].reason
+
+
+def test_a_model_that_fails_on_clean_speech_does_not_blame_the_noise() -> None:
+    monitor = Monitor(PARAMS.model_copy(update={"max_wer": {"av": 0.005}}))
+    for _ in range(3):
+        monitor.serve([1.0] * 20)
+        assert monitor.look().keeps_promise is not True
+        assert not monitor.beyond_promise
+
+
+def test_a_reason_names_kind_level_expectation_and_promise() -> None:
+    monitor = Monitor()
+    for _ in range(2):
+        monitor.serve([4.0] * 20)
+        monitor.look()
+    decision = monitor.decisions[-1]
+    assert decision.reason == (
+        "finer: 100% in babble; mostly like babble 0 dB; a4v2 is expected to get 4.0% wrong of 8.0% promised"
     )
+    assert (decision.max_wer, decision.keeps_promise) == (0.08, True)
+    assert decision.expected_wer == pytest.approx({"a4v2": 0.04, "a16v2": 0.15, "a16v5": 0.25}, abs=0.002)

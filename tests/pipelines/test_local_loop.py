@@ -89,7 +89,7 @@ def test_the_word_errors_are_those_of_the_stored_hypotheses(
                 answers = [
                     line
                     for line in lines
-                    if (line["modality"], line["scale"], line["snr"]) == (modality, scale, snr)
+                    if (line["modality"], line["scale"], line["noise"]) == (modality, scale, snr)
                 ]
                 assert cell["words"] == sum(len(line["reference"].split()) for line in answers)
                 errors = sum(edits(line["reference"].split(), line["hypothesis"].split()) for line in answers)

@@ -9,14 +9,14 @@ import pytest
 from mome.config import GateParams
 from mome.errors import GateRejected
 from mome.evaluation import gate
-from mome.records import Condition, GateDecision, WordErrors, snr_key
-from tests.planted import evaluation
+from mome.records import Evaluation, GateDecision, WordErrors, condition_key
+from tests.planted import condition, evaluation
 
 PARAMS = GateParams(max_wer={"av": {"a4v2": 0.05, "a16v5": 0.10}})
 Cell = tuple[int, float, float]  # errors in 1000 words, low, high
 GOOD: dict[str, dict[str, Cell]] = {
-    "a4v2": {"clean": (20, 0.01, 0.03), "0": (100, 0.08, 0.12)},
-    "a16v5": {"clean": (50, 0.04, 0.06), "0": (300, 0.27, 0.33)},
+    "a4v2": {"clean": (20, 0.01, 0.03), "babble_0": (100, 0.08, 0.12)},
+    "a16v5": {"clean": (50, 0.04, 0.06), "babble_0": (300, 0.27, 0.33)},
 }
 
 
@@ -27,7 +27,7 @@ def write(folder: Path, table: dict[str, dict[str, Cell]], **changes: Any) -> Pa
         }
         for scale, row in table.items()
     }
-    conditions = [Condition(snr_db=level, estimated_snr_db=20, low=10, high=30) for level in (None, 0.0)]
+    conditions = [condition(snr_db=level, estimated_snr_db=20, low=10, high=30) for level in (None, 0.0)]
     evaluation({"av": wer}, conditions=conditions, **changes).write(folder / "evaluation.json")
     return folder
 
@@ -71,7 +71,7 @@ def test_one_scale_over_its_budget_rejects_and_is_named(tmp_path: Path) -> None:
 
 def test_noisy_speech_has_no_budget(tmp_path: Path) -> None:
     assert gate.run(
-        PARAMS, write(tmp_path / "new", changed("a4v2", "0", (900, 0.8, 1.0))), None, tmp_path / "gate"
+        PARAMS, write(tmp_path / "new", changed("a4v2", "babble_0", (900, 0.8, 1.0))), None, tmp_path / "gate"
     ).passed
 
 
@@ -94,8 +94,8 @@ def test_table_and_budget_must_name_the_same_scales(
 
 
 def test_a_table_without_a_clean_column_is_rejected(tmp_path: Path) -> None:
-    decision = rejected(tmp_path, write(tmp_path / "new", GOOD | {"a4v2": {"0": (1, 0.0, 0.01)}}))
-    assert "not evaluated on clean speech, only at 0" in decision.reason
+    decision = rejected(tmp_path, write(tmp_path / "new", GOOD | {"a4v2": {"babble_0": (1, 0.0, 0.01)}}))
+    assert "not evaluated on clean speech, only at babble 0 dB" in decision.reason
 
 
 def test_a_table_without_the_corpus_own_modality_is_rejected(tmp_path: Path) -> None:
@@ -125,15 +125,17 @@ def test_a_number_that_is_none_is_rejected(tmp_path: Path, field: str, value: fl
 
 def test_worse_than_the_champion_beyond_both_intervals_is_a_regression(tmp_path: Path) -> None:
     champion = write(tmp_path / "champion", GOOD)
-    decision = rejected(tmp_path, write(tmp_path / "new", changed("a16v5", "0", (400, 0.34, 0.46))), champion)
+    decision = rejected(
+        tmp_path, write(tmp_path / "new", changed("a16v5", "babble_0", (400, 0.34, 0.46))), champion
+    )
     assert decision.reason == (
-        "champion at a16v5, 0 dB: 40.0% (34.0% to 46.0%) is worse than 30.0% (27.0% to 33.0%)"
+        "champion at a16v5, babble 0 dB: 40.0% (34.0% to 46.0%) is worse than 30.0% (27.0% to 33.0%)"
     )
 
 
 def test_worse_within_the_intervals_is_chance(tmp_path: Path) -> None:
     champion = write(tmp_path / "champion", GOOD)
-    candidate = write(tmp_path / "new", changed("a16v5", "0", (350, 0.33, 0.37)))
+    candidate = write(tmp_path / "new", changed("a16v5", "babble_0", (350, 0.33, 0.37)))
     assert gate.run(PARAMS, candidate, champion, tmp_path / "gate").passed
 
 
@@ -147,7 +149,7 @@ def test_a_champion_without_errors_does_not_lock_the_door(tmp_path: Path) -> Non
 
 
 def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path) -> None:
-    bad = {scale: {"clean": (1, 0.0, 0.0), "0": (1, 0.0, 0.0)} for scale in ("a8v2", "a8v8")}
+    bad = {scale: {"clean": (1, 0.0, 0.0), "babble_0": (1, 0.0, 0.0)} for scale in ("a8v2", "a8v8")}
     candidate = write(tmp_path / "new", GOOD)
 
     def last_check(champion: Path) -> str:
@@ -163,10 +165,10 @@ def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path
 
 
 def test_noise_is_compared_only_with_the_same_noise(tmp_path: Path) -> None:
-    champion = write(tmp_path / "champion", GOOD, noise="f" * 64)
-    noisy = write(tmp_path / "noisy", changed("a16v5", "0", (400, 0.34, 0.46)))
+    champion = write(tmp_path / "champion", GOOD, noise={"babble": "f" * 64})
+    noisy = write(tmp_path / "noisy", changed("a16v5", "babble_0", (400, 0.34, 0.46)))
     decision = gate.run(PARAMS, noisy, champion, tmp_path / "gate")
-    assert "not compared in noise" in decision.checks[-1]
+    assert "not compared in babble" in decision.checks[-1]
     clean = write(tmp_path / "clean", changed("a4v2", "clean", (45, 0.04, 0.05)))
     assert "champion at a4v2, clean" in rejected(tmp_path, clean, champion).reason
 
@@ -187,4 +189,24 @@ def test_what_a_table_says_cannot_become_markup(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_the_planted_table_are_those_of_the_records() -> None:
-    assert [snr_key(level) for level in (None, 0.0)] == ["clean", "0"]
+    assert [condition_key(noise, level) for noise, level in ((None, None), ("babble", 0.0))] == [
+        "clean",
+        "babble_0",
+    ]
+
+
+def test_a_champion_from_before_there_were_kinds_is_compared_in_babble(tmp_path: Path) -> None:
+    champion = write(tmp_path / "champion", GOOD) / "evaluation.json"
+    old = json.loads(champion.read_text())
+    old["noise"] = old["noise"]["babble"]
+    del old["estimator"]
+    for each in old["conditions"]:
+        del each["noise"], each["kinds"]
+    old["wer"]["av"] = {
+        scale: {key.removeprefix("babble_"): cell for key, cell in row.items()}
+        for scale, row in old["wer"]["av"].items()
+    }
+    champion.write_text(json.dumps(old))
+    assert Evaluation.read(champion).estimator == "wada"
+    worse = write(tmp_path / "new", changed("a16v5", "babble_0", (600, 0.57, 0.63)))
+    assert "champion at a16v5, babble 0 dB" in rejected(tmp_path, worse, champion.parent).reason

@@ -7,11 +7,12 @@ from xml.etree import ElementTree
 import pytest
 
 from mome.evaluation.report import heat_cell, write_report
-from mome.records import Condition, Evaluation, WordErrors
+from mome.records import Evaluation, WordErrors
 from mome.reporting.charts import nice_ticks
 from mome.wer import Difference
+from tests.planted import condition
 
-LEVELS = ("clean", "10", "-5")
+LEVELS = ("clean", "babble_10", "babble_-5")
 ERRORS = {
     "av": {"a16v5": (31, 52, 263), "a4v2": (12, 19, 97)},
     "audio": {"a16v5": (33, 71, 512), "a4v2": (13, 27, 401)},
@@ -37,12 +38,14 @@ def evaluation(corpus: str = "planted", modalities: tuple[str, ...] = ("audio", 
             "modality": modalities[-1],
             "wer": wer,
             "conditions": [
-                Condition(snr_db=None, estimated_snr_db=31.4, low=22.0, high=38.0),
-                Condition(snr_db=10, estimated_snr_db=13.2, low=11.0, high=16.0),
-                Condition(snr_db=-5, estimated_snr_db=1.1, low=-1.0, high=3.0),
+                condition(snr_db=None, estimated_snr_db=31.4, low=22.0, high=38.0),
+                condition(snr_db=10, estimated_snr_db=13.2, low=11.0, high=16.0),
+                condition(snr_db=-5, estimated_snr_db=1.1, low=-1.0, high=3.0),
             ],
             "utterances": 200,
             "hypotheses": "hypotheses.jsonl",
+            "noise": {"babble": "corpus"},
+            "estimator": "network-1",
         }
     )
 
@@ -87,9 +90,9 @@ def test_higher_rates_are_drawn_higher_and_noise_to_the_right(tmp_path: Path) ->
         for circle in svg.findall("circle")
     }
     at = {text.split(":")[0]: point for text, point in points.items() if text}
-    assert at["a4v2 at -5 dB"][1] < at["a4v2 at clean"][1]  # pixels count downwards
-    assert at["a16v5 at -5 dB"][1] < at["a4v2 at -5 dB"][1]
-    assert at["a4v2 at clean"][0] < at["a4v2 at 10 dB"][0] < at["a4v2 at -5 dB"][0]
+    assert at["a4v2 at babble -5 dB"][1] < at["a4v2 at clean"][1]  # pixels count downwards
+    assert at["a16v5 at babble -5 dB"][1] < at["a4v2 at babble -5 dB"][1]
+    assert at["a4v2 at clean"][0] < at["a4v2 at babble 10 dB"][0] < at["a4v2 at babble -5 dB"][0]
 
 
 def test_what_the_lips_add_has_its_interval_when_there_is_one(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_what_the_lips_add_has_its_interval_when_there_is_one(tmp_path: Path) ->
     assert "<td>-25.3</td>" in plain  # (97 - 401) / 1200
     assert "No intervals were computed" in plain
     differences = {
-        "a4v2": {"-5": Difference(-0.253, -0.281, -0.227), "clean": Difference(-0.001, -0.004, 0.003)}
+        "a4v2": {"babble_-5": Difference(-0.253, -0.281, -0.227), "clean": Difference(-0.001, -0.004, 0.003)}
     }
     tinted = written(tmp_path, evaluation(), differences)
     assert '"background:rgb(27 138 90 / .32)">-25.3<small>-28.1 to -22.7</small>' in tinted

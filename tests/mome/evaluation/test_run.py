@@ -53,22 +53,28 @@ def test_every_condition_is_there_and_its_count_follows_from_the_hypotheses(outp
     for line in (output / evaluation.hypotheses).read_text().splitlines():
         row = json.loads(line)
         reference = row["reference"].split()
-        cell = counted[row["modality"], row["scale"], row["snr"]]
+        cell = counted[row["modality"], row["scale"], row["noise"]]
         cell[0] += edits(reference, row["hypothesis"].split())
         cell[1] += len(reference)
     for modality, scales in evaluation.wer.items():
         assert set(scales) == {"a4v2", "a4v5", "a16v2", "a16v5"}
         for scale, levels in scales.items():
-            assert set(levels) == {"clean", "0"}
+            assert set(levels) == {"clean", "babble_0", "steady_0", "bursts_0"}
             for level, cell in levels.items():
                 assert [cell.errors, cell.words] == counted[modality, scale, level]
 
 
 def test_the_baseline_holds_every_clip_in_every_condition(output: Path) -> None:
     baseline = pd.read_parquet(output / "baseline.parquet")
-    assert baseline.groupby("condition").size().to_dict() == {"clean": 4, "0": 4}
+    # Of four clips a half is heard in babble, and a quarter in each of the others.
+    assert baseline.groupby("condition").size().to_dict() == {
+        "clean": 4,
+        "babble_0": 2,
+        "steady_0": 1,
+        "bursts_0": 1,
+    }
     medians = baseline.groupby("condition")["snr_db"].median()
-    assert medians["clean"] > medians["0"] + 3
+    assert medians["clean"] > medians["babble_0"] + 3
 
 
 def test_the_report_needs_no_network(output: Path) -> None:
@@ -140,7 +146,7 @@ def test_only_what_was_trained_is_validated_evaluated_and_judged(
     assert validated == {name for name, _ in read} == {modality}
     assert len({scale for _, scale in read}) == 2, "two rates of the modality, each read once"
     about = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
-    assert about["noise"] == found.noise == hashlib.sha256(noise.read_bytes()).hexdigest()
+    assert about["noise"] == found.noise["babble"] == hashlib.sha256(noise.read_bytes()).hexdigest()
     assert found.modality == modality
     assert set(found.wer) == {modality}
     assert set(found.wer[modality]) == {"a4v2", "a4v5", "a16v2", "a16v5"}
