@@ -15,6 +15,9 @@ from monitoring.journal import lines_from_the_end
 __all__ = ["Window", "read_window"]
 
 
+_CLOCKS_APART = timedelta(minutes=1)  # of the machines that write and read
+
+
 class Window(NamedTuple):
     """The newest answered requests, oldest first, and how many unreadable lines lay between them."""
 
@@ -27,7 +30,8 @@ def read_window(folder: Path, size: int, max_age_s: float, now: datetime) -> Win
 
     Each worker writes its own file, so the newest of all files are merged by time. Files are read
     from their end: a log of months costs no more than one of minutes. A last line that is
-    still being written is left for the next look. A folder that is not there yet is a service without
+    still being written is left for the next look. A request from the future, or met before, is left
+    out. A folder that is not there yet is a service without
     requests.
 
     Raises:
@@ -38,6 +42,7 @@ def read_window(folder: Path, size: int, max_age_s: float, now: datetime) -> Win
     oldest = now - timedelta(seconds=max_age_s)
     requests: list[RequestRecord] = []
     unreadable = readable = 0
+    known: set[str] = set()
     for path in sorted(folder.glob("*.jsonl")):
         if path.stat().st_mtime < oldest.timestamp():
             continue
@@ -49,6 +54,9 @@ def read_window(folder: Path, size: int, max_age_s: float, now: datetime) -> Win
                 unreadable += 1
                 continue
             readable += 1
+            if request.at > now + _CLOCKS_APART or request.request_id in known:
+                continue  # a clock that is wrong, or a line that was copied: neither says anything of now
+            known.add(request.request_id)
             # Lines of one file are in order of time, give or take requests that overlapped.
             if request.at < oldest or kept == size:
                 break

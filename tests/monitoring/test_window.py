@@ -86,3 +86,9 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with pytest.raises(MonitorError, match="expected the folder of the request log"):
         read_window(tmp_path / "log", 5, 600, NOW)
+
+
+def test_requests_from_the_future_and_copied_lines_are_left_out(tmp_path: Path) -> None:
+    good = [request(number, 100 - number) for number in range(3)]
+    write(tmp_path / "a.jsonl", [*good, request(9, -3600.0), good[1]])
+    assert ids(tmp_path) == ["r0000", "r0001", "r0002"]
