@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from av.stream import Disposition
 
 from mome.errors import MediaError
 from mome.modalities import readings
 from mome.records import Modality
 from mome.scales import AUDIO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
-from mome.speech.container import open_container
+from mome.speech.container import has_picture
 from mome.speech.media import Clip, read_clip
 from serving.errors import ApiError
 from serving.features import Features, measure
@@ -88,7 +87,7 @@ def _read(upload: Upload) -> Clip:
     try:
         if video is not None:
             clip = read_clip(file, video)
-        elif _has_picture(file):
+        elif has_picture(file):
             clip = read_clip(None, file)
         else:
             clip = read_clip(file, None)
@@ -119,9 +118,3 @@ def _usable(clip: Clip, known: Sequence[Modality]) -> Clip:
         param="file",
         code="unsupported_modality",
     )
-
-
-def _has_picture(recording: bytes) -> bool:
-    """Tell whether there is moving video; the cover of a song is a video stream too, but not that."""
-    with open_container(recording) as container:
-        return any(not stream.disposition & Disposition.attached_pic for stream in container.streams.video)
