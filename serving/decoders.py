@@ -65,6 +65,8 @@ class Decoders:
                 answer = await anyio.to_thread.run_sync(
                     process.ask, upload, abandon_on_cancel=True, limiter=self._threads
                 )
+                if isinstance(answer, Broken) and answer.error == "MemoryError":
+                    process.end()  # what it holds on to would be missing for the next recording
             except anyio.get_cancelled_exc_class():
                 process.end()  # nobody waits for what it does
                 raise

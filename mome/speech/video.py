@@ -26,6 +26,9 @@ from mome.speech.frame_times import frame_rate, frame_times, last_shown_s
 __all__ = ["VideoFrames", "encode_mouth", "read_video", "to_25_fps"]
 
 _MAX_BYTES = 2 << 30  # of gray frames in memory
+# Pixels. A mouth is 96 wide in the end, and a face that talks to a camera fills a fifth of its picture or
+# more: what a telephone records beyond this costs memory, and shows nothing.
+_LONGEST_SIDE = 1280
 _ROUNDING_S = 1e-6
 _SAME_BYTES = "cpu-independent=1"
 
@@ -38,7 +41,7 @@ class VideoFrames:
     """A decoded video.
 
     Args:
-        frames: Gray ``(T, H, W)`` uint8, upright.
+        frames: Gray ``(T, H, W)`` uint8, upright, at most 1,280 pixels on a side.
         times_s: When each frame begins to be shown ``(T,)``, the first at zero.
         fps: Frames per second, as recorded; on average where they come unevenly.
         truncated: The file promises more than it holds.
@@ -153,7 +156,15 @@ def _gray(frame: av.VideoFrame) -> Frames:
     else:
         gray = np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8)
     # A telephone stores a portrait video lying down, with a note on how far to turn it (counter-clockwise).
-    return np.ascontiguousarray(np.rot90(gray, round(frame.rotation / 90) % 4))
+    return _small_enough(np.ascontiguousarray(np.rot90(gray, round(frame.rotation / 90) % 4)))
+
+
+def _small_enough(image: Frames) -> Frames:
+    factor = _LONGEST_SIDE / max(image.shape)
+    if factor >= 1.0:
+        return image
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _full_range_frame(image: Frames) -> av.VideoFrame:

@@ -84,6 +84,15 @@ def at(frames: np.ndarray, times_s: np.ndarray, fps: float) -> VideoFrames:
     return VideoFrames(frames, times_s, fps, truncated=False)
 
 
+def test_a_telephones_large_pictures_are_shrunk_as_a_whole(tmp_path: Path) -> None:
+    left, right = np.full((1080, 960), 40, np.uint8), np.full((1080, 960), 200, np.uint8)
+    picture = np.concatenate([left, right], axis=1)
+    video = read_video(movie(tmp_path / "a.mp4", np.stack([picture] * 3), Fraction(25)))
+    assert video.frames.shape == (3, 720, 1280)
+    assert np.abs(video.frames[:, :, :600].astype(int) - 40).max() < 6
+    assert np.abs(video.frames[:, :, 680:].astype(int) - 200).max() < 6
+
+
 @pytest.mark.parametrize("fps", [12.5, 29.97, 30.0, 50.0, 60.0])
 def test_25_fps_takes_the_frame_shown_at_each_moment(fps: float) -> None:
     frames = np.arange(120, dtype=np.uint8)[:, None, None]
