@@ -38,7 +38,7 @@ def test_a_model_beyond_the_budget_turns_the_run_red(place: Any, trained: Path) 
         place.train(**{"gate.max_wer": {"av": dict.fromkeys(("a4v2", "a4v5", "a16v2", "a16v5"), 0.0)}})
     (failed,) = set(place.root.iterdir()) - runs
     assert not read(failed / "gate" / "decision" / "gate.json")["passed"]
-    assert (failed / "gate" / "report").stat().st_size > 0
+    assert (failed / "gate" / "gate_report").stat().st_size > 0
     assert not (failed / "package").exists()
     assert sorted((place.root / "registry").rglob("gate.json")) == promoted
 
