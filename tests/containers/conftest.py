@@ -107,14 +107,30 @@ def trained(place: Place) -> Path:
     return place.train()
 
 
+def lay_out_of_reach(path: Path) -> None:
+    """Change a table: clean speech is right at every scale and cleaner than any recording, noise never is."""
+    evaluation = json.loads(path.read_text())
+    for number, condition in enumerate(evaluation["conditions"]):
+        looks = 39.9 if condition["noise"] is None else 39.0 - 0.1 * number
+        condition |= {"estimated_snr_db": looks, "low": looks - 60.0, "high": looks}
+    cells = [
+        (key, cell)
+        for rows in evaluation["wer"].values()
+        for row in rows.values()
+        for key, cell in row.items()
+    ]
+    for key, cell in cells:
+        rate = 0.0 if key == "clean" else 1.0
+        cell |= {"errors": int(rate * cell["words"]), "low": rate, "high": rate}
+    path.write_text(json.dumps(evaluation))
+
+
 @pytest.fixture(scope="session")
 def monitored(place: Place, trained: Path) -> Path:
-    """The folder of a look at what the rehearsal of that run served, under a budget that no scale meets."""
+    """The folder of a look at what the rehearsal of that run served, as if any noise were too much."""
     bundle, state = place.root / "bundle", place.root / "state"
     shutil.copytree(trained / "package" / "packaged" / "bundle", bundle)
-    gate = json.loads((bundle / "gate.json").read_text())
-    gate["max_wer"] = dict.fromkeys(gate["max_wer"], 0.0)
-    (bundle / "gate.json").write_text(json.dumps(gate))
+    lay_out_of_reach(bundle / "evaluation.json")
     state.mkdir()
     state.chmod(0o777)
     monitor = place.params.sections()["monitor"] | {"window": 4, "min_requests": 3, "consecutive_windows": 1}
