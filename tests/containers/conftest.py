@@ -133,7 +133,7 @@ def monitored(place: Place, trained: Path) -> Path:
     lay_out_of_reach(bundle / "evaluation.json")
     state.mkdir()
     state.chmod(0o777)
-    monitor = place.params.sections()["monitor"] | {"window": 4, "min_requests": 3, "consecutive_windows": 1}
+    monitor = place.params.sections()["monitor"] | {"window": 18, "min_requests": 3, "consecutive_windows": 1}
     return place.run(
         "monitoring",
         monitor=monitor | {"max_age_s": 86400.0},
