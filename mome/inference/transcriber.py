@@ -10,7 +10,7 @@ from mome.config import Threads
 from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
-from mome.reading import Listener, Reading
+from mome.reading import Listener, Reading, Text
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -81,21 +81,20 @@ class Transcriber:
         """Longest clip with sound that the audio encoder takes."""
         return self._encoders.audio.max_num_samples / SAMPLING_RATE
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale, num_beams: int = 1) -> list[str]:
+    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
         """Return the text of each clip, from whatever it holds: sound, mouth video or both.
 
         Args:
             clips: Of any lengths.
             scale: Of all of them.
-            num_beams: Hypotheses kept in parallel; 1 is greedy.
 
         Raises:
             UnknownScaleError: If the model was not trained for the scale.
             MediaError: If a clip is shorter than one token at this scale, or too long.
         """
-        features = self._encoders.encode(clips)
-        longest = max(token_budget(clip.duration_s) for clip in clips)
-        return self._model.transcribe([Task(each, scale) for each in features], longest, num_beams)
+        kept = [_Kept() for _ in clips]
+        self.read([Reading(clip, scale) for clip in clips], kept)
+        return [each.text for each in kept]
 
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Encode and decode readings of any scales, modalities and lengths together.
@@ -114,6 +113,21 @@ class Transcriber:
         tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
         budgets = [token_budget(reading.clip.duration_s) for reading in readings]
         self._model.read(tasks, budgets, listeners)
+
+
+class _Kept:
+    """Waits for a whole text."""
+
+    gone = False
+    live = False
+    text = ""
+
+    def wrote(self, text: str) -> None:
+        """Do nothing: nobody reads along."""
+
+    def ended(self, text: Text) -> None:
+        """Keep it."""
+        self.text = text.text
 
 
 def _num_weights(recogniser: Recogniser) -> int:
