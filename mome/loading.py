@@ -65,14 +65,12 @@ class Model:
             UnknownScaleError: If the model lacks the scale.
         """
         from mome.modalities import readings
-        from mome.speech.container import has_picture
-        from mome.speech.media import read_clip
+        from mome.speech.media import read_file
         from mome.speech.noise_estimate import estimate_noise
 
         chosen = self._choose(scale)
         file, video = Path(file), None if video is None else Path(video)
-        is_both = video is None and has_picture(file)
-        clip = read_clip(None, file) if is_both else read_clip(file, video)
+        clip = read_file(file, video)
         reads = readings(self.bundle.evaluation.wer, clip.modality)
         if not reads:
             known = ", ".join(self.bundle.evaluation.wer)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from mome.scales import Scale
 from mome.speech.media import Clip
 
-__all__ = ["Listener", "Reading", "Text"]
+__all__ = ["Kept", "Listener", "Reading", "Text"]
 
 
 class Reading(NamedTuple):
@@ -40,3 +40,18 @@ class Listener(Protocol):
 
     def ended(self, text: Text) -> None:
         """Take the whole text; other texts of the batch may still be written."""
+
+
+class Kept:
+    """A listener who wants a whole text and nothing before; empty until then."""
+
+    gone = False
+    live = False
+    text = ""
+
+    def wrote(self, text: str) -> None:
+        """Do nothing: nobody reads along."""
+
+    def ended(self, text: Text) -> None:
+        """Keep it."""
+        self.text = text.text

@@ -50,6 +50,7 @@ __all__ = [
     "WordErrors",
     "condition_key",
     "condition_order",
+    "level",
     "snr_key",
 ]
 
@@ -76,6 +77,11 @@ def snr_key(snr_db: float | None) -> str:
 def condition_key(noise: TestedNoise | None, snr_db: float | None) -> str:
     """Return the table key of an evaluated noise: ``clean``, ``babble_10``, ``steady_-5`` ..."""
     return snr_key(None) if noise is None or snr_db is None else f"{noise}_{snr_key(snr_db)}"
+
+
+def level(key: str) -> str:
+    """Return a noise level or a column of the table in words: ``clean``, ``5 dB``, ``babble 5 dB``."""
+    return key if key == snr_key(None) else f"{key.replace('_', ' ')} dB"
 
 
 def condition_order(key: str) -> tuple[int, float]:

@@ -25,10 +25,11 @@ from mome.errors import ConfigError
 from mome.storage import write_text
 from pipelines.cluster import VARIABLE, check_devices, steps
 from pipelines.deadlines import end_after
+from pipelines.graphs import graphs
 from pipelines.monitoring import monitoring
 from pipelines.training import training, training_sharded
 
-__all__ = ["COMPILED", "PIPELINES", "compile_pipeline"]
+__all__ = ["COMPILED", "PIPELINES", "PROFILE", "compile_pipeline"]
 
 COMPILED = Path(__file__).parent / "compiled"
 PIPELINES: dict[str, BaseComponent] = {
@@ -88,8 +89,8 @@ def _fill_in(spec: dict[str, Any], params: Params) -> None:
     if chosen := spec["root"]["inputDefinitions"]["parameters"].get(PROFILE):
         # kfp's own word for it, a Literal, comes with its next version; the server and its form know it.
         chosen["literals"] = [PARAMS_FILE, *profiles()]
-    for graph in (spec["root"], *spec["components"].values()):
-        if task := graph.get("dag", {}).get("tasks", {}).get("configure"):
+    for tasks in graphs(spec):
+        if task := tasks.get("configure"):
             task["inputs"]["parameters"]["defaults"]["runtimeValue"]["constant"] = params.sections()
 
 
@@ -98,8 +99,7 @@ def _name_verdicts(spec: dict[str, Any]) -> None:
 
     A run's steps are found by their names, in the server's list and in Argo's.
     """
-    for graph in (spec["root"], *spec["components"].values()):
-        tasks = graph.get("dag", {}).get("tasks", {})
+    for tasks in graphs(spec):
         for name in [name for name in tasks if VERDICT.fullmatch(name)]:
             named = f"require-{tasks[name]['inputs']['parameters']['stage']['runtimeValue']['constant']}"
             tasks[named] = tasks.pop(name)

@@ -32,6 +32,7 @@ from mome import errors
 from mome.errors import MomeError
 from mome.machine.memory import NEARLY_USED_UP
 from pipelines.cures import cured
+from pipelines.graphs import graphs
 
 __all__ = ["TRACEBACK", "Stage", "StageFailed", "execute", "failure_message", "pin_images"]
 
@@ -134,8 +135,8 @@ def pin_images(pipeline: str) -> str:
         if found is not None:
             name = found["name"]
             executor["container"]["image"] = f"mome-{name}:source-{fingerprint(name)}"
-    for graph in (spec["root"], *spec.get("components", {}).values()):
-        for task in graph.get("dag", {}).get("tasks", {}).values():
+    for tasks in graphs(spec):
+        for task in tasks.values():
             if "gpus" in (given := task.get("inputs", {}).get("parameters", {})):
                 given["gpus"] = {"runtimeValue": {"constant": {}}}
             task.pop("retryPolicy", None)  # nobody takes a machine away here; a failure is one at once
@@ -145,8 +146,7 @@ def pin_images(pipeline: str) -> str:
 def _judged(pipeline: str) -> set[str]:
     """Return the tasks whose verdict a `require` waits for."""
     spec = next(yaml.safe_load_all(pipeline))
-    graphs = [spec["root"], *spec["components"].values()]
-    names = [name for graph in graphs for name in graph.get("dag", {}).get("tasks", {})]
+    names = [name for tasks in graphs(spec) for name in tasks]
     return {found["stage"] for name in names if (found := JUDGES.fullmatch(name))}
 
 

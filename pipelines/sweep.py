@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mome.cli import main
 from mome.errors import ConfigError, MomeError
-from mome.evaluation.report import finest_first, level
-from mome.records import Evaluation
+from mome.evaluation.report import finest_first
+from mome.records import Evaluation, level
 from mome.reporting.report import Report
 from pipelines.calls import Patience, one_line
 from pipelines.client import Connection, add_options

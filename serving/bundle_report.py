@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mome.bundle import Bundle
-from mome.evaluation.report import level
-from mome.records import MODALITY_NAMES, WordErrors
+from mome.records import MODALITY_NAMES, WordErrors, level
 from mome.reporting.report import Report
 from mome.reporting.sizes import file_bytes, size
 

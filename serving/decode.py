@@ -10,16 +10,13 @@ import numpy as np
 from mome.errors import MediaError
 from mome.modalities import readings
 from mome.records import Modality
-from mome.scales import AUDIO_FRAMES_PER_SECOND, Scale
-from mome.speech.audio import SAMPLING_RATE
-from mome.speech.container import has_picture
-from mome.speech.media import Clip, read_clip
+from mome.scales import Scale
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
+from mome.speech.media import Clip, read_file
 from serving.errors import ApiError
 from serving.features import Features, measure
 
 __all__ = ["Decoded", "Upload", "check_length", "decode"]
-
-_SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
     counts = []
     if clip.samples is not None:
         rate = min(scale.audio_rate for scale in scales)
-        counts.append(("audio", len(clip.samples) // _SAMPLES_PER_AUDIO_FRAME, rate))
+        counts.append(("audio", len(clip.samples) // SAMPLES_PER_AUDIO_FRAME, rate))
     if clip.mouth is not None:
         counts.append(("video", len(clip.mouth), min(scale.video_rate for scale in scales)))
     for modality, frames, rate in counts:
@@ -83,14 +80,8 @@ def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
 
 
 def _read(upload: Upload) -> Clip:
-    file, video = upload.files["file"], upload.files.get("video")
     try:
-        if video is not None:
-            clip = read_clip(file, video)
-        elif has_picture(file):
-            clip = read_clip(None, file)
-        else:
-            clip = read_clip(file, None)
+        clip = read_file(upload.files["file"], upload.files.get("video"))
     except MediaError as error:
         if isinstance(error.__cause__, MemoryError):  # the limit is the service's, which says so
             raise error.__cause__ from None

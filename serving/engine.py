@@ -15,7 +15,7 @@ import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
-from mome.reading import Listener, Reading, Text
+from mome.reading import Kept, Listener, Reading, Text
 from mome.records import RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
@@ -141,7 +141,7 @@ class Engine:
             mouth = np.full((VIDEO_FRAMES_PER_SECOND, MOUTH_SIZE, MOUTH_SIZE), 128, np.uint8)
         samples = None if self.bundle.evaluation.modality == "video" else noise
         for scale in self.scales:
-            self._recogniser.read([Reading(Clip(samples, mouth), scale)], [_Nobody()])
+            self._recogniser.read([Reading(Clip(samples, mouth), scale)], [Kept()])
 
     def choose_scale(self, requested: str | None) -> Scale:
         """Return the scale that the caller asked for, else the one in force.
@@ -178,8 +178,9 @@ class Engine:
             ApiError: If too much waits already, the recording cannot be used, or the model failed.
         """
         request_id = request_id or uuid.uuid4().hex
+        scale = self.choose_scale(requested_scale)
         with self.admission.place(_size(files)) as place:
-            request = await self._prepare(files, requested_scale, request_id, place)
+            request = await self._prepare(files, scale, request_id, place)
             text = Text("", cut=False)
             if not request.features.silent:
                 with self._waiting(request, place, live=False) as job:
@@ -204,7 +205,7 @@ class Engine:
         """
         request_id = request_id or uuid.uuid4().hex
         scale = self.choose_scale(requested_scale)
-        pieces = self._pieces(files, str(scale), request_id)
+        pieces = self._pieces(files, scale, request_id)
         # What is refused is refused here, while the reply can still be a 4xx.
         first = await anext(pieces)
         return StreamedTranscription(request_id, scale, first, pieces)
@@ -215,10 +216,9 @@ class Engine:
         self._requests.close()
 
     async def _prepare(
-        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str, place: Place
+        self, files: Mapping[str, bytes], scale: Scale, request_id: str, place: Place
     ) -> _Request:
         started = time.perf_counter()
-        scale = self.choose_scale(requested_scale)
         known = tuple(self.bundle.evaluation.wer)
         upload = Upload(files, self.scales, known, self.max_duration_s)
         decoded = await self._decoders.decode(upload, request_id)
@@ -226,7 +226,7 @@ class Engine:
         return _Request(request_id, decoded.clip, scale, decoded.features, started)
 
     async def _pieces(
-        self, files: Mapping[str, bytes], scale: str, request_id: str
+        self, files: Mapping[str, bytes], scale: Scale, request_id: str
     ) -> AsyncGenerator[str | Text, None]:
         with self.admission.place(_size(files)) as place:
             request = await self._prepare(files, scale, request_id, place)
@@ -296,19 +296,6 @@ class Engine:
             )
         )
         return latency_ms
-
-
-class _Nobody:
-    """Listens while the model warms up."""
-
-    gone = False
-    live = False
-
-    def wrote(self, text: str) -> None:
-        """Do nothing."""
-
-    def ended(self, text: Text) -> None:
-        """Do nothing."""
 
 
 def _size(files: Mapping[str, bytes]) -> int:

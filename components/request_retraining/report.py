@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mome.config import TrainParams
-from mome.evaluation.report import level
-from mome.records import RetrainRequest, snr_key
+from mome.records import RetrainRequest, level, snr_key
 from mome.reporting.charts import Axis, Plot, colour
 from mome.reporting.report import Report
 

@@ -19,8 +19,7 @@ from mome.cli import main
 from mome.config import GateParams, load_params
 from mome.errors import GateRejected, MomeError
 from mome.evaluation.gate_report import Check, gate_page
-from mome.evaluation.report import level
-from mome.records import Evaluation, GateDecision, WordErrors, snr_key
+from mome.records import Evaluation, GateDecision, WordErrors, level, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from mome.evaluation.report import finest_first, heat_cell, level
-from mome.records import Evaluation, GateDecision, WordErrors
+from mome.evaluation.report import finest_first, heat_cell
+from mome.records import Evaluation, GateDecision, WordErrors, level
 from mome.reporting.page import Cell, facts, page, table, verdict
 
 __all__ = ["Check", "gate_page"]

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.config import CORPUS
-from mome.records import MODALITY_NAMES, Evaluation, WordErrors
+from mome.records import MODALITY_NAMES, Evaluation, WordErrors, level
 from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.reporting.page import Cell, facts, page, table
 from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference
 
-__all__ = ["finest_first", "heat_cell", "level", "noise_name", "write_report"]
+__all__ = ["finest_first", "heat_cell", "noise_name", "write_report"]
 
 _GUIDE = """
 <p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
@@ -87,11 +87,6 @@ def heat_cell(errors: WordErrors, small: str | None = None) -> Cell:
 def finest_first(scales: Iterable[str]) -> list[str]:
     """Return scales by the tokens that they cost, dearest first."""
     return sorted(scales, key=lambda scale: Scale.parse(scale).tokens_per_second, reverse=True)
-
-
-def level(key: str) -> str:
-    """Return a noise level or a column of the table in words: ``clean``, ``5 dB``, ``babble 5 dB``."""
-    return key if key == "clean" else f"{key.replace('_', ' ')} dB"
 
 
 def _heat_map(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from mome.config import Threads
 from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
-from mome.reading import Listener, Reading, Text
+from mome.reading import Kept, Listener, Reading
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -92,7 +92,7 @@ class Transcriber:
             UnknownScaleError: If the model was not trained for the scale.
             MediaError: If a clip is shorter than one token at this scale, or too long.
         """
-        kept = [_Kept() for _ in clips]
+        kept = [Kept() for _ in clips]
         self.read([Reading(clip, scale) for clip in clips], kept)
         return [each.text for each in kept]
 
@@ -113,21 +113,6 @@ class Transcriber:
         tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
         budgets = [token_budget(reading.clip.duration_s) for reading in readings]
         self._model.read(tasks, budgets, listeners)
-
-
-class _Kept:
-    """Waits for a whole text."""
-
-    gone = False
-    live = False
-    text = ""
-
-    def wrote(self, text: str) -> None:
-        """Do nothing: nobody reads along."""
-
-    def ended(self, text: Text) -> None:
-        """Keep it."""
-        self.text = text.text
 
 
 def _num_weights(recogniser: Recogniser) -> int:

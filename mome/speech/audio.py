@@ -16,6 +16,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mome.errors import MediaError
+from mome.scales import AUDIO_FRAMES_PER_SECOND
 from mome.speech.channels import to_mono
 from mome.speech.container import (
     MAX_DURATION_S,
@@ -29,9 +30,10 @@ from mome.speech.container import (
 )
 from mome.speech.wav import is_wav, mended, promises_more
 
-__all__ = ["SAMPLING_RATE", "Audio", "encode_flac", "read_audio", "resample"]
+__all__ = ["SAMPLES_PER_AUDIO_FRAME", "SAMPLING_RATE", "Audio", "encode_flac", "read_audio", "resample"]
 
 SAMPLING_RATE = 16_000  # Hz, what Whisper was trained on
+SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320, of an encoder frame
 
 _MAX_BYTES = 1 << 30  # of decoded samples in memory, all channels together
 # Time stamps of intact recordings jitter (milliseconds in Matroska, capture clocks in browsers). What is

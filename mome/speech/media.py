@@ -11,15 +11,22 @@ import numpy.typing as npt
 
 from mome.errors import MediaError
 from mome.records import Modality
-from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
-from mome.speech.audio import SAMPLING_RATE, read_audio, resample
+from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE, read_audio, resample
 from mome.speech.container import MAX_DURATION_S, decoding, has_picture, name_of, open_container
 from mome.speech.mouth import MouthTrack, find_mouth
 from mome.speech.video import VideoFrames, read_video, to_25_fps
 
-__all__ = ["Clip", "Recording", "as_long_as_video", "length_beside_video", "read_clip", "read_recording"]
+__all__ = [
+    "Clip",
+    "Recording",
+    "as_long_as_video",
+    "length_beside_video",
+    "read_clip",
+    "read_file",
+    "read_recording",
+]
 
-_SAMPLES_PER_AUDIO_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND  # 320 of an encoder frame
 _SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
 _WHOLE_FRAME = 0.05  # of a frame, by which time stamps may be rounded
 _MOST_FITTED = SAMPLING_RATE // 2  # samples
@@ -68,7 +75,7 @@ class Clip:
         """
         samples, mouth = self.samples, self.mouth
         if samples is not None:
-            samples = np.pad(samples, (0, max(0, scale.audio_rate * _SAMPLES_PER_AUDIO_FRAME - len(samples))))
+            samples = np.pad(samples, (0, max(0, scale.audio_rate * SAMPLES_PER_AUDIO_FRAME - len(samples))))
         if mouth is not None and len(mouth):
             mouth = np.pad(mouth, ((0, max(0, scale.video_rate - len(mouth))), (0, 0), (0, 0)), mode="edge")
         return Clip(samples, mouth)
@@ -182,6 +189,19 @@ def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
         assert video is not None  # a clip without sound has video
         raise MediaError(f"{name_of(video)}: no face found; expected a talking face, or 96 x 96 mouth video")
     return Clip(clip.samples, None)
+
+
+def read_file(file: Path | bytes, video: Path | bytes | None = None) -> Clip:
+    """Decode ``file`` for transcription, together with ``video`` where that is a file of its own.
+
+    A lone file may be sound, video, or video with sound.
+
+    Raises:
+        MediaError: As `read_clip`.
+    """
+    if video is None and has_picture(file):
+        return read_clip(None, file)
+    return read_clip(file, video)
 
 
 def _has_sound(video: Path | bytes) -> bool:

@@ -6,13 +6,11 @@ from mome.config import TrainParams
 from mome.errors import TrainingError
 from mome.records import Modality, Utterance
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
-from mome.speech.audio import SAMPLING_RATE
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
 from mome.speech.shards import SplitReader
 from mome.training.clips import PACE
 
 __all__ = ["check_lengths"]
-
-_SAMPLES_PER_FRAME = SAMPLING_RATE // AUDIO_FRAMES_PER_SECOND
 
 
 def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> None:
@@ -31,7 +29,7 @@ def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> N
         is_paced = params.augmentation == "cached-lips" and read == "audio" and reader.split == "train"
         pace = PACE[1] if is_paced else 1.0
         num_samples, index = min((reader.num_samples(index), index) for index in range(len(reader)))
-        frames = int(num_samples / pace) // _SAMPLES_PER_FRAME
+        frames = int(num_samples / pace) // SAMPLES_PER_AUDIO_FRAME
         rate = max(scale.audio_rate for scale in scales)
         _check(reader.utterances[index], "audio", frames, rate, AUDIO_FRAMES_PER_SECOND / pace)
     if read != "audio":

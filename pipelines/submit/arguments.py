@@ -13,6 +13,7 @@ import yaml
 from mome.changes import configured, differences
 from mome.config import PARAMS_FILE, load_params, with_profile
 from mome.errors import ConfigError
+from pipelines.compile import PROFILE
 from pipelines.submit.package import Package
 
 __all__ = ["CHANGES", "arguments", "base_sections", "parse_changes", "typed"]
@@ -26,7 +27,6 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "LIST": ((list,), "a list, [a, b]"),
 }
 CHANGES = "changes"  # the parameter that takes single values by their path, where a pipeline has it
-PROFILE = "profile"  # the one beside it
 
 
 def parse_changes(texts: Iterable[str]) -> dict[str, str]:

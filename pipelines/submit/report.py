@@ -6,7 +6,7 @@ text that is no markup, calls nobody and links nowhere.
 
 from __future__ import annotations
 
-from mome.records import Evaluation, GateDecision, condition_order
+from mome.records import Evaluation, GateDecision, condition_order, level
 from mome.reporting.markdown import bullets, columns, document
 from mome.scales import Scale
 from pipelines.submit.outcome import Submission, Verdict
@@ -73,16 +73,15 @@ def _word_errors(evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return ""
     rows = evaluation.wer.get(evaluation.modality, {})
-    levels = sorted({level for row in rows.values() for level in row}, key=condition_order)
+    keys = sorted({key for row in rows.values() for key in row}, key=condition_order)
     scales = sorted(rows, key=lambda scale: -Scale.parse(scale).tokens_per_second)
     cells = (
-        [scale, *(f"{100 * rows[scale][level].rate:.1f}" if level in rows[scale] else "" for level in levels)]
+        [scale, *(f"{100 * rows[scale][key].rate:.1f}" if key in rows[scale] else "" for key in keys)]
         for scale in scales
     )
-    heads = [level if level == "clean" else f"{level.replace('_', ' ')} dB" for level in levels]
     about = f"{evaluation.corpus} at {evaluation.revision[:12]}, {evaluation.utterances} utterances"
     head = f"Word error rate in %, {evaluation.modality}"
-    return f"**{head}** ({_escaped(about)})\n\n" + columns(["", *heads], cells)
+    return f"**{head}** ({_escaped(about)})\n\n" + columns(["", *map(level, keys)], cells)
 
 
 def _listed(title: str, lines: list[str]) -> str:

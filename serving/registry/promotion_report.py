@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.evaluation.report import finest_first, level
-from mome.records import condition_order
+from mome.evaluation.report import finest_first
+from mome.records import condition_order, level
 from mome.reporting.charts import Axis, Plot, colour, nice_ticks
 from mome.reporting.report import Report
 from serving.registry.history import Entry, History, Version
