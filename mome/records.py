@@ -26,6 +26,7 @@ from mome.scales import Scale
 from mome.storage import write_text
 
 __all__ = [
+    "ESTIMATOR",
     "MODALITY_NAMES",
     "Condition",
     "Evaluation",
@@ -58,6 +59,9 @@ Split = Literal["train", "validation", "test"]
 Modality = Literal["audio", "video", "av"]
 NoiseKind = Literal["babble", "steady", "bursts", "none"]  # as the estimator names it
 TestedNoise = Literal["babble", "steady", "bursts", "recorded"]  # as evaluation mixes it in
+# Of `mome.speech.noise_estimate`, to be raised with its weights: measurements of two are not comparable.
+# Here, for who only compares records opens no recording.
+ESTIMATOR = "network-1"
 MODALITY_NAMES: dict[Modality, str] = {  # as people read them, the richest first
     "av": "sound and lips",
     "audio": "sound alone",

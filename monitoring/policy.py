@@ -17,9 +17,8 @@ from typing import NamedTuple
 from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.expectation import Expected, Noises, Surroundings, expected_wer
-from mome.records import Evaluation, Modality, RequestRecord, ScaleDecision, level, snr_key
+from mome.records import ESTIMATOR, Evaluation, Modality, RequestRecord, ScaleDecision, level, snr_key
 from mome.scales import Scale
-from mome.speech.noise_estimate import ESTIMATOR
 
 __all__ = ["Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from mome.records import Condition, Evaluation, Modality, NoiseKind, TestedNoise, Utterance, WordErrors
+from mome.records import (
+    ESTIMATOR,
+    Condition,
+    Evaluation,
+    Modality,
+    NoiseKind,
+    TestedNoise,
+    Utterance,
+    WordErrors,
+)
 from mome.speech.media import Clip
-from mome.speech.noise_estimate import ESTIMATOR
 
 Table = dict[str, dict[str, WordErrors]]  # scale -> noise level -> errors
 

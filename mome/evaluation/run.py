@@ -22,12 +22,12 @@ from mome.modalities import needed
 from mome.model.avsr import Features
 from mome.model.encoders import Encoders
 from mome.progress import progress
-from mome.records import Condition, Evaluation, Modality, TestedNoise, WordErrors
+from mome.records import ESTIMATOR, Condition, Evaluation, Modality, TestedNoise, WordErrors
 from mome.speech.audio import Samples
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
 from mome.speech.noise import Babble, MadeNoise, Noise, with_noise
-from mome.speech.noise_estimate import ESTIMATOR, NoiseEstimate, estimate_noise
+from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
 from mome.speech.noise_file import NoiseFolder, noise_digest, noise_of, recordings_digest
 from mome.speech.noise_network import NETWORK_KINDS
 from mome.speech.noises import bursts, steady

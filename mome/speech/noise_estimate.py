@@ -16,11 +16,9 @@ from mome.records import NoiseKind
 from mome.speech.noise_bands import WINDOW, band_powers
 from mome.speech.noise_network import NETWORK_KINDS, listen
 
-__all__ = ["ESTIMATOR", "NoiseEstimate", "estimate_noise"]
+__all__ = ["NoiseEstimate", "estimate_noise"]
 
 Samples = npt.NDArray[np.float32]
-
-ESTIMATOR = "network-1"  # to be raised with the weights: measurements of two estimators are not comparable
 
 _MIN_SNR_DB, _MAX_SNR_DB = -15.0, 40.0  # what it was taught, and a little more
 _TRUSTED_ERROR_DB = 4.0

@@ -1,6 +1,9 @@
 """The layers of the images together install what the project names, each package once, and torch in one."""
 
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,32 @@ def test_an_extra_that_the_project_dropped_is_named(tmp_path: Path) -> None:
     project.write_text((ROOT / "pyproject.toml").read_text().replace("\nmonitoring = ", "\nwatching = "))
     with pytest.raises(ConfigError, match=r"no extra 'monitoring'; found .*watching"):
         requirements("monitor", project)
+
+
+WITHOUT = """
+import importlib, pkgutil, sys
+missing = set(sys.argv[1].split(","))
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+for module in pkgutil.walk_packages([sys.argv[2]], f"{sys.argv[2]}."):
+    print(importlib.import_module(module.name).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "layers"), [("data", ["model"]), ("monitoring", ["media", "model"])], ids=["data", "monitor"]
+)
+def test_a_tool_needs_no_package_of_a_layer_that_its_image_is_without(folder: str, layers: list[str]) -> None:
+    left_out = {package for layer in layers for package in LAYERS[layer].library}
+    # As they are imported: opencv-python-headless is cv2.
+    modules = [name for name, owners in packages_distributions().items() if left_out & set(owners)]
+    assert len(modules) >= len(left_out)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, ",".join(modules), folder],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.split()) > 5
