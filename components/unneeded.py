@@ -52,6 +52,11 @@ UNNEEDED = (
     Unneeded("steps", _SOURCES, ("pyarrow/include", "**/*.pxd", "**/*.pyi", "**/*.pyx")),
     Unneeded("media", _SOURCES, ("**/*.pxd", "**/*.pyi")),
     Unneeded(
+        "model",
+        "the same network for other programs; mome.speech.activity reads one file",
+        ("silero_vad/data/*.jit", "silero_vad/data/*.onnx"),
+    ),
+    Unneeded(
         "data", "pictures of a site of reports; ours are pages of one file", ("great_expectations/**/*.gif",)
     ),
     Unneeded(
