@@ -36,8 +36,7 @@ class VoiceActivity:
         self._weights = _weights()
         self._left: Array = np.zeros(0, np.float32)  # less than a frame
         self._context: Array = np.zeros(_CONTEXT, np.float32)
-        self._hidden: Array = np.zeros(128, np.float32)
-        self._cell: Array = np.zeros(128, np.float32)
+        self._state: tuple[Array, Array] = (np.zeros(128, np.float32), np.zeros(128, np.float32))
 
     def hear(self, samples: Array) -> Array:
         """Return the probability of speech ``(F,)`` of each frame that is complete now.
@@ -82,17 +81,19 @@ class VoiceActivity:
         bias = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
         gates_F = inputs_FC @ weights["lstm_cell.weight_ih"].T + bias
         recurrent = weights["lstm_cell.weight_hh"]
+        hidden, cell = self._state
         states = np.empty((len(inputs_FC), 128), np.float32)
         for index, given in enumerate(gates_F):
-            gates = given + recurrent @ self._hidden
+            gates = given + recurrent @ hidden
             # tanh(x / 2) is a logistic function from -1 to 1: one call for all that the gates need.
             gates[:256] *= 0.5
             gates[384:] *= 0.5
             np.tanh(gates, out=gates)
             into, forget, new, out = np.split(gates, 4)
-            self._cell = np.float32(0.5) * ((1.0 + forget) * self._cell + (1.0 + into) * new)
-            self._hidden = 0.5 * (1.0 + out) * np.tanh(self._cell)
-            states[index] = self._hidden
+            cell = 0.5 * ((1.0 + forget) * cell + (1.0 + into) * new)
+            hidden = 0.5 * (1.0 + out) * np.tanh(cell)
+            states[index] = hidden
+        self._state = hidden, cell
         scores = np.maximum(states, 0.0) @ weights["final_conv.weight"][0, :, 0] + weights["final_conv.bias"]
         return np.asarray(1.0 / (1.0 + np.exp(-scores)), np.float32)
 
