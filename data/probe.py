@@ -7,7 +7,7 @@ an undecodable recording fails one expectation, not fifteen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -91,13 +91,23 @@ def probe_utterances(utterances: list[Utterance], params: ValidateParams) -> pd.
     return pd.DataFrame(rows)
 
 
-def probe_splits(utterances: list[Utterance], params: ValidateParams, corpus: str) -> pd.DataFrame:
-    """Return one row with the number of usable utterances of every split."""
+def probe_splits(
+    utterances: list[Utterance], unusable: Container[str], params: ValidateParams, corpus: str
+) -> pd.DataFrame:
+    """Return one row with the number of usable utterances of every split, and the share of the others.
+
+    Args:
+        utterances: All of them.
+        unusable: Ids of those that cannot be used.
+        params: The splits that must be there.
+        corpus: Its name.
+    """
     import pandas as pd
 
-    usable = Counter(str(u.split) for u in utterances if u.decodable)
+    usable = Counter(str(u.split) for u in utterances if u.utterance_id not in unusable)
     counts = {f"{split}_utterances": usable[split] for split in params.min_utterances}
-    return pd.DataFrame([{"corpus": corpus, **counts}])
+    share = (len(utterances) - usable.total()) / len(utterances)
+    return pd.DataFrame([{"corpus": corpus, "unusable_share": share, **counts}])
 
 
 def _content(utterance: Utterance) -> Hashable:

@@ -15,7 +15,7 @@ from mome.storage import write_text
 __all__ = ["Failure", "write_report"]
 
 _SHOWN = 100  # failing utterances in the page; validation.json has them all
-_RANK = {"critical": 0, "warning": 1, "info": 2}
+_RANK = {"critical": 0, "set aside": 1, "warning": 2, "info": 3}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Failure:
 
     Args:
         name: Utterance id, or the split.
-        severity: Of the expectation.
+        severity: Of the expectation; ``set aside`` where few enough break one that would stop the run.
         check: Name of the expectation.
         sentence: Value and what was expected.
     """
@@ -39,7 +39,7 @@ def write_report(
     report: ValidationReport, utterances: Sequence[Utterance], failures: Sequence[Failure], path: Path
 ) -> None:
     """Write the report as one self-contained HTML file, whole or not at all."""
-    usable = [utterance for utterance in utterances if utterance.decodable]
+    usable = len(utterances) - sum(report.set_aside.values())
     parts = [
         f"<p>{_verdict(report)}</p>",
         facts(
@@ -47,7 +47,7 @@ def write_report(
                 ("corpus", report.corpus),
                 ("revision", report.revision),
                 ("speakers", len({utterance.speaker for utterance in utterances})),
-                ("usable recordings", f"{len(usable)} of {len(utterances)}"),
+                ("usable recordings", f"{usable} of {len(utterances)}"),
             ]
         ),
         table(SPLITS_HEAD, split_rows(utterances), css="number"),

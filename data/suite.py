@@ -1,7 +1,9 @@
 """The expectations, in code: what must hold before anyone trains, what one should know, what is good to know.
 
-``critical`` stops the run. ``warning`` and ``info`` are reported and stop nothing. The ``sentence`` in the
-meta data of an expectation says what is wrong with one recording; the value found goes into its ``{}``.
+``critical`` stops the run; where it is about single recordings, a few that break it are set aside, and more
+of them stop it (``mostly``, in Great Expectations). ``warning`` and ``info`` are reported and stop nothing.
+The ``sentence`` in the meta data of an expectation says what is wrong with one recording; the value found
+goes into its ``{}``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from mome.config import ValidateParams
 from mome.speech.audio import SAMPLING_RATE
 
 if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.expectation import ColumnMapExpectation, Expectation
 
 __all__ = ["split_expectations", "utterance_expectations"]
 
@@ -22,17 +24,30 @@ Severity = Literal["critical", "warning", "info"]
 
 def utterance_expectations(params: ValidateParams, facts: CorpusFacts) -> list[Expectation]:
     """Return the expectations on the columns of `probe_utterances`."""
-    checks = [*_text(params), *_splits(facts), *_sound(params)]
+    checks = [*_text(params), *_sound(params)]
     if facts.has_video:
         checks += _picture(params)
     if not params.allow_mixed_rates:
         checks += _one_rate(facts)
-    return checks
+    for check in checks:
+        if check.severity == "critical":
+            check.mostly = 1.0 - params.max_unusable_share
+            check.meta = {**(check.meta or {}), "sets_aside": True}
+    return [*_splits(facts), *checks]
 
 
 def split_expectations(params: ValidateParams) -> list[Expectation]:
     """Return the expectations on the columns of `probe_splits`."""
-    return [
+    most = params.max_unusable_share
+    few = _between(
+        "critical",
+        "few_unusable",
+        f"At most {most:.2%} of the recordings cannot be used",
+        "unusable_share",
+        f"a share of {{}} of the recordings cannot be used, expected at most {most:g}",
+        maximum=most,
+    )
+    enough = [
         _between(
             "critical",
             f"enough_{split}",
@@ -43,25 +58,17 @@ def split_expectations(params: ValidateParams) -> list[Expectation]:
         )
         for split, minimum in params.min_utterances.items()
     ]
+    return [few, *enough]
 
 
-def _text(params: ValidateParams) -> list[Expectation]:
+def _text(params: ValidateParams) -> list[ColumnMapExpectation]:
     from great_expectations.expectations.core.expect_column_value_lengths_to_be_between import (
         ExpectColumnValueLengthsToBeBetween,
-    )
-    from great_expectations.expectations.core.expect_column_values_to_be_unique import (
-        ExpectColumnValuesToBeUnique,
     )
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     letters = params.alphabet.replace(" ", "")
     return [
-        ExpectColumnValuesToBeUnique(
-            column="utterance_id",
-            severity=FailureSeverity.CRITICAL,
-            description="No two recordings have the same id",
-            meta={"name": "ids_unique", "sentence": "the id {} occurs more than once"},
-        ),
         ExpectColumnValueLengthsToBeBetween(
             column="transcript",
             min_value=1,
@@ -83,8 +90,20 @@ def _text(params: ValidateParams) -> list[Expectation]:
     ]
 
 
-def _splits(facts: CorpusFacts) -> list[Expectation]:
-    checks = [
+def _splits(facts: CorpusFacts) -> list[ColumnMapExpectation]:
+    """Return what is wrong with a corpus as a whole: nothing that a recording less would mend."""
+    from great_expectations.expectations.core.expect_column_values_to_be_unique import (
+        ExpectColumnValuesToBeUnique,
+    )
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    checks: list[ColumnMapExpectation] = [
+        ExpectColumnValuesToBeUnique(
+            column="utterance_id",
+            severity=FailureSeverity.CRITICAL,
+            description="No two recordings have the same id",
+            meta={"name": "ids_unique", "sentence": "the id {} occurs more than once"},
+        ),
         _between(
             "critical",
             "recording_in_one_split",
@@ -116,7 +135,7 @@ def _splits(facts: CorpusFacts) -> list[Expectation]:
     return checks
 
 
-def _sound(params: ValidateParams) -> list[Expectation]:
+def _sound(params: ValidateParams) -> list[ColumnMapExpectation]:
     shortest, longest = params.min_duration_s, params.max_duration_s
     slowest, fastest = params.min_sampling_rate, params.max_sampling_rate
     return [
@@ -177,7 +196,7 @@ def _sound(params: ValidateParams) -> list[Expectation]:
     ]
 
 
-def _picture(params: ValidateParams) -> list[Expectation]:
+def _picture(params: ValidateParams) -> list[ColumnMapExpectation]:
     slowest, fastest = params.min_fps, params.max_fps
     gap_s, found = params.max_audio_video_gap_s, params.min_mouth_found_share
     return [
@@ -217,7 +236,7 @@ def _picture(params: ValidateParams) -> list[Expectation]:
     ]
 
 
-def _one_rate(facts: CorpusFacts) -> list[Expectation]:
+def _one_rate(facts: CorpusFacts) -> list[ColumnMapExpectation]:
     """Return that all are recorded alike: one that is not was often converted, or is no original."""
     checks = [
         _equal(
@@ -245,7 +264,7 @@ def _one_rate(facts: CorpusFacts) -> list[Expectation]:
 
 def _equal(
     severity: Severity, name: str, description: str, column: str, sentence: str, value: object
-) -> Expectation:
+) -> ColumnMapExpectation:
     from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
         ExpectColumnValuesToBeInSet,
     )
@@ -269,7 +288,7 @@ def _between(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-) -> Expectation:
+) -> ColumnMapExpectation:
     from great_expectations.expectations.core.expect_column_values_to_be_between import (
         ExpectColumnValuesToBeBetween,
     )

@@ -1,7 +1,10 @@
 """Validate a dataset with Great Expectations; a corpus that breaks a critical expectation stops the run.
 
+A few recordings that cannot be used are set aside, and later steps do not see them (`mome.speech.usable`).
+
 validation.json     `ValidationReport`
 validation.html     the same for people, in one file
+set_aside.jsonl     the recordings that cannot be used, and why; few of them stop nothing
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from data.suite import split_expectations, utterance_expectations
 from mome.cli import main, paths
 from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
-from mome.records import ExpectationResult, Utterance, ValidationReport
+from mome.records import ExpectationResult, SetAside, Utterance, ValidationReport
 from mome.speech.shards import read_manifest
+from mome.speech.usable import write_set_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +39,11 @@ _NAMED = 3  # utterances that a message names per expectation
 
 @dataclass(frozen=True)
 class _Outcome:
-    """One expectation, its result and the values that broke it."""
+    """One expectation, its result and the values that broke it; ``sets_aside`` if these cannot be used."""
 
     result: ExpectationResult
     failures: list[Failure]
+    sets_aside: bool
 
 
 def run(params: ValidateParams, dataset: Path, output: Path) -> ValidationReport:
@@ -65,7 +70,7 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     Args:
         params: What a usable recording is.
         dataset: Folder that `data.prepare` wrote.
-        output: Folder for ``validation.json`` and ``validation.html``.
+        output: Folder for ``validation.json``, ``validation.html`` and ``set_aside.jsonl``.
 
     Raises:
         CorpusError: If ``dataset`` is no such folder, or holds no recording.
@@ -78,19 +83,26 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
         raise CorpusError(f"{dataset}: the manifest has no recording; expected at least one")
     corpus = str(about["name"])
     facts = corpus_facts(utterances, bool(about["speaker_disjoint"]))
-    outcomes = [
-        *_check("utterance_id", probe_utterances(utterances, params), utterance_expectations(params, facts)),
-        *_check("corpus", probe_splits(utterances, params, corpus), split_expectations(params)),
-    ]
+    about_each = _check(
+        "utterance_id", probe_utterances(utterances, params), utterance_expectations(params, facts)
+    )
+    set_aside = _set_aside(utterances, about_each)
+    unusable = {row.utterance_id for row in set_aside}
+    about_all = _check(
+        "corpus", probe_splits(utterances, unusable, params, corpus), split_expectations(params)
+    )
+    outcomes = [*about_each, *about_all]
     report = ValidationReport(
         passed=all(o.result.passed for o in outcomes if o.result.severity == "critical"),
         corpus=corpus,
         revision=str(about["revision"]),
         utterances=dict(Counter(u.split for u in utterances)),
         hours=_hours(utterances),
+        set_aside=dict(Counter(row.split for row in set_aside)),
         results=[outcome.result for outcome in outcomes],
     )
     report.write(output / "validation.json")
+    write_set_aside(set_aside, output / "set_aside.jsonl")
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     write_report(report, utterances, failures, output / "validation.html")
     return report
@@ -101,9 +113,23 @@ def reason(report: ValidationReport) -> str:
     critical = [result for result in report.results if result.severity == "critical"]
     broken = [result for result in critical if not result.passed]
     if not broken:
-        return f"corpus {report.corpus}: all {len(critical)} critical expectations hold"
+        rest = f"; {count} recordings set aside" if (count := sum(report.set_aside.values())) else ""
+        return f"corpus {report.corpus}: all {len(critical)} critical expectations hold{rest}"
     reasons = "; ".join(f"{result.name} ({result.observed})" for result in broken)
     return f"corpus {report.corpus}: {len(broken)} of {len(critical)} critical expectations fail: {reasons}"
+
+
+def _set_aside(utterances: list[Utterance], outcomes: list[_Outcome]) -> list[SetAside]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.sets_aside:
+            for failure in outcome.failures:
+                reasons[failure.name].append(failure.sentence)
+    return [
+        SetAside(utterance_id=u.utterance_id, split=u.split, reasons=reasons[u.utterance_id])
+        for u in utterances
+        if u.utterance_id in reasons
+    ]
 
 
 def _read_about(dataset: Path) -> Mapping[str, object]:
@@ -143,8 +169,9 @@ def _outcome(result: dict[str, Any], index: str, table: pd.DataFrame) -> _Outcom
     config = result["expectation_config"]
     column, severity = config["kwargs"]["column"], config["severity"]
     name, sentence = config["meta"]["name"], config["meta"]["sentence"]
+    shown = "set aside" if result["success"] else severity
     failures = [
-        Failure(str(row[index]), severity, name, sentence.format(_shown(row[column])))
+        Failure(str(row[index]), shown, name, sentence.format(_shown(row[column])))
         for row in result["result"].get("unexpected_index_list") or ()
     ]
     if result["exception_info"].get("raised_exception"):
@@ -161,6 +188,7 @@ def _outcome(result: dict[str, Any], index: str, table: pd.DataFrame) -> _Outcom
             failing_utterances=[failure.name for failure in failures] if index == "utterance_id" else [],
         ),
         failures,
+        config["meta"].get("sets_aside", False),
     )
 
 
@@ -197,7 +225,12 @@ def _command() -> None:
     )
     report = run(load_params(given.params, given.profile).validate_, given.dataset, given.output)
     failed = [result.name for result in report.results if not result.passed]
-    print(f"{report.corpus}: valid" + (f"; warnings: {', '.join(failed)}" if failed else ""))
+    count = sum(report.set_aside.values())
+    print(
+        f"{report.corpus}: valid"
+        + (f"; set aside: {count}" if count else "")
+        + (f"; warnings: {', '.join(failed)}" if failed else "")
+    )
 
 
 if __name__ == "__main__":

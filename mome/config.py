@@ -116,6 +116,7 @@ class ValidateParams(Section):
     max_clipped_share: FiniteFloat = Field(ge=0, le=1)
     max_audio_video_gap_s: FiniteFloat = Field(ge=0)
     min_mouth_found_share: FiniteFloat = Field(ge=0, le=1)
+    max_unusable_share: FiniteFloat = Field(ge=0, lt=1)  # more of them stop the run
     min_snr_db: FiniteFloat
     alphabet: str = Field(min_length=1)  # of transcripts: lower case, a space between words
     min_utterances: dict[str, int]  # per split

@@ -43,6 +43,7 @@ __all__ = [
     "RetrainRequest",
     "ScaleDecision",
     "ScaleText",
+    "SetAside",
     "Split",
     "Switch",
     "TestedNoise",
@@ -168,6 +169,14 @@ class ExpectationResult(Record):
     failing_utterances: list[str]
 
 
+class SetAside(Record):
+    """A recording that cannot be used, and why: no later step reads it."""
+
+    utterance_id: str
+    split: Split
+    reasons: list[str]
+
+
 class ValidationReport(Record):
     """What validation found; ``passed`` looks at critical expectations alone."""
 
@@ -176,16 +185,17 @@ class ValidationReport(Record):
     revision: str
     utterances: dict[str, int]  # per split
     hours: dict[str, FiniteFloat]  # per split
+    set_aside: dict[str, int]  # per split, of the utterances: they cannot be used, and stop nothing
     results: list[ExpectationResult]
 
     def figures(self) -> dict[str, float]:
-        """Return what a run comparison shows, flat: utterances and hours per split, failed expectations."""
+        """Return what a run comparison shows, flat: utterances and hours per split, what is wrong."""
         failed = sum(not result.passed for result in self.results)
         counts = {f"utterances_{split}": float(count) for split, count in self.utterances.items()}
         return (
             counts
             | {f"hours_{split}": hours for split, hours in self.hours.items()}
-            | {"failed": float(failed)}
+            | {"set_aside": float(sum(self.set_aside.values())), "failed": float(failed)}
         )
 
 

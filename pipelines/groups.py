@@ -23,6 +23,7 @@ Preparation = Callable[[Any, Any, Any], Any]  # repository, revision and section
 
 class Data(NamedTuple):
     dataset: dsl.Dataset
+    set_aside: dsl.Artifact
     corpus: str
 
 
@@ -73,7 +74,11 @@ def _data(prepared: Preparation) -> BaseComponent:
         dataset = prepared(version_task.outputs["repo"], version_task.outputs["revision"], prepare)
         validate_task = steps.validate(dataset=dataset, params=validate)
         require("validate", validate_task, "valid data or stop")
-        return Data(dataset=dataset, corpus=version_task.outputs["name"])
+        return Data(
+            dataset=dataset,
+            set_aside=validate_task.outputs["set_aside"],
+            corpus=version_task.outputs["name"],
+        )
 
     return data
 
@@ -85,6 +90,7 @@ sharded_data = _data(_shard_by_shard)
 @dsl.pipeline(name="model", description="The frozen models, and what is trained beside them and judged.")
 def model(
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     corpus: str,
     registry: str,
     foundation: dict[str, Any],
@@ -96,10 +102,17 @@ def model(
     """Train and judge."""
     foundation_task = steps.build_foundation(params=foundation, files=files)
     frozen = foundation_task.outputs["foundation"]
-    train_task = steps.train(dataset=dataset, foundation=frozen, params=train, files=files)
+    train_task = steps.train(
+        dataset=dataset, set_aside=set_aside, foundation=frozen, params=train, files=files
+    )
     checkpoint = train_task.outputs["checkpoint"]
     evaluate_task = steps.evaluate(
-        dataset=dataset, foundation=frozen, checkpoint=checkpoint, params=evaluate, files=files
+        dataset=dataset,
+        set_aside=set_aside,
+        foundation=frozen,
+        checkpoint=checkpoint,
+        params=evaluate,
+        files=files,
     )
     evaluation = evaluate_task.outputs["evaluation"]
     gate_task = steps.gate(
@@ -118,6 +131,7 @@ def model(
 @dsl.pipeline(name="release", description="The model as it is served, tried once, and promoted.")
 def release(
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Metrics],
@@ -137,7 +151,9 @@ def release(
         params=package,
     )
     packaged = package_task.outputs["packaged"]
-    rehearse_task = steps.rehearse(packaged=packaged, dataset=dataset, params=rehearse, monitor=monitor)
+    rehearse_task = steps.rehearse(
+        packaged=packaged, dataset=dataset, set_aside=set_aside, params=rehearse, monitor=monitor
+    )
     (
         steps.promote(
             packaged=packaged,

@@ -55,9 +55,9 @@ def _pipeline(name: str, description: str, data_group: BaseComponent, *, has_loo
             data_task = data_group(
                 corpus=corpus, registry=registry, prepare=section["prepare"], validate=section["validate"]
             )
-            dataset = data_task.outputs["dataset"]
+            recordings = {name: data_task.outputs[name] for name in ("dataset", "set_aside")}
             model_task = model(
-                dataset=dataset,
+                **recordings,
                 corpus=data_task.outputs["corpus"],
                 registry=registry,
                 foundation=section["foundation"],
@@ -68,7 +68,7 @@ def _pipeline(name: str, description: str, data_group: BaseComponent, *, has_loo
             ).after(data_task)
             good_task = require("gate", model_task, "good model or stop")
             release(
-                dataset=dataset,
+                **recordings,
                 foundation=model_task.outputs["foundation"],
                 checkpoint=model_task.outputs["checkpoint"],
                 evaluation=model_task.outputs["evaluation"],

@@ -12,6 +12,7 @@ __all__ = ["evaluate"]
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def evaluate(
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Metrics],
@@ -23,6 +24,7 @@ def evaluate(
 
     Args:
         dataset: Shards and manifest.
+        set_aside: Recordings of it that are not to be read, of step `validate`.
         foundation: Frozen encoders and language model.
         checkpoint: Trained weights.
         params: Section `evaluate` of params.yaml.
@@ -39,14 +41,17 @@ def evaluate(
     from mome.config import EvaluateParams, parse_section
     from mome.evaluation.run import run as measure
     from mome.reporting.metadata import checked
+    from mome.speech.usable import usable
 
-    found = measure(
-        parse_section(EvaluateParams, params),
-        Path(dataset.path),
-        Path(foundation.path),
-        Path(checkpoint.path),
-        Path(evaluation.path),
-    )
+    section = parse_section(EvaluateParams, params)
+    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+        found = measure(
+            section,
+            recordings,
+            Path(foundation.path),
+            Path(checkpoint.path),
+            Path(evaluation.path),
+        )
     shutil.copyfile(Path(evaluation.path) / "evaluation.html", evaluation_report.path)
     print(found.model_dump_json())
     evaluation.metadata.update(checked(found.figures()))

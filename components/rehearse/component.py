@@ -13,6 +13,7 @@ __all__ = ["rehearse"]
 def rehearse(
     packaged: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     rehearsal: dsl.Output[dsl.Metrics],
     rehearsal_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
@@ -23,6 +24,7 @@ def rehearse(
     Args:
         packaged: Bundle and Bento.
         dataset: Shards and manifest; clips of the test split are played.
+        set_aside: Recordings of it that are not to be played, of step `validate`.
         params: Section `rehearse` of params.yaml.
         monitor: Section `monitor` of params.yaml.
 
@@ -36,13 +38,15 @@ def rehearse(
     from components.rehearse import rehearsal as rehearsing
     from mome.config import MonitorParams, RehearseParams, parse_section
     from mome.reporting.metadata import checked
+    from mome.speech.usable import usable
 
-    found = rehearsing.run(
-        parse_section(RehearseParams, params),
-        parse_section(MonitorParams, monitor),
-        Path(packaged.path),
-        Path(dataset.path),
-        Path(rehearsal.path),
-    )
+    sections = parse_section(RehearseParams, params), parse_section(MonitorParams, monitor)
+    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+        found = rehearsing.run(
+            *sections,
+            Path(packaged.path),
+            recordings,
+            Path(rehearsal.path),
+        )
     shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", rehearsal_report.path)
     rehearsal.metadata.update(checked(found.figures()))

@@ -12,6 +12,7 @@ __all__ = ["train"]
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def train(
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
     training_report: dsl.Output[dsl.HTML],
@@ -26,6 +27,7 @@ def train(
 
     Args:
         dataset: Shards and manifest.
+        set_aside: Recordings of it that are not to be read, of step `validate`.
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
         processes: How many share each step, on GPUs one for each; they end with the weights of one.
@@ -40,16 +42,19 @@ def train(
 
     from mome.config import TrainParams, parse_section
     from mome.reporting.metadata import checked
+    from mome.speech.usable import usable
     from mome.training.describe import describe
     from mome.training.launch import launch
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
-    launch(
-        parse_section(TrainParams, params),
-        Path(dataset.path),
-        Path(foundation.path),
-        Path(checkpoint.path),
-        work,
-        processes,
-    )
+    section = parse_section(TrainParams, params)
+    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+        launch(
+            section,
+            recordings,
+            Path(foundation.path),
+            Path(checkpoint.path),
+            work,
+            processes,
+        )
     checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

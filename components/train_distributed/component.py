@@ -24,6 +24,7 @@ __all__ = ["train_distributed"]
 )
 def train_distributed(
     dataset: dsl.Input[dsl.Dataset],
+    set_aside: dsl.Input[dsl.Artifact],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
     training_report: dsl.Output[dsl.HTML],
@@ -40,6 +41,7 @@ def train_distributed(
 
     Args:
         dataset: Shards and manifest.
+        set_aside: Recordings of it that are not to be read, of step `validate`.
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
         layout: Number of nodes and processes, image, runtime; see `components/train_distributed/layout.py`.
@@ -57,16 +59,18 @@ def train_distributed(
     from components.train_distributed.layout import Layout
     from mome.config import TrainParams, parse_section
     from mome.reporting.metadata import checked
+    from mome.speech.usable import usable
     from mome.training.describe import describe
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
-    train_on_nodes(
-        parse_section(TrainParams, params),
-        parse_section(Layout, layout),
-        config,
-        Path(dataset.path),
-        Path(foundation.path),
-        Path(checkpoint.path),
-        work,
-    )
+    sections = parse_section(TrainParams, params), parse_section(Layout, layout)
+    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+        train_on_nodes(
+            *sections,
+            config,
+            recordings,
+            Path(foundation.path),
+            Path(checkpoint.path),
+            work,
+        )
     checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mome.cli import main, paths
 from mome.config import load_params
 from mome.evaluation.run import run
+from mome.speech.usable import usable
 
 
 def _evaluate() -> None:
@@ -12,12 +13,14 @@ def _evaluate() -> None:
         "mome.evaluation",
         __doc__,
         dataset="folder written by data.prepare",
+        set_aside="recordings of it that are not to be read: set_aside.jsonl of data.validate",
         foundation="folder with the frozen models",
         checkpoint="folder written by mome.training",
         output="folder for table, hypotheses and report",
     )
     params = load_params(given.params, given.profile).evaluate
-    run(params, given.dataset, given.foundation, given.checkpoint, given.output)
+    with usable(given.dataset, given.set_aside) as recordings:
+        run(params, recordings, given.foundation, given.checkpoint, given.output)
 
 
 if __name__ == "__main__":

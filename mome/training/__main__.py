@@ -5,6 +5,7 @@ from __future__ import annotations
 from mome.cli import main, paths
 from mome.config import load_params
 from mome.machine.devices import check_devices
+from mome.speech.usable import usable
 from mome.training.failures import explained
 from mome.training.run import run
 
@@ -14,14 +15,15 @@ def _train() -> None:
         "mome.training",
         __doc__,
         dataset="folder written by data.prepare",
+        set_aside="recordings of it that are not to be read: set_aside.jsonl of data.validate",
         foundation="folder with the frozen models",
         output="checkpoint folder to write",
         work="folder that survives an interruption",
     )
     params = load_params(given.params, given.profile).train
     check_devices(params.device)
-    with explained(params):
-        run(params, given.dataset, given.foundation, given.output, given.work)
+    with explained(params), usable(given.dataset, given.set_aside) as recordings:
+        run(params, recordings, given.foundation, given.output, given.work)
 
 
 if __name__ == "__main__":

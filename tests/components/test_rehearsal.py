@@ -193,7 +193,9 @@ def test_the_step_leaves_the_rehearsal_its_figures_and_a_page(
     run = rehearsal.run
     monkeypatch.setattr(rehearsal, "run", lambda *given: run(*given, planted_server()))
     artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("rehearsal", "page")]
-    given = [SimpleNamespace(path=str(folder)) for folder in (package, dataset)]
+    none = tmp_path / "set_aside.jsonl"
+    none.touch()
+    given = [SimpleNamespace(path=str(path)) for path in (package, dataset, none)]
     params = PARAMS.model_copy(update={"requests_per_phase": 5}).model_dump(mode="json")
     monitor = MONITOR.model_dump(mode="json")
     rehearse.python_func(*given, *artifacts, params, monitor)
@@ -204,7 +206,7 @@ def test_the_step_leaves_the_rehearsal_its_figures_and_a_page(
 
 
 def test_the_step_refuses_a_section_of_the_wrong_type(tmp_path: Path) -> None:
-    nothing = [SimpleNamespace(path=str(tmp_path / "nothing"))] * 4
+    nothing = [SimpleNamespace(path=str(tmp_path / "nothing"))] * 5
     params = PARAMS.model_dump(mode="json") | {"requests_per_phase": "40"}
     with pytest.raises(ConfigError, match=r"RehearseParams: requests_per_phase: .* got '40'"):
         rehearse.python_func(*nothing, params, MONITOR.model_dump(mode="json"))

@@ -173,10 +173,12 @@ def test_validate_leaves_its_report_whatever_the_verdict(
     outputs = (
         artifact(dsl.Metrics, "validation"),
         artifact(dsl.HTML, "report"),
+        artifact(dsl.Artifact, "set_aside"),
     )
-    validation, report = outputs
-    assert run(sections["validate"]) == (True, "corpus calls: all 14 critical expectations hold")
+    validation, report, set_aside = outputs
+    assert run(sections["validate"]) == (True, "corpus calls: all 15 critical expectations hold")
     assert validation.metadata["utterances_train"] == 4
+    assert Path(set_aside.path).read_text() == ""
     passed, reason = run(sections["validate"] | {"min_utterances": {"train": 5}})
     assert not passed
     assert "enough_train" in reason
@@ -186,7 +188,7 @@ def test_validate_leaves_its_report_whatever_the_verdict(
 def test_a_section_of_the_wrong_type_is_named_by_the_step_that_reads_it(
     dataset: Any, artifact: Maker, sections: Sections
 ) -> None:
-    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Metrics, dsl.HTML)]
+    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Metrics, dsl.HTML, dsl.Artifact)]
     with pytest.raises(ConfigError, match=r"ValidateParams: min_fps: .* got '20'"):
         steps.validate.python_func(dataset, *outputs, sections["validate"] | {"min_fps": "20"})
 

@@ -34,6 +34,7 @@ def validate_params() -> ValidateParams:
         max_clipped_share=0.01,
         max_audio_video_gap_s=0.12,
         min_mouth_found_share=0.5,
+        max_unusable_share=0.01,
         min_snr_db=10.0,
         alphabet="abcdefghijklmnopqrstuvwxyz' ",
         min_utterances={"train": 2, "validation": 1, "test": 1},

@@ -11,6 +11,7 @@ from data import prepare, validate, version
 from mome.errors import CorpusError, ValidationFailed
 from mome.records import ValidationReport
 from mome.speech.shards import read_manifest, write_manifest
+from mome.speech.usable import read_set_aside
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_the_command_takes_a_profile(altered, tmp_path):
     folder = altered("wavs-ann0", transcript="in 2015", duration_s=16.0)
     # Five recordings are fewer than a training needs: nothing else is to be said against them.
     for profile, said in (
-        ([], ["enough_train", "transcript_in_alphabet", "duration"]),
+        ([], ["enough_train", "few_unusable", "transcript_in_alphabet", "duration"]),
         (["--profile", "lrs3-1b"], ["enough_train"]),
     ):
         command = [sys.executable, "-m", "data.validate", "--dataset", folder, "--output", tmp_path / "out"]
@@ -114,6 +115,64 @@ def test_a_warning_stops_nothing(altered, tmp_path, validate_params):
         False,
         ["wavs-ann1"],
     )
+
+
+def many(dataset, folder, number):
+    """Write a dataset of ``number`` recordings by repeating the five; its shards are not read here."""
+    found = read_manifest(dataset)
+    rows = [
+        found[i % len(found)].model_copy(
+            update={"utterance_id": f"clip-{i}", "split": "train" if i > 1 else ("validation", "test")[i],
+                    "speaker": f"s{i}", "rms_db": -20.0 - i / 1000}
+        )
+        for i in range(number)
+    ]  # fmt: skip
+    write_manifest(folder, rows)
+    (folder / "corpus.json").write_bytes((dataset / "corpus.json").read_bytes())
+    return rows
+
+
+def test_a_few_bad_recordings_are_set_aside_and_named(dataset, tmp_path, validate_params):
+    rows = many(dataset, tmp_path, 300)
+    rows[7] = rows[7].model_copy(update={"decodable": False, "problem": "lost"})
+    rows[8] = rows[8].model_copy(update={"peak": 0.0, "duration_s": 99.0})
+    rows[9] = rows[9].model_copy(update={"transcript": "42"})
+    write_manifest(tmp_path, rows)
+    report = validate.run(validate_params, tmp_path, tmp_path / "report")
+    assert report.passed
+    assert report.set_aside == {"train": 3}
+    assert validate.reason(report).endswith("critical expectations hold; 3 recordings set aside")
+    found = {row.utterance_id: row.reasons for row in read_set_aside(tmp_path / "report" / "set_aside.jsonl")}
+    assert list(found) == ["clip-7", "clip-8", "clip-9"]
+    assert found["clip-7"] == ["lost"]
+    assert len(found["clip-8"]) == 2, "each reason"
+    assert "297 of 300" in (tmp_path / "report" / "validation.html").read_text()
+    assert "set aside" in (tmp_path / "report" / "validation.html").read_text()
+    # Each expectation alone is broken by few enough; all of them together are not.
+    rows[10] = rows[10].model_copy(update={"finite": False, "problem": "NaN"})
+    write_manifest(tmp_path, rows)
+    with pytest.raises(
+        ValidationFailed, match=r"1 of \d+ critical expectations fail: few_unusable \(1 of 1: .*0\.0133"
+    ):
+        validate.run(validate_params, tmp_path, tmp_path / "report")
+
+
+def test_the_strict_set_nothing_aside(dataset, tmp_path, validate_params):
+    rows = many(dataset, tmp_path, 300)
+    rows[7] = rows[7].model_copy(update={"peak": 0.0})
+    write_manifest(tmp_path, rows)
+    assert validate.run(validate_params, tmp_path, tmp_path / "report").passed
+    strict = validate_params.model_copy(update={"max_unusable_share": 0.0})
+    with pytest.raises(ValidationFailed, match="not_silent"):
+        validate.run(strict, tmp_path, tmp_path / "report")
+
+
+def test_what_is_wrong_with_a_whole_corpus_is_never_set_aside(dataset, tmp_path, validate_params):
+    rows = many(dataset, tmp_path, 300)
+    rows[7] = rows[7].model_copy(update={"utterance_id": "clip-8"})
+    write_manifest(tmp_path, rows)
+    with pytest.raises(ValidationFailed, match="ids_unique"):
+        validate.run(validate_params, tmp_path, tmp_path / "report")
 
 
 def test_too_few_recordings_of_a_split_stop_the_run(dataset, tmp_path, validate_params):

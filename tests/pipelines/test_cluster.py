@@ -45,9 +45,12 @@ def trained_on(given: Cluster) -> Any:
 
     @dsl.pipeline(name="trains")
     def trains(
-        params: dict[str, Any], dataset: dsl.Input[dsl.Dataset], foundation: dsl.Input[dsl.Model]
+        params: dict[str, Any],
+        dataset: dsl.Input[dsl.Dataset],
+        set_aside: dsl.Input[dsl.Artifact],
+        foundation: dsl.Input[dsl.Model],
     ) -> None:
-        steps.train(dataset=dataset, foundation=foundation, params=params)
+        steps.train(dataset=dataset, set_aside=set_aside, foundation=foundation, params=params)
 
     return trains
 

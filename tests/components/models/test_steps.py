@@ -36,6 +36,13 @@ def given(path: Path) -> Any:
     return made(path.parent, dsl.Model, path.name)
 
 
+def nothing(folder: Path) -> Any:
+    """Return what validation writes if it sets nothing aside."""
+    none = made(folder, dsl.Artifact, "set_aside")
+    Path(none.path).touch()
+    return none
+
+
 @pytest.fixture(scope="module")
 def checkpoint(
     dataset: Path, foundation: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
@@ -45,6 +52,7 @@ def checkpoint(
         patch.setenv("MOME_WORK_DIR", str(folder / "work"))
         steps.train.python_func(
             given(dataset),
+            nothing(folder),
             given(foundation),
             made(folder, dsl.Model, "checkpoint"),
             page(folder),
@@ -60,7 +68,13 @@ def evaluated(
     folder = tmp_path_factory.mktemp("evaluated")
     evaluation = made(folder, dsl.Metrics, "evaluation")
     steps.evaluate.python_func(
-        given(dataset), given(foundation), given(checkpoint), evaluation, page(folder), EVALUATE
+        given(dataset),
+        nothing(folder),
+        given(foundation),
+        given(checkpoint),
+        evaluation,
+        page(folder),
+        EVALUATE,
     )
     (folder / "metadata.json").write_text(json.dumps(evaluation.metadata))
     return folder
@@ -107,19 +121,20 @@ def test_evaluate_refuses_a_dataset_without_test_clips_and_a_foreign_checkpoint(
     dataset: Path, foundation: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     outputs = made(tmp_path, dsl.Artifact, "evaluation"), page(tmp_path)
+    none = nothing(tmp_path)
     write_manifest(tmp_path / "empty", [])
     shutil.copyfile(dataset / "corpus.json", tmp_path / "empty" / "corpus.json")
     with pytest.raises(CorpusError, match="the test split is empty"):
         steps.evaluate.python_func(
-            given(tmp_path / "empty"), given(foundation), given(checkpoint), *outputs, EVALUATE
+            given(tmp_path / "empty"), none, given(foundation), given(checkpoint), *outputs, EVALUATE
         )
     with pytest.raises(CheckpointError):
         steps.evaluate.python_func(
-            given(dataset), given(foundation), given(tmp_path / "empty"), *outputs, EVALUATE
+            given(dataset), none, given(foundation), given(tmp_path / "empty"), *outputs, EVALUATE
         )
     with pytest.raises(ConfigError, match=r"EvaluateParams: device: .* got 'gpu'"):
         steps.evaluate.python_func(
-            given(dataset), given(foundation), given(checkpoint), *outputs, EVALUATE | {"device": "gpu"}
+            given(dataset), none, given(foundation), given(checkpoint), *outputs, EVALUATE | {"device": "gpu"}
         )
     assert not (tmp_path / "evaluation").exists()
 

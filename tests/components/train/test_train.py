@@ -47,12 +47,15 @@ def test_a_process_is_killed_and_the_next_attempt_ends_with_the_weights_of_one(
     # With every expert kept, no token goes elsewhere because of the last digit of a score.
     same |= {"num_experts": 4, "top_k": 4}
     params = train_params.model_copy(update=same)
+    none = tmp_path / "set_aside.jsonl"
+    none.touch()
 
     def attempt(name: str, **given: Any) -> Path:
         monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / f"work-{name}"))
         outputs = ("checkpoint", "training_report")
         train.python_func(
             dataset=dsl.Dataset(uri=str(dataset)),
+            set_aside=dsl.Artifact(uri=str(none)),
             foundation=dsl.Model(uri=str(foundation)),
             params=params.model_dump(mode="json"),
             **{output: dsl.Artifact(uri=str(tmp_path / name / output)) for output in outputs},

@@ -80,8 +80,11 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
     params = train_params.model_copy(update=same)
     cluster.runs_nodes = True
     monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / "work"))
+    none = tmp_path / "set_aside.jsonl"
+    none.touch()
     train_distributed.python_func(
         dataset=dsl.Dataset(uri=str(dataset)),
+        set_aside=dsl.Artifact(uri=str(none)),
         foundation=dsl.Model(uri=str(foundation)),
         checkpoint=dsl.Model(uri=str(tmp_path / "two")),
         params=params.model_dump(mode="json"),

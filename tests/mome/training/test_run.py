@@ -52,6 +52,12 @@ def left_over(folder: Path) -> list[int]:
     ]
 
 
+def nothing(folder: Path) -> Path:
+    """Return what validation writes if it sets nothing aside."""
+    (folder / "set_aside.jsonl").touch()
+    return folder / "set_aside.jsonl"
+
+
 def test_killed_in_the_middle_it_ends_with_the_same_weights(
     dataset: Path, foundation: Path, train_params: TrainParams, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -61,7 +67,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = [
         sys.executable, "-m", "mome.training", "--dataset", dataset, "--foundation", foundation,
-        "--output", tmp_path / "checkpoint", "--work", tmp_path / "work",
+        "--set-aside", nothing(tmp_path), "--output", tmp_path / "checkpoint", "--work", tmp_path / "work",
         "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -97,7 +103,8 @@ def test_two_processes_end_with_the_weights_of_one(
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
-        "--work", tmp_path / "work-two", "--params", tmp_path / "params.yaml",
+        "--set-aside", nothing(tmp_path), "--work", tmp_path / "work-two",
+        "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
@@ -144,7 +151,8 @@ def test_two_processes_that_share_the_llm_are_killed_and_end_with_the_weights_of
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
-        "--work", tmp_path / "work-two", "--params", tmp_path / "params.yaml",
+        "--set-aside", nothing(tmp_path), "--work", tmp_path / "work-two",
+        "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

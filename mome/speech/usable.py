@@ -1,0 +1,64 @@
+"""A dataset without the recordings that validation set aside: the same shards, a shorter manifest."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mome.errors import CorpusError
+from mome.records import SetAside
+from mome.speech.shards import read_manifest, write_manifest
+from mome.storage import write_text
+
+__all__ = ["read_set_aside", "usable", "write_set_aside"]
+
+
+def write_set_aside(rows: Iterable[SetAside], path: Path) -> None:
+    """Write one line of JSON per recording, whole or not at all."""
+    write_text(path, "".join(f"{row.model_dump_json()}\n" for row in rows))
+
+
+def read_set_aside(path: Path) -> list[SetAside]:
+    """Read what `write_set_aside` wrote.
+
+    Raises:
+        CorpusError: If it is not there, or a line is no such record.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [SetAside.model_validate_json(line) for line in lines if line]
+    except (OSError, ValueError, ValidationError) as error:
+        raise CorpusError(f"{path}: not the list of recordings set aside by validation: {error}") from error
+
+
+@contextmanager
+def usable(dataset: Path, set_aside: Path) -> Iterator[Path]:
+    """Give a folder that is read as the dataset is, but lacks what was set aside; nothing is copied.
+
+    Args:
+        dataset: Folder that `data.prepare` wrote.
+        set_aside: File that `data.validate` wrote for it.
+
+    Raises:
+        CorpusError: If one of them cannot be read, or they do not belong together.
+    """
+    names = {row.utterance_id for row in read_set_aside(set_aside)}
+    if not names:
+        yield dataset
+        return
+    rows = read_manifest(dataset)
+    if unknown := names - {row.utterance_id for row in rows}:
+        raise CorpusError(
+            f"{set_aside}: {min(unknown)} is not in {dataset}; expected the list of this dataset"
+        )
+    with tempfile.TemporaryDirectory(prefix="mome-usable-") as temporary:
+        folder = Path(temporary)
+        (folder / "shards").symlink_to((dataset / "shards").absolute())
+        shutil.copyfile(dataset / "corpus.json", folder / "corpus.json")
+        write_manifest(folder, [row for row in rows if row.utterance_id not in names])
+        yield folder
