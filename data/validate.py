@@ -102,7 +102,7 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
         results=[outcome.result for outcome in outcomes],
     )
     report.write(output / "validation.json")
-    write_set_aside(set_aside, output / "set_aside.jsonl")
+    write_set_aside(set_aside, output)
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     write_report(report, utterances, failures, output / "validation.html")
     return report

@@ -42,7 +42,7 @@ def paths(module: str, description: str | None, **options: str) -> argparse.Name
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     for name, meaning in options.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=meaning)
+        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     return parser.parse_args()

@@ -23,7 +23,7 @@ Preparation = Callable[[Any, Any, Any], Any]  # repository, revision and section
 
 class Data(NamedTuple):
     dataset: dsl.Dataset
-    set_aside: dsl.Artifact
+    validation: dsl.Metrics
     corpus: str
 
 
@@ -76,7 +76,7 @@ def _data(prepared: Preparation) -> BaseComponent:
         require("validate", validate_task, "valid data or stop")
         return Data(
             dataset=dataset,
-            set_aside=validate_task.outputs["set_aside"],
+            validation=validate_task.outputs["validation"],
             corpus=version_task.outputs["name"],
         )
 
@@ -90,7 +90,7 @@ sharded_data = _data(_shard_by_shard)
 @dsl.pipeline(name="model", description="The frozen models, and what is trained beside them and judged.")
 def model(
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     corpus: str,
     registry: str,
     foundation: dict[str, Any],
@@ -103,12 +103,12 @@ def model(
     foundation_task = steps.build_foundation(params=foundation, files=files)
     frozen = foundation_task.outputs["foundation"]
     train_task = steps.train(
-        dataset=dataset, set_aside=set_aside, foundation=frozen, params=train, files=files
+        dataset=dataset, validation=validation, foundation=frozen, params=train, files=files
     )
     checkpoint = train_task.outputs["checkpoint"]
     evaluate_task = steps.evaluate(
         dataset=dataset,
-        set_aside=set_aside,
+        validation=validation,
         foundation=frozen,
         checkpoint=checkpoint,
         params=evaluate,
@@ -131,7 +131,7 @@ def model(
 @dsl.pipeline(name="release", description="The model as it is served, tried once, and promoted.")
 def release(
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Metrics],
@@ -152,7 +152,7 @@ def release(
     )
     packaged = package_task.outputs["packaged"]
     rehearse_task = steps.rehearse(
-        packaged=packaged, dataset=dataset, set_aside=set_aside, params=rehearse, monitor=monitor
+        packaged=packaged, dataset=dataset, validation=validation, params=rehearse, monitor=monitor
     )
     (
         steps.promote(

@@ -55,7 +55,7 @@ def _pipeline(name: str, description: str, data_group: BaseComponent, *, has_loo
             data_task = data_group(
                 corpus=corpus, registry=registry, prepare=section["prepare"], validate=section["validate"]
             )
-            recordings = {name: data_task.outputs[name] for name in ("dataset", "set_aside")}
+            recordings = {name: data_task.outputs[name] for name in ("dataset", "validation")}
             model_task = model(
                 **recordings,
                 corpus=data_task.outputs["corpus"],

@@ -12,7 +12,7 @@ __all__ = ["evaluate"]
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def evaluate(
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Metrics],
@@ -24,7 +24,7 @@ def evaluate(
 
     Args:
         dataset: Shards and manifest.
-        set_aside: Recordings of it that are not to be read, of step `validate`.
+        validation: Names the recordings of it that are not to be read.
         foundation: Frozen encoders and language model.
         checkpoint: Trained weights.
         params: Section `evaluate` of params.yaml.
@@ -44,7 +44,7 @@ def evaluate(
     from mome.speech.usable import usable
 
     section = parse_section(EvaluateParams, params)
-    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+    with usable(Path(dataset.path), Path(validation.path)) as recordings:
         found = measure(
             section,
             recordings,

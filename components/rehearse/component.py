@@ -13,7 +13,7 @@ __all__ = ["rehearse"]
 def rehearse(
     packaged: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     rehearsal: dsl.Output[dsl.Metrics],
     rehearsal_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
@@ -24,7 +24,7 @@ def rehearse(
     Args:
         packaged: Bundle and Bento.
         dataset: Shards and manifest; clips of the test split are played.
-        set_aside: Recordings of it that are not to be played, of step `validate`.
+        validation: Names the recordings of it that are not to be played.
         params: Section `rehearse` of params.yaml.
         monitor: Section `monitor` of params.yaml.
 
@@ -41,7 +41,7 @@ def rehearse(
     from mome.speech.usable import usable
 
     sections = parse_section(RehearseParams, params), parse_section(MonitorParams, monitor)
-    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+    with usable(Path(dataset.path), Path(validation.path)) as recordings:
         found = rehearsing.run(
             *sections,
             Path(packaged.path),

@@ -12,7 +12,7 @@ __all__ = ["train"]
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def train(
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
     training_report: dsl.Output[dsl.HTML],
@@ -27,7 +27,7 @@ def train(
 
     Args:
         dataset: Shards and manifest.
-        set_aside: Recordings of it that are not to be read, of step `validate`.
+        validation: Names the recordings of it that are not to be read.
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
         processes: How many share each step, on GPUs one for each; they end with the weights of one.
@@ -48,7 +48,7 @@ def train(
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
     section = parse_section(TrainParams, params)
-    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+    with usable(Path(dataset.path), Path(validation.path)) as recordings:
         launch(
             section,
             recordings,

@@ -24,7 +24,7 @@ __all__ = ["train_distributed"]
 )
 def train_distributed(
     dataset: dsl.Input[dsl.Dataset],
-    set_aside: dsl.Input[dsl.Artifact],
+    validation: dsl.Input[dsl.Metrics],
     foundation: dsl.Input[dsl.Model],
     checkpoint: dsl.Output[dsl.Model],
     training_report: dsl.Output[dsl.HTML],
@@ -41,7 +41,7 @@ def train_distributed(
 
     Args:
         dataset: Shards and manifest.
-        set_aside: Recordings of it that are not to be read, of step `validate`.
+        validation: Names the recordings of it that are not to be read.
         foundation: Frozen encoders and language model.
         params: Section `train` of params.yaml.
         layout: Number of nodes and processes, image, runtime; see `components/train_distributed/layout.py`.
@@ -64,7 +64,7 @@ def train_distributed(
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
     sections = parse_section(TrainParams, params), parse_section(Layout, layout)
-    with usable(Path(dataset.path), Path(set_aside.path)) as recordings:
+    with usable(Path(dataset.path), Path(validation.path)) as recordings:
         train_on_nodes(
             *sections,
             config,

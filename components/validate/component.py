@@ -14,7 +14,6 @@ def validate(
     dataset: dsl.Input[dsl.Dataset],
     validation: dsl.Output[dsl.Metrics],
     validation_report: dsl.Output[dsl.HTML],
-    set_aside: dsl.Output[dsl.Artifact],
     params: dict[str, Any],
 ) -> NamedTuple("Verdict", [("passed", bool), ("reason", str)]):
     """Check a dataset with Great Expectations; step `require` ends the run if it did not pass.
@@ -24,11 +23,9 @@ def validate(
         params: Section `validate` of params.yaml.
 
     Returns:
-        validation: Folder with validation.json, the result of every expectation. Utterances and hours per
-            split are its figures.
+        validation: Folder with validation.json, the result of every expectation, and set_aside.jsonl, the
+            recordings that cannot be used, and why. Utterances and hours per split are its figures.
         validation_report: What was expected, what was found, and which utterances fail.
-        set_aside: The recordings that cannot be used, and why, one JSON object a line; no later step reads
-            them.
         passed: Whether every critical expectation holds.
         reason: The broken ones, with the first utterances that break each.
     """
@@ -41,6 +38,5 @@ def validate(
 
     found = validate.check(parse_section(ValidateParams, params), Path(dataset.path), Path(validation.path))
     shutil.copyfile(Path(validation.path) / "validation.html", validation_report.path)
-    shutil.copyfile(Path(validation.path) / "set_aside.jsonl", set_aside.path)
     validation.metadata.update(checked(found.figures()))
     return found.passed, validate.reason(found)

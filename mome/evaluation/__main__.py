@@ -13,13 +13,13 @@ def _evaluate() -> None:
         "mome.evaluation",
         __doc__,
         dataset="folder written by data.prepare",
-        set_aside="recordings of it that are not to be read: set_aside.jsonl of data.validate",
+        validation="folder written by data.validate: recordings that it set aside are not read",
         foundation="folder with the frozen models",
         checkpoint="folder written by mome.training",
         output="folder for table, hypotheses and report",
     )
     params = load_params(given.params, given.profile).evaluate
-    with usable(given.dataset, given.set_aside) as recordings:
+    with usable(given.dataset, given.validation) as recordings:
         run(params, recordings, given.foundation, given.checkpoint, given.output)
 
 

@@ -17,18 +17,21 @@ from mome.storage import write_text
 
 __all__ = ["read_set_aside", "usable", "write_set_aside"]
 
-
-def write_set_aside(rows: Iterable[SetAside], path: Path) -> None:
-    """Write one line of JSON per recording, whole or not at all."""
-    write_text(path, "".join(f"{row.model_dump_json()}\n" for row in rows))
+_LIST = "set_aside.jsonl"
 
 
-def read_set_aside(path: Path) -> list[SetAside]:
+def write_set_aside(rows: Iterable[SetAside], folder: Path) -> None:
+    """Write ``set_aside.jsonl``, one line of JSON per recording, whole or not at all."""
+    write_text(folder / _LIST, "".join(f"{row.model_dump_json()}\n" for row in rows))
+
+
+def read_set_aside(folder: Path) -> list[SetAside]:
     """Read what `write_set_aside` wrote.
 
     Raises:
         CorpusError: If it is not there, or a line is no such record.
     """
+    path = folder / _LIST
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         return [SetAside.model_validate_json(line) for line in lines if line]
@@ -37,24 +40,24 @@ def read_set_aside(path: Path) -> list[SetAside]:
 
 
 @contextmanager
-def usable(dataset: Path, set_aside: Path) -> Iterator[Path]:
+def usable(dataset: Path, validation: Path) -> Iterator[Path]:
     """Give a folder that is read as the dataset is, but lacks what was set aside; nothing is copied.
 
     Args:
         dataset: Folder that `data.prepare` wrote.
-        set_aside: File that `data.validate` wrote for it.
+        validation: Folder that `data.validate` wrote for it.
 
     Raises:
         CorpusError: If one of them cannot be read, or they do not belong together.
     """
-    names = {row.utterance_id for row in read_set_aside(set_aside)}
+    names = {row.utterance_id for row in read_set_aside(validation)}
     if not names:
         yield dataset
         return
     rows = read_manifest(dataset)
     if unknown := names - {row.utterance_id for row in rows}:
         raise CorpusError(
-            f"{set_aside}: {min(unknown)} is not in {dataset}; expected the list of this dataset"
+            f"{validation}: {min(unknown)} is not in {dataset}; expected the validation of this dataset"
         )
     with tempfile.TemporaryDirectory(prefix="mome-usable-") as temporary:
         folder = Path(temporary)

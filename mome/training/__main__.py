@@ -15,14 +15,14 @@ def _train() -> None:
         "mome.training",
         __doc__,
         dataset="folder written by data.prepare",
-        set_aside="recordings of it that are not to be read: set_aside.jsonl of data.validate",
+        validation="folder written by data.validate: recordings that it set aside are not read",
         foundation="folder with the frozen models",
         output="checkpoint folder to write",
         work="folder that survives an interruption",
     )
     params = load_params(given.params, given.profile).train
     check_devices(params.device)
-    with explained(params), usable(given.dataset, given.set_aside) as recordings:
+    with explained(params), usable(given.dataset, given.validation) as recordings:
         run(params, recordings, given.foundation, given.output, given.work)
 
 

@@ -20,6 +20,7 @@ from mome.errors import ConfigError, CorpusError, ServiceError
 from mome.records import GateDecision, Rehearsal
 from mome.speech.media import Clip, read_clip
 from mome.speech.shards import write_manifest, write_shard
+from mome.speech.usable import write_set_aside
 from tests.planted import condition, evaluation, table, utterance
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
@@ -193,9 +194,8 @@ def test_the_step_leaves_the_rehearsal_its_figures_and_a_page(
     run = rehearsal.run
     monkeypatch.setattr(rehearsal, "run", lambda *given: run(*given, planted_server()))
     artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("rehearsal", "page")]
-    none = tmp_path / "set_aside.jsonl"
-    none.touch()
-    given = [SimpleNamespace(path=str(path)) for path in (package, dataset, none)]
+    write_set_aside([], tmp_path / "validation")
+    given = [SimpleNamespace(path=str(path)) for path in (package, dataset, tmp_path / "validation")]
     params = PARAMS.model_copy(update={"requests_per_phase": 5}).model_dump(mode="json")
     monitor = MONITOR.model_dump(mode="json")
     rehearse.python_func(*given, *artifacts, params, monitor)

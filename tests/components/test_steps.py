@@ -13,6 +13,7 @@ from data.version import CorpusRevision
 from mome.errors import ConfigError, CorpusError, GateRejected, RevisionError
 from mome.records import Evaluation, GateDecision
 from mome.speech.shards import read_manifest
+from mome.speech.usable import read_set_aside
 from mome.webhook import NOTIFY_URL
 from tests.page_text import page_text
 from tests.planted import evaluation, table
@@ -173,12 +174,11 @@ def test_validate_leaves_its_report_whatever_the_verdict(
     outputs = (
         artifact(dsl.Metrics, "validation"),
         artifact(dsl.HTML, "report"),
-        artifact(dsl.Artifact, "set_aside"),
     )
-    validation, report, set_aside = outputs
+    validation, report = outputs
     assert run(sections["validate"]) == (True, "corpus calls: all 15 critical expectations hold")
     assert validation.metadata["utterances_train"] == 4
-    assert Path(set_aside.path).read_text() == ""
+    assert read_set_aside(Path(validation.path)) == []
     passed, reason = run(sections["validate"] | {"min_utterances": {"train": 5}})
     assert not passed
     assert "enough_train" in reason
@@ -188,7 +188,7 @@ def test_validate_leaves_its_report_whatever_the_verdict(
 def test_a_section_of_the_wrong_type_is_named_by_the_step_that_reads_it(
     dataset: Any, artifact: Maker, sections: Sections
 ) -> None:
-    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Metrics, dsl.HTML, dsl.Artifact)]
+    outputs = [artifact(kind, kind.__name__) for kind in (dsl.Metrics, dsl.HTML)]
     with pytest.raises(ConfigError, match=r"ValidateParams: min_fps: .* got '20'"):
         steps.validate.python_func(dataset, *outputs, sections["validate"] | {"min_fps": "20"})
 

@@ -142,7 +142,7 @@ def test_a_few_bad_recordings_are_set_aside_and_named(dataset, tmp_path, validat
     assert report.passed
     assert report.set_aside == {"train": 3}
     assert validate.reason(report).endswith("critical expectations hold; 3 recordings set aside")
-    found = {row.utterance_id: row.reasons for row in read_set_aside(tmp_path / "report" / "set_aside.jsonl")}
+    found = {row.utterance_id: row.reasons for row in read_set_aside(tmp_path / "report")}
     assert list(found) == ["clip-7", "clip-8", "clip-9"]
     assert found["clip-7"] == ["lost"]
     assert len(found["clip-8"]) == 2, "each reason"

@@ -47,10 +47,10 @@ def trained_on(given: Cluster) -> Any:
     def trains(
         params: dict[str, Any],
         dataset: dsl.Input[dsl.Dataset],
-        set_aside: dsl.Input[dsl.Artifact],
+        validation: dsl.Input[dsl.Metrics],
         foundation: dsl.Input[dsl.Model],
     ) -> None:
-        steps.train(dataset=dataset, set_aside=set_aside, foundation=foundation, params=params)
+        steps.train(dataset=dataset, validation=validation, foundation=foundation, params=params)
 
     return trains
 

@@ -15,6 +15,7 @@ from mome.config import TrainParams, load_params
 from mome.errors import BundleError, CheckpointError, ConfigError, CorpusError
 from mome.records import Evaluation
 from mome.speech.shards import write_manifest
+from mome.speech.usable import write_set_aside
 
 SECTIONS = load_params().sections()
 EVALUATE = SECTIONS["evaluate"] | {"snrs_db": ["clean", 0], "bootstrap_samples": 20, "max_new_tokens": 4}
@@ -38,8 +39,8 @@ def given(path: Path) -> Any:
 
 def nothing(folder: Path) -> Any:
     """Return what validation writes if it sets nothing aside."""
-    none = made(folder, dsl.Artifact, "set_aside")
-    Path(none.path).touch()
+    none = made(folder, dsl.Metrics, "validation")
+    write_set_aside([], Path(none.path))
     return none
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from components.train.component import train
 from mome.config import TrainParams
 from mome.errors import TrainingError
+from mome.speech.usable import write_set_aside
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -47,15 +48,14 @@ def test_a_process_is_killed_and_the_next_attempt_ends_with_the_weights_of_one(
     # With every expert kept, no token goes elsewhere because of the last digit of a score.
     same |= {"num_experts": 4, "top_k": 4}
     params = train_params.model_copy(update=same)
-    none = tmp_path / "set_aside.jsonl"
-    none.touch()
+    write_set_aside([], tmp_path / "validation")
 
     def attempt(name: str, **given: Any) -> Path:
         monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / f"work-{name}"))
         outputs = ("checkpoint", "training_report")
         train.python_func(
             dataset=dsl.Dataset(uri=str(dataset)),
-            set_aside=dsl.Artifact(uri=str(none)),
+            validation=dsl.Metrics(uri=str(tmp_path / "validation")),
             foundation=dsl.Model(uri=str(foundation)),
             params=params.model_dump(mode="json"),
             **{output: dsl.Artifact(uri=str(tmp_path / name / output)) for output in outputs},

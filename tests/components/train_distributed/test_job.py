@@ -17,6 +17,7 @@ from components.train_distributed.job import train_on_nodes
 from components.train_distributed.layout import Layout
 from mome.config import TrainParams
 from mome.errors import ConfigError, Stopped, TrainingError
+from mome.speech.usable import write_set_aside
 from mome.training.launch import launch
 from tests.components.train_distributed.planted import JOBS, Cluster, condition, ended, pod, waiting
 
@@ -80,11 +81,10 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
     params = train_params.model_copy(update=same)
     cluster.runs_nodes = True
     monkeypatch.setenv("MOME_WORK_DIR", str(tmp_path / "work"))
-    none = tmp_path / "set_aside.jsonl"
-    none.touch()
+    write_set_aside([], tmp_path / "validation")
     train_distributed.python_func(
         dataset=dsl.Dataset(uri=str(dataset)),
-        set_aside=dsl.Artifact(uri=str(none)),
+        validation=dsl.Metrics(uri=str(tmp_path / "validation")),
         foundation=dsl.Model(uri=str(foundation)),
         checkpoint=dsl.Model(uri=str(tmp_path / "two")),
         params=params.model_dump(mode="json"),

@@ -14,10 +14,8 @@ from mome.speech.usable import read_set_aside, usable, write_set_aside
 def test_later_steps_read_the_rest(dataset: Path, tmp_path: Path) -> None:
     whole = {row.utterance_id: clip for row, clip in read_split(dataset, "train")}
     first, *others = whole
-    write_set_aside(
-        [SetAside(utterance_id=first, split="train", reasons=["silent", "short"])], tmp_path / "list"
-    )
-    with usable(dataset, tmp_path / "list") as folder:
+    write_set_aside([SetAside(utterance_id=first, split="train", reasons=["silent", "short"])], tmp_path)
+    with usable(dataset, tmp_path) as folder:
         found = {row.utterance_id: clip for row, clip in read_split(folder, "train")}
         assert list(found) == others
         for name in others:
@@ -29,20 +27,20 @@ def test_later_steps_read_the_rest(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_set_aside_the_dataset_itself_is_read(dataset: Path, tmp_path: Path) -> None:
-    write_set_aside([], tmp_path / "list")
-    with usable(dataset, tmp_path / "list") as folder:
+    write_set_aside([], tmp_path)
+    with usable(dataset, tmp_path) as folder:
         assert folder == dataset
 
 
 @pytest.mark.parametrize("content", [b"{}\n", b"\xff\xfe", b"clip-1\n", None])
 def test_what_is_no_list_is_refused(content: bytes | None, dataset: Path, tmp_path: Path) -> None:
     if content is not None:
-        (tmp_path / "list").write_bytes(content)
-    with pytest.raises(CorpusError, match="list: not the list of recordings set aside"):
-        read_set_aside(tmp_path / "list")
+        (tmp_path / "set_aside.jsonl").write_bytes(content)
+    with pytest.raises(CorpusError, match=r"set_aside\.jsonl: not the list of recordings set aside"):
+        read_set_aside(tmp_path)
 
 
 def test_the_list_of_another_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
-    write_set_aside([SetAside(utterance_id="elsewhere", split="test", reasons=["lost"])], tmp_path / "list")
-    with pytest.raises(CorpusError, match="elsewhere is not in"), usable(dataset, tmp_path / "list"):
+    write_set_aside([SetAside(utterance_id="elsewhere", split="test", reasons=["lost"])], tmp_path)
+    with pytest.raises(CorpusError, match="elsewhere is not in"), usable(dataset, tmp_path):
         pass

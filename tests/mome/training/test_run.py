@@ -22,6 +22,7 @@ from mome.inference import Transcriber
 from mome.model.encoders import Encoders
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split, write_manifest
+from mome.speech.usable import write_set_aside
 from mome.training.checkpoint import load_checkpoint
 from mome.training.run import learning_rate, run
 
@@ -54,8 +55,8 @@ def left_over(folder: Path) -> list[int]:
 
 def nothing(folder: Path) -> Path:
     """Return what validation writes if it sets nothing aside."""
-    (folder / "set_aside.jsonl").touch()
-    return folder / "set_aside.jsonl"
+    write_set_aside([], folder / "validation")
+    return folder / "validation"
 
 
 def test_killed_in_the_middle_it_ends_with_the_same_weights(
@@ -67,7 +68,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = [
         sys.executable, "-m", "mome.training", "--dataset", dataset, "--foundation", foundation,
-        "--set-aside", nothing(tmp_path), "--output", tmp_path / "checkpoint", "--work", tmp_path / "work",
+        "--validation", nothing(tmp_path), "--output", tmp_path / "checkpoint", "--work", tmp_path / "work",
         "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -103,7 +104,7 @@ def test_two_processes_end_with_the_weights_of_one(
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
-        "--set-aside", nothing(tmp_path), "--work", tmp_path / "work-two",
+        "--validation", nothing(tmp_path), "--work", tmp_path / "work-two",
         "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -151,7 +152,7 @@ def test_two_processes_that_share_the_llm_are_killed_and_end_with_the_weights_of
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "mome.training", "--dataset", dataset, "--foundation", foundation, "--output", tmp_path / "two",
-        "--set-aside", nothing(tmp_path), "--work", tmp_path / "work-two",
+        "--validation", nothing(tmp_path), "--work", tmp_path / "work-two",
         "--params", tmp_path / "params.yaml",
     ]  # fmt: skip
     killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
