@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from mome.alignment import ALIGNER_FILE, Aligner
 from mome.config import Threads
+from mome.inference.timing import Timed
 from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.reading import Kept, Listener, Reading
+from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -38,10 +41,12 @@ class Transcriber:
 
     Args:
         recogniser: Fine-tuned.
+        aligner: Taught beside it; without one, nothing says when a word is said.
     """
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Recogniser, aligner: Aligner | None = None) -> None:
         self._encoders, self._model = recogniser
+        self._aligner = aligner
 
     @classmethod
     def load(
@@ -69,12 +74,17 @@ class Transcriber:
         recogniser = load_checkpoint(checkpoint, foundation, device, compile_decoding)
         if threads == "auto" and _num_weights(recogniser) < _FEW_WEIGHTS:
             use_threads(1)
-        return cls(recogniser)
+        file = checkpoint / ALIGNER_FILE
+        return cls(recogniser, Aligner.load(file) if file.exists() else None)
 
     @property
     def scales(self) -> tuple[Scale, ...]:
         """The scales that the model was trained for."""
         return self._model.scales
+
+    def times(self, modality: Modality) -> bool:
+        """Tell whether it can say when each word of a clip is said that holds ``modality``."""
+        return self._aligner is not None and self._aligner.knows(modality)
 
     @property
     def max_duration_s(self) -> float:
@@ -94,7 +104,7 @@ class Transcriber:
         """
         kept = [Kept() for _ in clips]
         self.read([Reading(clip, scale) for clip in clips], kept)
-        return [each.text for each in kept]
+        return [each.text.text for each in kept]
 
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Encode and decode readings of any scales, modalities and lengths together.
@@ -102,7 +112,7 @@ class Transcriber:
         One call at a time. A text does not depend on what else is read with it.
 
         Args:
-            readings: What to read.
+            readings: What to read. Those that the model cannot time get no words.
             listeners: One for each; it gets the text as soon as that has ended, and before if it wants.
 
         Raises:
@@ -112,7 +122,13 @@ class Transcriber:
         features = self._encoders.encode([reading.clip for reading in readings])
         tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
         budgets = [token_budget(reading.clip.duration_s) for reading in readings]
-        self._model.read(tasks, budgets, listeners)
+        heard = [
+            Timed(listener, self._aligner, each)
+            if reading.timed and self._aligner is not None and self._aligner.knows(each.modality)
+            else listener
+            for reading, listener, each in zip(readings, listeners, features, strict=True)
+        ]
+        self._model.read(tasks, budgets, heard)
 
 
 def _num_weights(recogniser: Recogniser) -> int:

@@ -18,7 +18,7 @@ from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compiled_decoding import CompiledSteps
 from mome.model.compression import COMPRESSIONS
-from mome.model.decoding import Follower
+from mome.model.decoding import Certainty, Follower
 from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture, routing_losses
@@ -205,8 +205,15 @@ class AVSRModel(nn.Module):
                 spare = (1 << (len(group) - 1).bit_length()) - len(group)
                 indices, rows = group + group[-1:] * spare, rows + [0] * spare
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            follower = Follower(rows, self.tokens, heard, batch.embeddings_BLD.device)
-            self._generate(batch, max(rows), streamer=follower, stopping_criteria=[follower])
+            certainty = Certainty()
+            follower = Follower(rows, self.tokens, heard, certainty, batch.embeddings_BLD.device)
+            self._generate(
+                batch,
+                max(rows),
+                logits_processor=[certainty],
+                streamer=follower,
+                stopping_criteria=[follower],
+            )
 
     def rows(self, tasks: Sequence[Task]) -> list[list[list[int]]]:
         """Return which tasks are read in one pass, and in it which as one row, by index.

@@ -36,12 +36,13 @@ def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]
     """Start the routes, with other settings or another modality than the defaults."""
     with ExitStack() as clients:
 
-        def start(modality: Modality = "av", **settings: Any) -> Served:
+        def start(modality: Modality = "av", timed: bool = True, **settings: Any) -> Served:
             parts = write_parts(tmp_path / "parts", modality=modality)
             bundle = write_bundle(
                 name="mome", default_scale=Scale(16, 5), output=tmp_path / "bundle", **parts
             )
             recogniser, registry = PlantedRecogniser(), CollectorRegistry()
+            recogniser.timed = recogniser.timed if timed else ()
             given = replace(Settings(), **settings)
             engine = Engine(bundle, recogniser, decoders, given, Metrics(registry))
             clients.callback(engine.close)

@@ -30,12 +30,15 @@ class Transcriber:
     ) -> Transcriber:
         return cls()
 
+    def times(self, modality: str) -> bool:
+        return False
+
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Take half a second per word if somebody reads along: so they see whether words come one by one."""
         pause_s = 0.5 if any(listener.live for listener in listeners) else PAUSE_S
         for count in (1, 2, 3):
             time.sleep(pause_s)
-            for (clip, scale), listener in zip(readings, listeners, strict=True):
+            for (clip, scale, _), listener in zip(readings, listeners, strict=True):
                 words = [clip.modality, "at", str(scale)][:count]
                 if listener.gone:
                     continue
