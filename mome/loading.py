@@ -121,4 +121,5 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     if "://" in str(folder):
         raise BundleError(f"{folder}: expected a folder; fetch it with python -m serving.registry pull")
     bundle = read_bundle(place)
-    return Model(bundle, Transcriber.load(bundle.foundation, bundle.checkpoint, device))
+    transcriber = Transcriber.load(bundle.foundation, bundle.checkpoint, bundle.decoding, device)
+    return Model(bundle, transcriber)

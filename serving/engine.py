@@ -16,7 +16,7 @@ import numpy as np
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
 from mome.reading import Kept, Listener, Reading, Text
-from mome.records import MODALITY_NAMES, Modality, RequestRecord
+from mome.records import MODALITY_NAMES, Decoding, Modality, RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -49,6 +49,10 @@ class Recogniser(Protocol):
     @property
     def max_duration_s(self) -> float:
         """Longest clip that its audio encoder takes."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How it writes texts."""
 
     def times(self, modality: Modality) -> bool:
         """Tell whether it can say when each word of such a clip is said."""
@@ -124,6 +128,7 @@ class Engine:
         metrics.serves(bundle, self.registered)
         # A scale needs both: trained weights, and a place in the table that says what it is worth.
         self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
+        self.decoding = recogniser.decoding
         self.timed = tuple(modality for modality in bundle.evaluation.wer if recogniser.times(modality))
         self.scale_source = ScaleSource(
             settings.scale_file, default=bundle.default_scale, available=self.scales

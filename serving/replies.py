@@ -68,6 +68,7 @@ def model_card(engine: Engine) -> dict[str, Any]:
             "version": bundle.version,
             "scales": [str(scale) for scale in engine.scales],
             "modalities": list(bundle.evaluation.wer),
+            "decoding": _decoding(engine),
             "corpus": bundle.evaluation.corpus,
             "revision": bundle.evaluation.revision,
             # What the registry knows of it: code, run and image; None if it did not come from one.
@@ -82,6 +83,13 @@ def logprobs(tokens: Sequence[Token]) -> list[dict[str, Any]]:
         {"token": token.text, "logprob": token.logprob, "bytes": list(token.text.encode())}
         for token in tokens
     ]
+
+
+def _decoding(engine: Engine) -> dict[str, Any]:
+    """Say how texts are written, and whether the bundle was judged so; None if that was not kept."""
+    judged = engine.bundle.evaluation.decoding
+    as_judged = None if judged is None else judged == engine.decoding
+    return engine.decoding.model_dump() | {"as_judged": as_judged}
 
 
 def _segments(transcription: Transcription) -> list[Segment]:
@@ -120,6 +128,7 @@ def _verbose(transcription: Transcription, engine: Engine, times: Sequence[str])
             "model_version": engine.bundle.version,
             "latency_ms": transcription.latency_ms,
             "cut": said.cut,
+            "decoding": _decoding(engine),
         },
     }
 

@@ -79,7 +79,7 @@ def best_paths(scores: Sequence[Frames], classes: Sequence[Classes]) -> list[Cla
             back_BN[leaps_BN > best_BN] = 2
             best_BN = np.maximum(best_BN, leaps_BN) + scores_TBN[frame]
             back_TBN[frame] = back_BN
-        for row in np.flatnonzero(frames == frame + 1):
+        for row in np.flatnonzero(frames == frame + 1).tolist():
             last[row] = best_BN
     return [
         _trace(back_TBN[: frames[row], row], last[row][row], len(text)) for row, text in enumerate(classes)

@@ -168,10 +168,21 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
     if other_noise:
         said = f"not compared in {', '.join(other_noise)}: it was tested in another one"
         checks.append(Check(True, "champion", said))
+    if best.decoding != candidate.decoding:
+        said = f"wrote texts with {_decoding(best)}, this model with {_decoding(candidate)}"
+        checks.append(Check(True, "champion", said))
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(Check(True, "champion", said))
     return checks
+
+
+def _decoding(table: Evaluation) -> str:
+    if table.decoding is None:
+        return "settings that were not kept"
+    beams, most = table.decoding.num_beams, table.decoding.max_new_tokens
+    tokens = "tokens by duration" if most == "by_duration" else f"at most {most} tokens"
+    return f"{beams} {'beam' if beams == 1 else 'beams'} and {tokens}"
 
 
 def _compare(ours: WordErrors, theirs: WordErrors) -> tuple[str, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,27 +12,17 @@ from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.reading import Kept, Listener, Reading
-from mome.records import Modality
+from mome.records import Decoding, Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.training.checkpoint import load_checkpoint
 
-__all__ = ["Transcriber", "token_budget"]
-
-# Nobody speaks more than seven words a second, and no tokenizer of ours takes more than two or three
-# tokens for a word: a text that needs more than this repeats itself.
-_TOKENS_PER_S = 16
-_LEAST_TOKENS = 16
+__all__ = ["Transcriber"]
 
 # Below, a pass is a chain of steps so short that a second thread waits longer than it computes
 # (docs/performance.md), on a core that others need.
 _FEW_WEIGHTS = 50_000_000
-
-
-def token_budget(duration_s: float) -> int:
-    """Return the longest text of a clip, in tokens: it follows the duration."""
-    return _LEAST_TOKENS + math.ceil(_TOKENS_PER_S * duration_s)
 
 
 class Transcriber:
@@ -41,18 +30,21 @@ class Transcriber:
 
     Args:
         recogniser: Fine-tuned.
+        decoding: How texts are written.
         aligner: Taught beside it; without one, nothing says when a word is said.
     """
 
-    def __init__(self, recogniser: Recogniser, aligner: Aligner | None = None) -> None:
+    def __init__(self, recogniser: Recogniser, decoding: Decoding, aligner: Aligner | None = None) -> None:
         self._encoders, self._model = recogniser
         self._aligner = aligner
+        self.decoding = decoding
 
     @classmethod
     def load(
         cls,
         foundation: Path,
         checkpoint: Path,
+        decoding: Decoding,
         device: str = "cpu",
         threads: Threads = "auto",
         compile_decoding: bool = False,
@@ -62,6 +54,7 @@ class Transcriber:
         Args:
             foundation: Folder with the frozen encoders and LLM.
             checkpoint: Folder that training wrote.
+            decoding: How texts are written; that of the evaluation, where they are to be as it judged them.
             device: As torch names it.
             threads: CPU threads for the whole process; ``auto`` for one per core that it may use, or one
                 for a small model.
@@ -75,7 +68,7 @@ class Transcriber:
         if threads == "auto" and _num_weights(recogniser) < _FEW_WEIGHTS:
             use_threads(1)
         file = checkpoint / ALIGNER_FILE
-        return cls(recogniser, Aligner.load(file) if file.exists() else None)
+        return cls(recogniser, decoding, Aligner.load(file) if file.exists() else None)
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -121,14 +114,14 @@ class Transcriber:
         """
         features = self._encoders.encode([reading.clip for reading in readings])
         tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
-        budgets = [token_budget(reading.clip.duration_s) for reading in readings]
+        budgets = [self.decoding.budget(reading.clip.duration_s) for reading in readings]
         heard = [
             Timed(listener, self._aligner, each)
             if reading.timed and self._aligner is not None and self._aligner.knows(each.modality)
             else listener
             for reading, listener, each in zip(readings, listeners, features, strict=True)
         ]
-        self._model.read(tasks, budgets, heard)
+        self._model.read(tasks, budgets, heard, self.decoding.num_beams)
 
 
 def _num_weights(recogniser: Recogniser) -> int:

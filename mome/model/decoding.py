@@ -16,7 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 from mome.model.tokens import TextTokens
 from mome.reading import Listener, Text, Token
 
-__all__ = ["Certainty", "Follower", "Words"]
+__all__ = ["BeamLimits", "Certainty", "Follower", "Words"]
 
 
 class Certainty(LogitsProcessor):
@@ -76,6 +76,28 @@ def _shared(one: str, other: str) -> int:
     """Return with how many characters both begin."""
     pairs = zip(one, other, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+class BeamLimits(StoppingCriteria):
+    """Ends the beams of rows that need no more.
+
+    Args:
+        budgets: Most tokens of each row.
+        listeners: One per row.
+        device: Where the LLM computes.
+    """
+
+    def __init__(self, budgets: Sequence[int], listeners: Sequence[Listener], device: torch.device) -> None:
+        self._budgets_B = torch.tensor(budgets, device=device)
+        self._listeners = listeners
+
+    def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return which beams have ended, as many for each row, other than by their end token."""
+        for row, listener in enumerate(self._listeners):
+            if listener.gone:
+                self._budgets_B[row] = 0
+        is_over_B = self._budgets_B <= input_ids.shape[1]
+        return is_over_B.repeat_interleave(len(input_ids) // len(is_over_B))
 
 
 class Follower(BaseStreamer, StoppingCriteria):

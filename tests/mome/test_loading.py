@@ -15,6 +15,7 @@ from mome import inference
 from mome.bundle import write_bundle
 from mome.errors import BundleError, MediaError, UnknownScaleError
 from mome.reading import Listener, Reading, Text, Word
+from mome.records import Decoding
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
 from tests.serving.planted import write_parts
@@ -26,7 +27,7 @@ class Planted:
     scales = (Scale(4, 2), Scale(16, 5))
 
     @classmethod
-    def load(cls, foundation: Path, checkpoint: Path, device: str) -> "Planted":
+    def load(cls, foundation: Path, checkpoint: Path, decoding: Decoding, device: str) -> "Planted":
         assert (foundation / "config.json").is_file()
         assert (checkpoint / "config.json").is_file()
         return cls()

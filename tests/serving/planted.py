@@ -23,16 +23,23 @@ from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
 from mome.reading import Listener, Reading, Text, Token, Word
-from mome.records import GateDecision, Modality, ScaleDecision
+from mome.records import Decoding, GateDecision, Modality, ScaleDecision
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.engine import Engine
 from tests.planted import evaluation, table
 
 SCALES = ("a4v2", "a16v5")
+GREEDY = Decoding(num_beams=1, max_new_tokens="by_duration")
 
 
-def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av") -> dict[str, Path]:
+def write_parts(
+    folder: Path,
+    *,
+    passed: bool = True,
+    modality: Modality = "av",
+    judged: Decoding | None = GREEDY,
+) -> dict[str, Path]:
     """Write foundation, checkpoint, evaluation and gate; return their folders by the stage's name."""
     folders = {name: folder / name for name in ("foundation", "checkpoint", "evaluation", "gate")}
     for name, path in folders.items():
@@ -42,7 +49,8 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
             (path / "config.json").write_text("{}\n")
     modalities: list[Modality] = ["audio", "video", "av"] if modality == "av" else [modality]
     rates = table({scale: {"clean": 2} for scale in SCALES})
-    evaluation(dict.fromkeys(modalities, rates)).write(folders["evaluation"] / "evaluation.json")
+    evaluated = evaluation(dict.fromkeys(modalities, rates), decoding=judged)
+    evaluated.write(folders["evaluation"] / "evaluation.json")
     pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(
         folders["evaluation"] / "baseline.parquet"
     )
@@ -98,6 +106,7 @@ class PlantedRecogniser:
     most_running: int = 0
     left: int = 0
     timed: tuple[Modality, ...] = ("audio", "av", "video")
+    decoding: Decoding = GREEDY
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def times(self, modality: Modality) -> bool:

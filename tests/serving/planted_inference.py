@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mome.reading import Listener, Reading, Text
+from mome.records import Decoding
 from mome.scales import Scale
 
 PAUSE_S = float(os.environ.get("PLANTED_PAUSE_S", "0"))
@@ -18,12 +19,14 @@ class Transcriber:
 
     scales = (Scale(4, 2), Scale(16, 5))
     max_duration_s = 30.0
+    decoding = Decoding(num_beams=1, max_new_tokens="by_duration")
 
     @classmethod
     def load(
         cls,
         foundation: Path,
         checkpoint: Path,
+        decoding: Decoding,
         device: str = "cpu",
         threads: int | None = None,
         compile_decoding: bool = False,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mome.errors import MediaError
-from mome.records import RequestRecord
+from mome.records import Decoding, RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
 from tests.serving.planted import Served, publish, syllables, wav
@@ -79,6 +79,24 @@ def test_verbose_json_tells_when_what_was_asked_for_is_said(served: Served, want
             ["at", 0.5, 1.0, 0.5],
             ["a16v5", 1.0, 1.0, 0.5],
         ]
+
+
+@pytest.mark.parametrize(
+    ("judged", "as_judged"),
+    [
+        (Decoding(num_beams=1, max_new_tokens="by_duration"), True),
+        (Decoding(num_beams=15, max_new_tokens="by_duration"), False),
+        (None, None),  # a bundle from before it was kept
+    ],
+)
+def test_every_reply_says_whether_texts_are_written_as_the_bundle_was_judged(
+    serve: Callable[..., Served], judged: Decoding | None, as_judged: bool | None
+) -> None:
+    served = serve(judged=judged)
+    expected = {"num_beams": 1, "max_new_tokens": "by_duration", "as_judged": as_judged}
+    reply = served.post(SPEECH, response_format="verbose_json").json()
+    assert reply["x_mome"]["decoding"] == expected
+    assert served.client.get("/models").json()["data"][0]["x_mome"]["decoding"] == expected
 
 
 def test_the_caller_may_choose_the_scale(served: Served) -> None:

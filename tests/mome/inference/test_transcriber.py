@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from mome.errors import MediaError
-from mome.inference import Transcriber, token_budget
+from mome.inference import Transcriber
 from mome.model.avsr import Features
 from mome.model.recogniser import Recogniser
 from mome.reading import Reading
+from mome.records import Decoding
 from mome.speech.media import Clip
 from tests.hearers import Hearer
 from tests.small_recognisers import SCALES, small_recogniser
+
+GREEDY = Decoding(num_beams=1, max_new_tokens="by_duration")
 
 
 class PlantedEncoders:
@@ -27,7 +30,7 @@ class PlantedEncoders:
 @pytest.fixture(scope="module")
 def transcriber() -> Transcriber:
     # A random model hardly ever ends by itself.
-    return Transcriber(Recogniser(PlantedEncoders(), small_recogniser(0.1, end_factor=2)))
+    return Transcriber(Recogniser(PlantedEncoders(), small_recogniser(0.1, end_factor=2)), GREEDY)
 
 
 def sound(seconds: float) -> Clip:
@@ -52,9 +55,10 @@ def test_readings_of_mixed_scales_give_the_texts_of_each_alone(
 
 def test_the_budget_of_a_text_follows_the_duration() -> None:
     # The fastest talkers say seven words a second.
-    assert token_budget(30.0) >= 30 * 7 * 2
-    assert token_budget(0.0) >= 10
-    assert token_budget(3.0) < token_budget(6.0) < token_budget(30.0)
+    assert GREEDY.budget(30.0) >= 30 * 7 * 2
+    assert GREEDY.budget(0.0) >= 10
+    assert GREEDY.budget(3.0) < GREEDY.budget(6.0) < GREEDY.budget(30.0)
+    assert Decoding(num_beams=15, max_new_tokens=32).budget(30.0) == 32
 
 
 def test_a_text_is_as_long_in_company_as_alone(transcriber: Transcriber) -> None:

@@ -263,3 +263,34 @@ def test_a_mixed_batch_with_beams_gives_the_texts_of_its_clips_one_by_one(model:
     together = model.transcribe(TASKS, LONGEST, num_beams=3)
     assert together == [model.transcribe([task], LONGEST, num_beams=3)[0] for task in TASKS]
     assert together != model.transcribe(TASKS, LONGEST)
+
+
+def test_beams_say_how_probable_their_tokens_were_and_keep_to_each_budget() -> None:
+    model = small_recogniser(0.1, 2)
+    budgets = [5, 2, 8, 1, 3, 4]
+    hearers = [Hearer() for _ in TASKS]
+
+    model.read(TASKS, budgets, hearers, num_beams=3)
+
+    for task, budget, hearer in zip(TASKS, budgets, hearers, strict=True):
+        (text,) = hearer.texts
+        assert text.text == model.transcribe([task], budget, num_beams=3)[0]
+        assert hearer.heard == []
+        ids = [token.id for token in text.tokens]
+        assert text.cut == (len(ids) == budget)
+        logprobs = [token.logprob for token in text.tokens]
+        if text.end_logprob is not None:
+            ids.append(model.tokens.eos_id)
+            logprobs.append(text.end_logprob)
+        assert logprobs == pytest.approx(scored(model, task, ids), abs=1e-4)
+    assert len({hearer.texts[0].cut for hearer in hearers}) == 2
+
+
+def test_beams_are_left_by_a_listener_who_has_gone() -> None:
+    model = small_recogniser(0.02, 0)
+    expected = [model.transcribe([task], 6, num_beams=3)[0] for task in TASKS]
+    hearers = [Hearer(patience=0) if row % 2 else Hearer() for row in range(len(TASKS))]
+    model.read(TASKS, [6 if row % 2 == 0 else 3_000 for row in range(len(TASKS))], hearers, num_beams=3)
+    assert [[text.text for text in hearer.texts] for hearer in hearers] == [
+        [] if row % 2 else [text] for row, text in enumerate(expected)
+    ]
