@@ -65,33 +65,29 @@ def best_paths(scores: Sequence[Frames], classes: Sequence[Classes]) -> list[Cla
         scores_TBN[: len(each), row, : len(text)] = each
         leap_BN[row, 2 : len(text)][text[1:-1] == SILENCE] = 0
 
-    best_BN = np.full((len(scores), most), _NEVER, np.float32)
-    best_BN[:, :2] = scores_TBN[0, :, :2]
-    back_TBN = np.zeros((longest, len(scores), most), np.int8)  # by how many states each came
-    last = [best_BN] * len(scores)  # of each text, after its own last frame
-    padding_B2 = np.full((len(scores), 2), _NEVER, np.float32)
-    for frame in range(longest):
-        if frame:
-            came_BN = np.concatenate([padding_B2, best_BN], axis=1)
-            step_BN, leaps_BN = came_BN[:, 1:-1], came_BN[:, :-2] + leap_BN
-            back_BN = (step_BN > best_BN).astype(np.int8)
-            best_BN = np.maximum(best_BN, step_BN)
-            back_BN[leaps_BN > best_BN] = 2
-            best_BN = np.maximum(best_BN, leaps_BN) + scores_TBN[frame]
-            back_TBN[frame] = back_BN
-        for row in np.flatnonzero(frames == frame + 1).tolist():
-            last[row] = best_BN
-    return [
-        _trace(back_TBN[: frames[row], row], last[row][row], len(text)) for row, text in enumerate(classes)
-    ]
+    # The best sum of each state in each frame, behind two states in which no path is.
+    best_TBN = np.full((longest, len(scores), 2 + most), _NEVER, np.float32)
+    best_TBN[0, :, 2:4] = scores_TBN[0, :, :2]
+    leaps_BN = np.empty_like(leap_BN)
+    for before_BN, after_BN, scores_BN in zip(best_TBN, best_TBN[1:, :, 2:], scores_TBN[1:], strict=False):
+        np.maximum(before_BN[:, 2:], before_BN[:, 1:-1], out=after_BN)
+        np.add(before_BN[:, :-2], leap_BN, out=leaps_BN)
+        np.maximum(after_BN, leaps_BN, out=after_BN)
+        after_BN += scores_BN
+    return [_trace(best_TBN[: frames[row], row], leap_BN[row], len(text)) for row, text in enumerate(classes)]
 
 
-def _trace(back_TN: NDArray[np.int8], last_N: Frames, count: int) -> Classes:
-    state = (
-        count - 1 if last_N[count - 1] >= last_N[count - 2] else count - 2
-    )  # the last silence or character
-    path_T = np.empty(len(back_TN), np.int64)
-    for frame in range(len(back_TN) - 1, -1, -1):
+def _trace(best_TN: Frames, leap_N: Frames, count: int) -> Classes:
+    """Return the states of the best path, from its end, which is the last silence or the character before."""
+    state = count - 1 if best_TN[-1, count + 1] >= best_TN[-1, count] else count - 2
+    path_T = np.empty(len(best_TN), np.int64)
+    path_T[-1] = state
+    for frame in range(len(best_TN) - 2, -1, -1):
+        leap, step, stay = best_TN[frame, state : state + 3].tolist()
+        leap += float(leap_N[state])
+        if leap > max(step, stay):
+            state -= 2
+        elif step > stay:
+            state -= 1
         path_T[frame] = state
-        state -= int(back_TN[frame, state])
     return path_T

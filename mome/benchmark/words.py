@@ -122,7 +122,7 @@ def _recorded(folder: Path, times: Path) -> tuple[list[Spoken], list[Spoken]]:
 
 
 def _teach(recogniser: Recogniser, spoken: Sequence[Spoken], params_file: Path) -> tuple[Aligner, float]:
-    """Return the aligner, and the seconds that it took."""
+    """Return the aligner, and the processor seconds that it took."""
     mouths = [one.clip.mouth for one in spoken if one.clip.mouth is not None]
     lips = []
     with torch.inference_mode():
@@ -130,23 +130,23 @@ def _teach(recogniser: Recogniser, spoken: Sequence[Spoken], params_file: Path) 
             lips += [each.half() for each in recogniser.encoders.see(mouths[start : start + _CLIPS_PER_PASS])]
     waveforms = [one.clip.samples for one in spoken if one.clip.samples is not None]
     clips = TrainingClips(waveforms, lips, [" ".join(one.words) for one in spoken])
-    began = time.perf_counter()
+    began = time.process_time()
     aligner = teach_aligner(recogniser, clips, load_params(params_file).train)
     if aligner is None:
         raise CorpusError("there is no sound to teach an aligner on")
-    return aligner, time.perf_counter() - began
+    return aligner, time.process_time() - began
 
 
 def _latency_ms(recogniser: Recogniser, aligner: Aligner, spoken: Sequence[Spoken]) -> tuple[float, float]:
-    """Return the median time of a reading without words and with them, in turn."""
+    """Return the median processor time of a reading without words and with them, in turn."""
     greedy = Decoding(num_beams=1, max_new_tokens="by_duration")
     transcriber = Transcriber(recogniser, greedy, aligner)
     taken: dict[bool, list[float]] = {False: [], True: []}
     for one in spoken:
         for timed in [False, True] * _REPETITIONS:
-            began = time.perf_counter()
+            began = time.process_time()
             transcriber.read([Reading(one.clip, transcriber.scales[0], timed)], [Kept()])
-            taken[timed].append(1000 * (time.perf_counter() - began))
+            taken[timed].append(1000 * (time.process_time() - began))
     return statistics.median(taken[False]), statistics.median(taken[True])
 
 
@@ -180,10 +180,10 @@ def _command() -> None:
     ]
     head = ["read", "mean error, ms", "start", "end", "median", "too late by", "above 100 ms"]
     print(columns(head, rows))
-    print(f"taught on {len(taught)} clips in {seconds:.1f} s, measured on {len(measured)}")
+    print(f"taught on {len(taught)} clips in {seconds:.1f} s of processor time, measured on {len(measured)}")
     if given.audio is None:
         without, with_words = _latency_ms(recogniser, aligner, measured[:20])
-        print(f"a reading takes {without:.1f} ms, with words {with_words:.1f} ms")
+        print(f"a reading takes {without:.1f} ms of processor time, with words {with_words:.1f} ms")
 
 
 if __name__ == "__main__":
