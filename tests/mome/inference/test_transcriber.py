@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from mome.alignment import Aligner
+from mome.alignment.head import Head
 from mome.errors import MediaError
 from mome.inference import Transcriber
 from mome.model.avsr import Features
@@ -74,3 +76,22 @@ def test_a_clip_below_one_token_is_refused_before_any_text(transcriber: Transcri
     with pytest.raises(MediaError, match="too short"):
         transcriber.read([Reading(sound(1.0), SCALES[1]), Reading(sound(0.2), SCALES[1])], hearers)
     assert not any(hearer.heard or hearer.texts for hearer in hearers)
+
+
+def test_only_who_asks_gets_words_and_only_of_what_was_taught(transcriber: Transcriber) -> None:
+    head = Head(np.random.default_rng(0).normal(size=(27, 6)).astype(np.float32), np.zeros(27, np.float32))
+    taught = Transcriber(
+        Recogniser(PlantedEncoders(), small_recogniser(0.1, end_factor=2)),
+        GREEDY,
+        Aligner("abcdefghijklmnopqrstuvwxyz", head, None),
+    )
+    assert [taught.times(modality) for modality in ("audio", "video", "av")] == [True, False, True]
+    assert not transcriber.times("audio")
+    for each, timed in ((taught, True), (taught, False), (transcriber, True)):
+        hearer = Hearer(live=False)
+        each.read([Reading(sound(1.3), SCALES[0], timed)], [hearer])
+        (text,) = hearer.texts
+        words = [word.text for word in text.words]
+        assert words == (text.text.split() if timed and each is taught else [])
+        assert text.text.split()
+        assert all(0 <= word.start_s < word.end_s <= 1.3 for word in text.words)
