@@ -19,6 +19,7 @@ from mome.cli import main
 from mome.config import GateParams, load_params
 from mome.errors import GateRejected, MomeError
 from mome.evaluation.gate_report import Check, gate_page
+from mome.evaluation.report import decoding_name
 from mome.records import Evaluation, GateDecision, WordErrors, level, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
@@ -169,20 +170,12 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
         said = f"not compared in {', '.join(other_noise)}: it was tested in another one"
         checks.append(Check(True, "champion", said))
     if best.decoding != candidate.decoding:
-        said = f"wrote texts with {_decoding(best)}, this model with {_decoding(candidate)}"
+        said = f"wrote texts with {decoding_name(best)}, this model with {decoding_name(candidate)}"
         checks.append(Check(True, "champion", said))
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(Check(True, "champion", said))
     return checks
-
-
-def _decoding(table: Evaluation) -> str:
-    if table.decoding is None:
-        return "settings that were not kept"
-    beams, most = table.decoding.num_beams, table.decoding.max_new_tokens
-    tokens = "tokens by duration" if most == "by_duration" else f"at most {most} tokens"
-    return f"{beams} {'beam' if beams == 1 else 'beams'} and {tokens}"
 
 
 def _compare(ours: WordErrors, theirs: WordErrors) -> tuple[str, bool]:

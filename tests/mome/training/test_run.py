@@ -318,6 +318,7 @@ def test_a_clip_is_transcribed_from_sound_lips_and_both(
     sound, lips = type(clip)(clip.samples, None), type(clip)(None, clip.mouth)
     texts = transcriber.transcribe([clip, sound, lips], Scale(4, 2))
     assert texts == [transcriber.transcribe([each], Scale(4, 2))[0] for each in (clip, sound, lips)]
+    assert all(transcriber.times(modality) for modality in ("av", "audio", "video"))
 
 
 def test_a_checkpoint_for_another_foundation_is_refused(
