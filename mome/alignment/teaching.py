@@ -33,7 +33,7 @@ _BANDS = 40
 _AROUND = 2  # frames before and behind: a tenth of a second
 _ROUNDS = 6  # for single characters, and again for those between their neighbours
 _LEAST_HEARD = 20  # times that a character is heard between the same neighbours, to count by itself
-_CLIPS_AT_ONCE = 64
+_CLIPS_AT_ONCE = 16  # half a minute each would take a tenth of a gigabyte
 _LOUD = 0.4  # of the way from the quiet to the loud frames of a clip, in dB
 
 

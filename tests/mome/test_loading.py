@@ -91,7 +91,7 @@ def test_the_example_prints_the_text(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["transcribe.py", str(bundle), str(clip), "a4v2"])
     runpy.run_path(str(EXAMPLE))
-    assert capsys.readouterr().out == "audio of 2 s at a4v2\n"
+    assert capsys.readouterr().out == "audio of 2 s at a4v2\n0.00 to 2.00 s: audio (50%)\n"
 
 
 def test_importing_mome_imports_nothing_heavy() -> None:
