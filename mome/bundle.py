@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mome.errors import BundleError, MomeError, UnknownScaleError
-from mome.records import Evaluation, GateDecision, Record, ScaleText
+from mome.records import Decoding, Evaluation, GateDecision, Record, ScaleText
 from mome.scales import Scale
 from mome.storage import new_folder
 
@@ -52,6 +52,11 @@ class Bundle:
     scales: tuple[Scale, ...]  # evaluated ones, finest first
     evaluation: Evaluation
     gate: GateDecision
+
+    @property
+    def decoding(self) -> Decoding:
+        """How its evaluation wrote texts; greedily, for one from before that was kept."""
+        return self.evaluation.decoding or Decoding(num_beams=1, max_new_tokens="by_duration")
 
     @property
     def foundation(self) -> Path:

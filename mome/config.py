@@ -25,7 +25,7 @@ from pydantic import (
 
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
-from mome.records import Modality, ScaleText, TestedNoise
+from mome.records import Decoding, MaxNewTokens, Modality, ScaleText, TestedNoise
 from mome.scales import Scale
 
 __all__ = [
@@ -225,9 +225,14 @@ class EvaluateParams(Section):
     snrs_db: list[SnrDb] = Field(min_length=1)  # clean is heard once, and by all
     bootstrap_samples: int = Field(gt=0)
     batch_size: int = Field(gt=0)
-    max_new_tokens: int = Field(gt=0)
+    max_new_tokens: MaxNewTokens  # most of a text; the service keeps to this and the next, too
     num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
     compile_decoding: bool  # see mome.model.compiled_decoding
+
+    @property
+    def decoding(self) -> Decoding:
+        """How texts are written, for the record."""
+        return Decoding(num_beams=self.num_beams, max_new_tokens=self.max_new_tokens)
 
     @model_validator(mode="after")
     def _has_recordings(self) -> EvaluateParams:

@@ -12,6 +12,7 @@ from mome.errors import BundleError, MediaError, UnknownScaleError
 if TYPE_CHECKING:
     from mome.bundle import Bundle
     from mome.inference import Transcriber
+    from mome.reading import Word
     from mome.scales import Scale
     from mome.speech.noise_estimate import NoiseEstimate
 
@@ -24,6 +25,8 @@ class Transcript:
 
     Args:
         text: Lower case, without punctuation, as the corpus of the model is written.
+        words: Each of them, when it is said, and how sure the model was of it; empty if the model was taught
+            no times of words.
         noise: As `mome.speech.noise_estimate` measures it; None without sound.
         scale: At which it was read, such as ``a4v2``.
         modality: What was read: ``audio``, ``video`` or ``av``.
@@ -31,6 +34,7 @@ class Transcript:
     """
 
     text: str
+    words: tuple[Word, ...]
     noise: NoiseEstimate | None
     scale: str
     modality: str
@@ -65,6 +69,7 @@ class Model:
             UnknownScaleError: If the model lacks the scale.
         """
         from mome.modalities import readings
+        from mome.reading import Kept, Reading
         from mome.speech.media import read_file
         from mome.speech.noise_estimate import estimate_noise
 
@@ -77,8 +82,10 @@ class Model:
             raise MediaError(f"{file}: holds {clip.modality}, but this model reads {known}")
         clip = clip.only(reads[0])
         noise = None if clip.samples is None else estimate_noise(clip.samples)
-        (text,) = self._transcriber.transcribe([clip.filled(chosen)], chosen)
-        return Transcript(text, noise, str(chosen), clip.modality, clip.duration_s)
+        kept = Kept()
+        self._transcriber.read([Reading(clip.filled(chosen), chosen, timed=True)], [kept])
+        text, words = kept.text.text, kept.text.words
+        return Transcript(text, words, noise, str(chosen), clip.modality, clip.duration_s)
 
     def _scales(self) -> tuple[Scale, ...]:
         # As in service: a scale needs trained weights, and a place in the table that says what it is worth.
@@ -114,4 +121,5 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     if "://" in str(folder):
         raise BundleError(f"{folder}: expected a folder; fetch it with python -m serving.registry pull")
     bundle = read_bundle(place)
-    return Model(bundle, Transcriber.load(bundle.foundation, bundle.checkpoint, device))
+    transcriber = Transcriber.load(bundle.foundation, bundle.checkpoint, bundle.decoding, device)
+    return Model(bundle, transcriber)

@@ -7,21 +7,72 @@ from typing import NamedTuple, Protocol
 from mome.scales import Scale
 from mome.speech.media import Clip
 
-__all__ = ["Kept", "Listener", "Reading", "Text"]
+__all__ = ["Kept", "Listener", "Reading", "Text", "Token", "Word"]
 
 
 class Reading(NamedTuple):
-    """Read ``clip`` at ``scale``."""
+    """Read ``clip`` at ``scale``; ``timed`` says when each word is said, too."""
 
     clip: Clip
     scale: Scale
+    timed: bool = False
+
+
+class Token(NamedTuple):
+    """One token of a text, and how sure of it the model was.
+
+    Args:
+        id: Of the LLM.
+        text: What it adds to the text, which all of them together are; empty for one that ends within a
+            character, and the next has it whole.
+        logprob: Natural logarithm of its probability among all tokens, after those before it.
+    """
+
+    id: int
+    text: str
+    logprob: float
+
+
+class Word(NamedTuple):
+    """One word of a text.
+
+    Args:
+        text: Without spaces.
+        start_s: From the beginning of the clip.
+        end_s: Likewise.
+        probability: Mean over its tokens.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float
 
 
 class Text(NamedTuple):
-    """What was written; ``cut`` if the budget of tokens ended it."""
+    """What was written.
+
+    Args:
+        text: All of it.
+        cut: The budget of tokens ended it.
+        tokens: That it was written in, without the one that ends it.
+        end_logprob: Of that one; None if it was cut.
+        words: When each is said; empty unless that was asked.
+    """
 
     text: str
     cut: bool
+    tokens: tuple[Token, ...] = ()
+    end_logprob: float | None = None
+    words: tuple[Word, ...] = ()
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean over the tokens and the end, as Whisper counts it; 0 for a text that nobody wrote."""
+        chosen = [token.logprob for token in self.tokens]
+        if self.end_logprob is not None:
+            chosen.append(self.end_logprob)
+        return sum(chosen) / max(1, len(chosen))
 
 
 class Listener(Protocol):
@@ -47,11 +98,11 @@ class Kept:
 
     gone = False
     live = False
-    text = ""
+    text = Text("", cut=False)
 
     def wrote(self, text: str) -> None:
         """Do nothing: nobody reads along."""
 
     def ended(self, text: Text) -> None:
         """Keep it."""
-        self.text = text.text
+        self.text = text

@@ -6,6 +6,7 @@ per line; the parquet manifest has one ``Utterance`` per row.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -29,10 +30,12 @@ __all__ = [
     "ESTIMATOR",
     "MODALITY_NAMES",
     "Condition",
+    "Decoding",
     "Evaluation",
     "ExpectationResult",
     "GateDecision",
     "Latency",
+    "MaxNewTokens",
     "Modality",
     "NoiseKind",
     "PlayedRequest",
@@ -68,10 +71,14 @@ MODALITY_NAMES: dict[Modality, str] = {  # as people read them, the richest firs
     "audio": "sound alone",
     "video": "lips alone",
 }
+MaxNewTokens = Annotated[int, Field(gt=0)] | Literal["by_duration"]
 ScaleText = Annotated[str, AfterValidator(lambda text: str(Scale.parse(text)))]
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="milliseconds"))
 ]
+
+
+_LEAST_TOKENS, _TOKENS_PER_S = 16, 16
 
 
 def snr_key(snr_db: float | None) -> str:
@@ -229,6 +236,24 @@ class Condition(Record):
         return condition_key(self.noise, self.snr_db)
 
 
+class Decoding(Record):
+    """How texts are written: the service does it as the evaluation did."""
+
+    num_beams: int = Field(gt=0)  # 1 is greedy
+    max_new_tokens: MaxNewTokens  # most of a text
+
+    def budget(self, duration_s: float) -> int:
+        """Return the most tokens of the text of a clip.
+
+        By duration, they are more than anybody says: nobody speaks more than seven words a second, and
+        no tokenizer of ours takes more than two or three tokens for a word. A text that needs more than
+        this repeats itself.
+        """
+        if self.max_new_tokens == "by_duration":
+            return _LEAST_TOKENS + math.ceil(_TOKENS_PER_S * duration_s)
+        return self.max_new_tokens
+
+
 class Evaluation(Record):
     """The word error table and all that gate, service and monitoring derive from it.
 
@@ -247,6 +272,7 @@ class Evaluation(Record):
     hypotheses: str  # file name beside this record
     noise: dict[TestedNoise, str]  # where it came from: corpus, made, or the SHA-256 of what was mixed in
     estimator: str  # of the noise; measurements of two are not comparable
+    decoding: Decoding | None = None  # None in a table from before it was kept
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ import numpy as np
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
 from mome.reading import Kept, Listener, Reading, Text
-from mome.records import RequestRecord
+from mome.records import MODALITY_NAMES, Decoding, Modality, RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -50,6 +50,13 @@ class Recogniser(Protocol):
     def max_duration_s(self) -> float:
         """Longest clip that its audio encoder takes."""
 
+    @property
+    def decoding(self) -> Decoding:
+        """How it writes texts."""
+
+    def times(self, modality: Modality) -> bool:
+        """Tell whether it can say when each word of such a clip is said."""
+
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Give each listener the text of its reading."""
 
@@ -67,15 +74,19 @@ class _Request:
 
 @dataclass(frozen=True)
 class Transcription:
-    """One answered request; ``cut`` if the text has more words than its budget of tokens allows."""
+    """One answered request."""
 
     request_id: str
-    text: str
-    cut: bool
+    said: Text
     clip: Clip
     scale: Scale
     features: Features
     latency_ms: float
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self.said.text
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,8 @@ class Engine:
         metrics.serves(bundle, self.registered)
         # A scale needs both: trained weights, and a place in the table that says what it is worth.
         self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
+        self.decoding = recogniser.decoding
+        self.timed = tuple(modality for modality in bundle.evaluation.wer if recogniser.times(modality))
         self.scale_source = ScaleSource(
             settings.scale_file, default=bundle.default_scale, available=self.scales
         )
@@ -165,7 +178,12 @@ class Engine:
         return scale
 
     async def transcribe(
-        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str | None = None
+        self,
+        files: Mapping[str, bytes],
+        requested_scale: str | None,
+        request_id: str | None = None,
+        *,
+        timed: bool = False,
     ) -> Transcription:
         """Answer one request.
 
@@ -173,6 +191,7 @@ class Engine:
             files: Name -> bytes of what was sent.
             requested_scale: None for the one in force.
             request_id: For the logs; None makes one up.
+            timed: Say when each word is said.
 
         Raises:
             ApiError: If too much waits already, the recording cannot be used, or the model failed.
@@ -181,14 +200,18 @@ class Engine:
         scale = self.choose_scale(requested_scale)
         with self.admission.place(_size(files)) as place:
             request = await self._prepare(files, scale, request_id, place)
+            if timed and request.clip.modality not in self.timed:
+                raise ApiError(
+                    f"the model gives no word times of {MODALITY_NAMES[request.clip.modality]}",
+                    param="timestamp_granularities[]",
+                    code="unsupported_value",
+                )
             text = Text("", cut=False)
             if not request.features.silent:
-                with self._waiting(request, place, live=False) as job:
+                with self._waiting(request, place, live=False, timed=timed) as job:
                     text = await job.text()
             latency_ms = self._answered(request)
-        return Transcription(
-            request_id, text.text, text.cut, request.clip, request.scale, request.features, latency_ms
-        )
+        return Transcription(request_id, text, request.clip, request.scale, request.features, latency_ms)
 
     async def stream(
         self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str | None = None
@@ -248,10 +271,10 @@ class Engine:
                     yield news
 
     @contextmanager
-    def _waiting(self, request: _Request, place: Place, *, live: bool) -> Iterator[Job]:
+    def _waiting(self, request: _Request, place: Place, *, live: bool, timed: bool = False) -> Iterator[Job]:
         """Let a request wait for the model, and turn what the model raises into an answer."""
         clip = request.clip.filled(request.scale)
-        job = Job(Reading(clip, request.scale), live=live, began=place.began)
+        job = Job(Reading(clip, request.scale, timed), live=live, began=place.began)
         self._batcher.put(job)
         try:
             yield job

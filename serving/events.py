@@ -7,6 +7,8 @@ data: {"type": "transcript.text.done", "text": "place white"}
 A text that was cut, because it has more words than anybody says in that time, ends with
 ``"x_mome": {"cut": true}``.
 
+Where the request includes ``logprobs``, that event has those of all tokens.
+
 A failure after the first event is one more, with the body of any other error: ``data: {"error": {...}}``.
 """
 
@@ -23,6 +25,7 @@ from mome.reading import Text
 from serving.engine import StreamedTranscription
 from serving.errors import ApiError
 from serving.metrics import Metrics
+from serving.replies import logprobs
 
 __all__ = ["EventStream"]
 
@@ -33,11 +36,15 @@ class EventStream(StreamingResponse):
     Args:
         streamed: What the engine decodes.
         metrics: Where a failure is counted.
+        with_logprobs: The last event says how sure the model was of each token.
     """
 
-    def __init__(self, streamed: StreamedTranscription, metrics: Metrics) -> None:
+    def __init__(
+        self, streamed: StreamedTranscription, metrics: Metrics, *, with_logprobs: bool = False
+    ) -> None:
         self._streamed = streamed
         self._metrics = metrics
+        self._with_logprobs = with_logprobs
         self._encoded = self._events()
         super().__init__(
             self._encoded,
@@ -71,8 +78,9 @@ class EventStream(StreamingResponse):
             self._metrics.refused(error.code or f"http_{error.status}")
             yield _event(error.body())
         else:
-            said = {"x_mome": {"cut": True}} if news.cut else {}
-            yield _event({"type": "transcript.text.done", "text": sent, **said})
+            sure = {"logprobs": logprobs(news.tokens)} if self._with_logprobs else {}
+            cut = {"x_mome": {"cut": True}} if news.cut else {}
+            yield _event({"type": "transcript.text.done", "text": sent, **sure, **cut})
 
 
 def _event(content: Mapping[str, object]) -> str:

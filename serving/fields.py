@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from serving.engine import Engine
 from serving.errors import ApiError
 
-__all__ = ["FIELDS", "check_fields", "wants_stream"]
+__all__ = ["FIELDS", "check_fields", "granularities", "wants_logprobs", "wants_stream"]
 
 FIELDS = frozenset(
     {
@@ -53,13 +53,22 @@ def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
         raise _unsupported("response_format", wanted, f"supported: {', '.join(_FORMATS)}")
     if wants_stream(fields) and wanted != "json":
         raise _unsupported("response_format", wanted, "supported: json", " together with stream")
-    for granularity in filter(None, fields.get("timestamp_granularities[]", "").split(",")):
-        if granularity != "segment":
+    for granularity in granularities(fields):
+        if granularity not in ("segment", "word"):
+            raise _unsupported("timestamp_granularities[]", granularity, "supported: segment, word")
+        if granularity == "word" and not engine.timed:
             raise _unsupported(
                 "timestamp_granularities[]", granularity, "supported: segment; the model gives no word times"
             )
-    for wish in filter(None, fields.get("include[]", "").split(",")):
-        raise _unsupported("include[]", wish, "leave it out; the model gives no probability of a token")
+        if granularity == "word" and wanted != "verbose_json":
+            raise _unsupported(
+                "timestamp_granularities[]", granularity, "supported with response_format verbose_json"
+            )
+    for wish in _several(fields, "include[]"):
+        if wish != "logprobs":
+            raise _unsupported("include[]", wish, "supported: logprobs")
+        if wanted != "json":
+            raise _unsupported("include[]", wish, "supported with response_format json")
     if prompt := fields.get("prompt", ""):
         raise _unsupported(
             "prompt", prompt, "leave it out; the model was not trained to follow a text, and would ignore it"
@@ -68,6 +77,16 @@ def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
     if temperature and not _is_zero(temperature):
         raise _unsupported("temperature", temperature, "supported: 0; the most probable text is given")
     _check_chunking(fields.get("chunking_strategy", ""))
+
+
+def granularities(fields: Mapping[str, str]) -> list[str]:
+    """Return of what times are wanted: of segments, words or both; of segments where nothing is said."""
+    return _several(fields, "timestamp_granularities[]") or ["segment"]
+
+
+def wants_logprobs(fields: Mapping[str, str]) -> bool:
+    """Tell whether the reply is to say how sure the model was of each token."""
+    return "logprobs" in _several(fields, "include[]")
 
 
 def wants_stream(fields: Mapping[str, str]) -> bool:
@@ -94,6 +113,11 @@ def _check_chunking(given: str) -> None:
     if isinstance(strategy, dict) and strategy.keys() > {"type"}:
         numbers = ", ".join(sorted(strategy.keys() - {"type"}))
         raise _unsupported("chunking_strategy", given, f"leave out {numbers}: a recording is read as a whole")
+
+
+def _several(fields: Mapping[str, str], name: str) -> list[str]:
+    """Return the values of a field that may be given several times."""
+    return [value for value in fields.get(name, "").split(",") if value]
 
 
 def _unsupported(name: str, value: str, expected: str, where: str = "") -> ApiError:

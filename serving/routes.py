@@ -27,7 +27,7 @@ from serving.access import AllowOrigins, RequireKey
 from serving.engine import Engine
 from serving.errors import ApiError
 from serving.events import EventStream
-from serving.fields import FIELDS, check_fields, wants_stream
+from serving.fields import FIELDS, check_fields, granularities, wants_logprobs, wants_stream
 from serving.replies import error_reply, model_card, reply
 from serving.upload import receive_upload
 
@@ -52,9 +52,18 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             scale = upload.fields.get("compression_scale") or None
             if wants_stream(upload.fields):
                 streamed = await engine().stream(upload.files, scale, request.state.request_id)
-                return EventStream(streamed, engine().metrics)
-            transcription = await engine().transcribe(upload.files, scale, request.state.request_id)
-        return reply(transcription, upload.fields.get("response_format", "json"), engine())
+                return EventStream(streamed, engine().metrics, with_logprobs=wants_logprobs(upload.fields))
+            times = granularities(upload.fields)
+            transcription = await engine().transcribe(
+                upload.files, scale, request.state.request_id, timed="word" in times
+            )
+        return reply(
+            transcription,
+            upload.fields.get("response_format", "json"),
+            engine(),
+            times=times,
+            with_logprobs=wants_logprobs(upload.fields),
+        )
 
     async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [model_card(engine())]})

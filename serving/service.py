@@ -62,6 +62,7 @@ class MomeService:
         settings = Settings.from_environment()
         check_devices(settings.device)
         bundle = read_bundle(settings.bundle)
+        decoding = settings.decoding(bundle.decoding)
         # They start while the model is loaded.
         self._decoders = Decoders(
             settings.decoders or available_cores(),
@@ -71,6 +72,7 @@ class MomeService:
         transcriber = Transcriber.load(
             bundle.foundation,
             bundle.checkpoint,
+            decoding,
             settings.device,
             threads=settings.threads,
             compile_decoding=settings.compile_decoding,

@@ -18,6 +18,7 @@ MOME_MAX_BATCH_S       most seconds of recordings that it reads together; defaul
 MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
 MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
+MOME_NUM_BEAMS         hypotheses kept in parallel, 1 is greedy; default: as the bundle was judged
 MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
 """
 
@@ -32,6 +33,7 @@ from pathlib import Path
 
 from mome.config import Threads
 from mome.errors import ConfigError
+from mome.records import Decoding
 
 __all__ = ["Settings"]
 
@@ -59,6 +61,7 @@ class Settings:
     max_waiting_s: float = 300.0
     threads: Threads = "auto"
     device: str = "cpu"
+    num_beams: int | None = None  # as judged
     compile_decoding: bool = False
 
     @classmethod
@@ -97,8 +100,23 @@ class Settings:
             max_waiting_s=_required(values, "MOME_MAX_WAITING_S", cls.max_waiting_s),
             threads="auto" if threads is None else threads,
             device=device,
+            num_beams=_count(values, "MOME_NUM_BEAMS"),
             compile_decoding=compile_decoding,
         )
+
+    def decoding(self, judged: Decoding) -> Decoding:
+        """Return how texts are written: as the bundle was judged, unless the settings say otherwise.
+
+        Raises:
+            ConfigError: If compiled steps are asked for, which decode greedily, beside beams.
+        """
+        beams = self.num_beams or judged.num_beams
+        if self.compile_decoding and beams > 1:
+            raise ConfigError(
+                f"MOME_COMPILE_DECODING: decodes greedily, but there are {beams} beams; set MOME_NUM_BEAMS=1 "
+                "to serve otherwise than judged"
+            )
+        return judged.model_copy(update={"num_beams": beams})
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:

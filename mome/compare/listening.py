@@ -105,7 +105,8 @@ class Listening:
         texts: dict[int, str] = {}
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            written = model.transcribe([tasks[index] for index in batch], self._params.max_new_tokens)
+            budgets = [self._params.decoding.budget(self._clips[index][1].duration_s) for index in batch]
+            written = model.transcribe([tasks[index] for index in batch], budgets)
             texts |= dict(zip(batch, written, strict=True))
         return [texts[index] for index in range(len(tasks))]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mome.errors import EvaluationError
 from mome.modalities import distinct_scales, readings
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.progress import progress
-from mome.records import MODALITY_NAMES, Modality, TestedNoise, condition_key
+from mome.records import MODALITY_NAMES, Decoding, Modality, TestedNoise, condition_key
 from mome.scales import Scale
 
 __all__ = ["Decoded", "Level", "NoisyFeatures", "decode_all", "readings_of"]
@@ -69,7 +69,12 @@ def readings_of(model: AVSRModel, there: Modality) -> tuple[Modality, ...]:
 
 
 def decode_all(
-    model: AVSRModel, features: NoisyFeatures, *, batch_size: int, max_new_tokens: int, num_beams: int = 1
+    model: AVSRModel,
+    features: NoisyFeatures,
+    durations_s: Sequence[float],
+    decoding: Decoding,
+    *,
+    batch_size: int,
 ) -> list[Decoded]:
     """Decode the clips of every noise level for every trained modality they have and every scale.
 
@@ -79,9 +84,9 @@ def decode_all(
     Args:
         model: The recogniser.
         features: Of the clips that are heard at each noise level.
+        durations_s: Of every clip, by its number.
+        decoding: How texts are written.
         batch_size: Clips per pass.
-        max_new_tokens: Longest transcript, in tokens.
-        num_beams: Hypotheses kept in parallel; the papers take 15.
     """
     conditions = list(_conditions(model, features))
     work = [(condition, batch) for condition in conditions for batch in _batches(condition.clips, batch_size)]
@@ -91,7 +96,8 @@ def decode_all(
         tasks = [
             Task(condition.clips[index].only(condition.modality), condition.scales[0]) for index in batch
         ]
-        texts |= dict(zip(batch, model.transcribe(tasks, max_new_tokens, num_beams), strict=True))
+        budgets = [decoding.budget(durations_s[index]) for index in batch]
+        texts |= dict(zip(batch, model.transcribe(tasks, budgets, decoding.num_beams), strict=True))
         if len(texts) == len(condition.clips):
             decoded += [
                 Decoded(

@@ -19,6 +19,7 @@ from mome.cli import main
 from mome.config import GateParams, load_params
 from mome.errors import GateRejected, MomeError
 from mome.evaluation.gate_report import Check, gate_page
+from mome.evaluation.report import decoding_name
 from mome.records import Evaluation, GateDecision, WordErrors, level, snr_key
 from mome.scales import Scale
 from mome.storage import write_text
@@ -167,6 +168,9 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
         )
     if other_noise:
         said = f"not compared in {', '.join(other_noise)}: it was tested in another one"
+        checks.append(Check(True, "champion", said))
+    if best.decoding != candidate.decoding:
+        said = f"wrote texts with {decoding_name(best)}, this model with {decoding_name(candidate)}"
         checks.append(Check(True, "champion", said))
     if best.revision != candidate.revision:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"

@@ -13,7 +13,7 @@ from mome.scales import Scale
 from mome.storage import write_text
 from mome.wer import Difference
 
-__all__ = ["finest_first", "heat_cell", "noise_name", "write_report"]
+__all__ = ["decoding_name", "finest_first", "heat_cell", "noise_name", "write_report"]
 
 _GUIDE = """
 <p>A row of a table is a compression scale: <b>a4v2</b> pools 4 audio frames and 2 video frames into one
@@ -43,6 +43,7 @@ def write_report(
             ("test utterances", evaluation.utterances),
             ("gate and monitor look at", MODALITY_NAMES[evaluation.modality]),
             ("noise", noise_name(evaluation)),
+            ("texts written with", decoding_name(evaluation)),
         ]
     )
     parts = [head]
@@ -54,6 +55,15 @@ def write_report(
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
     parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation), "<h2>How to read this</h2>", _GUIDE]
     write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
+
+
+def decoding_name(table: Evaluation) -> str:
+    """Return in words how texts were written."""
+    if table.decoding is None:
+        return "settings that were not kept"
+    beams, most = table.decoding.num_beams, table.decoding.max_new_tokens
+    tokens = "tokens by duration" if most == "by_duration" else f"at most {most} tokens"
+    return f"{beams} {'beam' if beams == 1 else 'beams'} and {tokens}"
 
 
 def noise_name(evaluation: Evaluation) -> str:

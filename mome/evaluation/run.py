@@ -90,9 +90,9 @@ def run(
         decoded = decode_all(
             model,
             features,
+            [clip.duration_s for clip in clips],
+            params.decoding,
             batch_size=params.batch_size,
-            max_new_tokens=params.max_new_tokens,
-            num_beams=params.num_beams,
         )
     references = [utterance.transcript for utterance in utterances]
     evaluation = Evaluation(
@@ -105,6 +105,7 @@ def run(
         hypotheses="hypotheses.jsonl",
         noise=_digests(params),
         estimator=ESTIMATOR,
+        decoding=params.decoding,
     )
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")

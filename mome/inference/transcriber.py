@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from mome.alignment import ALIGNER_FILE, Aligner
 from mome.config import Threads
+from mome.inference.timing import Timed
 from mome.machine.processor import use_threads
 from mome.model.avsr import Task
 from mome.model.recogniser import Recogniser
 from mome.reading import Kept, Listener, Reading
+from mome.records import Decoding, Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.training.checkpoint import load_checkpoint
 
-__all__ = ["Transcriber", "token_budget"]
-
-# Nobody speaks more than seven words a second, and no tokenizer of ours takes more than two or three
-# tokens for a word: a text that needs more than this repeats itself.
-_TOKENS_PER_S = 16
-_LEAST_TOKENS = 16
+__all__ = ["Transcriber"]
 
 # Below, a pass is a chain of steps so short that a second thread waits longer than it computes
 # (docs/performance.md), on a core that others need.
 _FEW_WEIGHTS = 50_000_000
-
-
-def token_budget(duration_s: float) -> int:
-    """Return the longest text of a clip, in tokens: it follows the duration."""
-    return _LEAST_TOKENS + math.ceil(_TOKENS_PER_S * duration_s)
 
 
 class Transcriber:
@@ -38,16 +30,21 @@ class Transcriber:
 
     Args:
         recogniser: Fine-tuned.
+        decoding: How texts are written.
+        aligner: Taught beside it; without one, nothing says when a word is said.
     """
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Recogniser, decoding: Decoding, aligner: Aligner | None = None) -> None:
         self._encoders, self._model = recogniser
+        self._aligner = aligner
+        self.decoding = decoding
 
     @classmethod
     def load(
         cls,
         foundation: Path,
         checkpoint: Path,
+        decoding: Decoding,
         device: str = "cpu",
         threads: Threads = "auto",
         compile_decoding: bool = False,
@@ -57,6 +54,7 @@ class Transcriber:
         Args:
             foundation: Folder with the frozen encoders and LLM.
             checkpoint: Folder that training wrote.
+            decoding: How texts are written; that of the evaluation, where they are to be as it judged them.
             device: As torch names it.
             threads: CPU threads for the whole process; ``auto`` for one per core that it may use, or one
                 for a small model.
@@ -69,12 +67,17 @@ class Transcriber:
         recogniser = load_checkpoint(checkpoint, foundation, device, compile_decoding)
         if threads == "auto" and _num_weights(recogniser) < _FEW_WEIGHTS:
             use_threads(1)
-        return cls(recogniser)
+        file = checkpoint / ALIGNER_FILE
+        return cls(recogniser, decoding, Aligner.load(file) if file.exists() else None)
 
     @property
     def scales(self) -> tuple[Scale, ...]:
         """The scales that the model was trained for."""
         return self._model.scales
+
+    def times(self, modality: Modality) -> bool:
+        """Tell whether it can say when each word of a clip is said that holds ``modality``."""
+        return self._aligner is not None and self._aligner.knows(modality)
 
     @property
     def max_duration_s(self) -> float:
@@ -94,7 +97,7 @@ class Transcriber:
         """
         kept = [Kept() for _ in clips]
         self.read([Reading(clip, scale) for clip in clips], kept)
-        return [each.text for each in kept]
+        return [each.text.text for each in kept]
 
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Encode and decode readings of any scales, modalities and lengths together.
@@ -102,7 +105,7 @@ class Transcriber:
         One call at a time. A text does not depend on what else is read with it.
 
         Args:
-            readings: What to read.
+            readings: What to read. Those that the model cannot time get no words.
             listeners: One for each; it gets the text as soon as that has ended, and before if it wants.
 
         Raises:
@@ -111,8 +114,14 @@ class Transcriber:
         """
         features = self._encoders.encode([reading.clip for reading in readings])
         tasks = [Task(each, reading.scale) for each, reading in zip(features, readings, strict=True)]
-        budgets = [token_budget(reading.clip.duration_s) for reading in readings]
-        self._model.read(tasks, budgets, listeners)
+        budgets = [self.decoding.budget(reading.clip.duration_s) for reading in readings]
+        heard = [
+            Timed(listener, self._aligner, each)
+            if reading.timed and self._aligner is not None and self._aligner.knows(each.modality)
+            else listener
+            for reading, listener, each in zip(readings, listeners, features, strict=True)
+        ]
+        self._model.read(tasks, budgets, heard, self.decoding.num_beams)
 
 
 def _num_weights(recogniser: Recogniser) -> int:

@@ -18,13 +18,13 @@ from mome.methods import METHODS, Method
 from mome.model.adaptation import select_adapters
 from mome.model.compiled_decoding import CompiledSteps
 from mome.model.compression import COMPRESSIONS
-from mome.model.decoding import Follower
+from mome.model.decoding import BeamLimits, Certainty, Follower, Words
 from mome.model.packing import language_loss, pack
 from mome.model.prefix import Assembled, PrefixedText, assemble
 from mome.model.projector_mixture import ProjectorMixture, routing_losses
 from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
-from mome.reading import Listener
+from mome.reading import Kept, Listener
 from mome.records import MODALITY_NAMES, Modality
 from mome.scales import Scale
 
@@ -165,48 +165,100 @@ class AVSRModel(nn.Module):
             return Losses(language, *routed)
         return Losses(language, balance, torch.zeros((), device=device))
 
-    @torch.inference_mode()
-    def transcribe(self, tasks: Sequence[Task], max_new_tokens: int, num_beams: int = 1) -> list[str]:
-        """Return the most probable text of each task; `forward` says what it raises.
+    def transcribe(
+        self, tasks: Sequence[Task], budgets: int | Sequence[int], num_beams: int = 1
+    ) -> list[str]:
+        """Return the most probable text of each task; `read` says the rest.
 
         Args:
             tasks: What to read.
-            max_new_tokens: Longest text, in tokens.
-            num_beams: Hypotheses kept in parallel, compared by their probability per token, as in the papers'
-                decoding (model facts 7); 1 is greedy. Nothing is ever sampled.
+            budgets: Longest text of each task, in tokens, or of all.
+            num_beams: As `read` takes it.
         """
-        sequences = self._sequences(tasks)
-        texts: dict[int, str] = {}
-        for indices in self._groups(tasks):
-            batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            ids_BL = self._generate(batch, max_new_tokens, num_beams=num_beams)
-            texts |= dict(zip(indices, self.tokens.decode(ids_BL.tolist()), strict=True))
-        return [texts[index] for index in range(len(tasks))]
+        kept = [Kept() for _ in tasks]
+        each = [budgets] * len(tasks) if isinstance(budgets, int) else budgets
+        self.read(tasks, each, kept, num_beams)
+        return [one.text.text for one in kept]
 
     @torch.inference_mode()
-    def read(self, tasks: Sequence[Task], budgets: Sequence[int], listeners: Sequence[Listener]) -> None:
-        """Write the texts that `transcribe` returns, greedily and together; each goes to its listener.
+    def read(
+        self,
+        tasks: Sequence[Task],
+        budgets: Sequence[int],
+        listeners: Sequence[Listener],
+        num_beams: int = 1,
+    ) -> None:
+        """Write the most probable texts, those of equal adapters together; each goes to its listener.
 
-        A listener hears of its text when that has ended, and word by word if it wants to; whoever has
-        gone ends it early. What `forward` raises, this raises before any text.
+        A listener hears of its text when that has ended, and of a greedy one word by word if it wants to;
+        whoever has gone ends it early. What `forward` raises, this raises before any text.
 
         Args:
             tasks: What to read.
             budgets: Longest text of each task, in tokens.
             listeners: One per task.
+            num_beams: Hypotheses kept in parallel, compared by their probability per token, as in the papers'
+                decoding (model facts 7); 1 is greedy. Nothing is ever sampled.
         """
         sequences = self._sequences(tasks)
         for group in self._groups(tasks):
             rows = [budgets[i] for i in group]
             heard = [listeners[i] for i in group]
+            if num_beams > 1:
+                self._read_with_beams(
+                    [tasks[i] for i in group], [sequences[i] for i in group], rows, heard, num_beams
+                )
+                continue
             indices = group
             if self.compiled_steps is not None:
                 # A step is compiled for every number of rows: they are filled up to a power of two.
                 spare = (1 << (len(group) - 1).bit_length()) - len(group)
                 indices, rows = group + group[-1:] * spare, rows + [0] * spare
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
-            follower = Follower(rows, self.tokens, heard, batch.embeddings_BLD.device)
-            self._generate(batch, max(rows), streamer=follower, stopping_criteria=[follower])
+            certainty = Certainty()
+            follower = Follower(rows, self.tokens, heard, certainty, batch.embeddings_BLD.device)
+            self._generate(
+                batch,
+                max(rows),
+                logits_processor=[certainty],
+                streamer=follower,
+                stopping_criteria=[follower],
+            )
+
+    def _read_with_beams(
+        self,
+        tasks: Sequence[Task],
+        sequences: Sequence[PrefixedText],
+        budgets: Sequence[int],
+        listeners: Sequence[Listener],
+        num_beams: int,
+    ) -> None:
+        batch = self._assemble(tasks, sequences)
+        limits = BeamLimits(budgets, listeners, batch.embeddings_BLD.device)
+        ids_BL = self._generate(batch, max(budgets), num_beams=num_beams, stopping_criteria=[limits])
+        chosen = zip(tasks, sequences, budgets, listeners, ids_BL.tolist(), strict=True)
+        for task, sequence, budget, listener, row in chosen:
+            if listener.gone:
+                continue
+            words = Words(self.tokens)
+            words.ids = row[:budget]
+            if self.tokens.eos_id in words.ids:
+                words.ids = words.ids[: words.ids.index(self.tokens.eos_id) + 1]
+            words.logprobs = self._score(task, sequence, words.ids)
+            listener.ended(words.ended())
+
+    def _score(self, task: Task, sequence: PrefixedText, ids: Sequence[int]) -> list[float]:
+        """Return the log probability of each token after those before it.
+
+        Beams that are left take theirs with them; one more pass costs less than to keep all of them.
+        """
+        prefix = self._assemble([task], [sequence]).embeddings_BLD
+        ids_L = torch.tensor(ids, device=prefix.device)
+        text = self.llm.get_input_embeddings()(ids_L[None, :-1])
+        together = torch.cat([prefix, text], dim=1)
+        logits_LV = self.llm(inputs_embeds=together, logits_to_keep=len(ids)).logits[0].float()
+        logprobs: list[float] = logits_LV.log_softmax(dim=-1).gather(1, ids_L[:, None])[:, 0].tolist()
+        return logprobs
 
     def rows(self, tasks: Sequence[Task]) -> list[list[list[int]]]:
         """Return which tasks are read in one pass, and in it which as one row, by index.

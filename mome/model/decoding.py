@@ -1,6 +1,6 @@
 """Texts while they are decoded together: whole words as soon as they stand, each row up to its own budget."""
 
-# Shape letters: B rows, L tokens so far.
+# Shape letters: B rows, L tokens so far, V vocabulary.
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.generation.logits_process import LogitsProcessor
 from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from mome.model.tokens import TextTokens
-from mome.reading import Listener, Text
+from mome.reading import Listener, Text, Token
 
-__all__ = ["Follower", "Words"]
+__all__ = ["BeamLimits", "Certainty", "Follower", "Words"]
+
+
+class Certainty(LogitsProcessor):
+    """Goes along with ``generate``, and keeps how sure each row was of each token that it chose."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []  # of ``(B,)`` each, where the LLM computes
+
+    def __call__(self, _: Tensor, scores: Tensor) -> Tensor:
+        """Keep the log probability of the best token of each row; the scores ``(B, V)`` stay as they are."""
+        # They are float32, whatever the LLM computes in.
+        self.steps.append(scores.amax(dim=-1) - scores.logsumexp(dim=-1))
+        return scores
 
 
 class Words:
@@ -28,6 +42,7 @@ class Words:
     def __init__(self, tokens: TextTokens) -> None:
         self._tokens = tokens
         self.ids: list[int] = []
+        self.logprobs: list[float] = []
 
     def standing(self) -> str:
         """Return the text without its last word.
@@ -43,6 +58,47 @@ class Words:
         (text,) = self._tokens.decode([self.ids])
         return text
 
+    def ended(self) -> Text:
+        """Return all of it, as it is told: cut, unless its last token is the end."""
+        text, is_cut = self.text(), self.ids[-1] != self._tokens.eos_id
+        ids = self.ids if is_cut else self.ids[:-1]
+        pieces, written = [], 0
+        for until in self._tokens.decode([ids[: count + 1] for count in range(len(ids))]):
+            # What a token begins, as a character or with a space, a later one may change.
+            standing = max(written, _shared(until, text))
+            pieces.append(text[written:standing])
+            written = standing
+        tokens = tuple(map(Token, ids, pieces, self.logprobs))
+        return Text(text, is_cut, tokens, None if is_cut else self.logprobs[-1])
+
+
+def _shared(one: str, other: str) -> int:
+    """Return with how many characters both begin."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+class BeamLimits(StoppingCriteria):
+    """Ends the beams of rows that need no more.
+
+    Args:
+        budgets: Most tokens of each row.
+        listeners: One per row.
+        device: Where the LLM computes.
+    """
+
+    def __init__(self, budgets: Sequence[int], listeners: Sequence[Listener], device: torch.device) -> None:
+        self._budgets_B = torch.tensor(budgets, device=device)
+        self._listeners = listeners
+
+    def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return which beams have ended, as many for each row, other than by their end token."""
+        for row, listener in enumerate(self._listeners):
+            if listener.gone:
+                self._budgets_B[row] = 0
+        is_over_B = self._budgets_B <= input_ids.shape[1]
+        return is_over_B.repeat_interleave(len(input_ids) // len(is_over_B))
+
 
 class Follower(BaseStreamer, StoppingCriteria):
     """Goes along with ``generate``: takes the tokens of each row, and ends rows that need no more.
@@ -53,13 +109,21 @@ class Follower(BaseStreamer, StoppingCriteria):
         budgets: Most tokens of each row; 0 for rows that fill up a batch and have no listener, the last ones.
         tokens: Of the LLM.
         listeners: One per row that counts.
+        certainty: That goes along as well.
         device: Where the LLM computes.
     """
 
     def __init__(
-        self, budgets: Sequence[int], tokens: TextTokens, listeners: Sequence[Listener], device: torch.device
+        self,
+        budgets: Sequence[int],
+        tokens: TextTokens,
+        listeners: Sequence[Listener],
+        certainty: Certainty,
+        device: torch.device,
     ) -> None:
         self._budgets = budgets
+        self._certainty = certainty
+        self._step = 0
         self._budgets_B = torch.tensor(budgets, device=device)
         self._eos_id = tokens.eos_id
         self._listeners = listeners
@@ -80,19 +144,20 @@ class Follower(BaseStreamer, StoppingCriteria):
         """Take the next token of each row; the prompt, which comes first, is none."""
         if not value.numel():
             return
-        chosen = value.tolist()
+        chosen, logprobs = value.tolist(), self._certainty.steps[self._step].tolist()
+        self._step += 1
         for row in sorted(self._running):
-            self._take(row, chosen[row])
+            self._take(row, chosen[row], logprobs[row])
 
     def end(self) -> None:
         """Do nothing: each row has its own end."""
 
-    def _take(self, row: int, token: int) -> None:
+    def _take(self, row: int, token: int, logprob: float) -> None:
         words, listener = self._words[row], self._listeners[row]
         words.ids.append(token)
-        is_end = token == self._eos_id
-        if is_end or len(words.ids) >= self._budgets[row]:
+        words.logprobs.append(logprob)
+        if token == self._eos_id or len(words.ids) >= self._budgets[row]:
             self._running.discard(row)
-            listener.ended(Text(words.text(), cut=not is_end))
+            listener.ended(words.ended())
         elif listener.live:
             listener.wrote(words.standing())

@@ -18,7 +18,7 @@ from mome.speech.media import Clip
 from mome.synthesis.face import render_mouth
 from mome.synthesis.grammar import grid_sentence
 from mome.synthesis.speakers import Speaker, speakers
-from mome.synthesis.speech import Phoneme, speak
+from mome.synthesis.speech import Phoneme, SpokenWord, speak
 
 __all__ = ["SYNTHESIS_VERSION", "SyntheticClip", "SyntheticUtterance", "plan_corpus", "render_all"]
 
@@ -40,7 +40,7 @@ class SyntheticUtterance:
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A rendered sentence with the phonemes that frame labels are made of.
+    """A rendered sentence with the phonemes that frame labels are made of, and its words.
 
     ``clip.samples`` has exactly 640 samples for every frame of ``clip.mouth``.
     """
@@ -48,6 +48,7 @@ class SyntheticClip:
     utterance: SyntheticUtterance
     clip: Clip
     phonemes: tuple[Phoneme, ...]
+    words: tuple[SpokenWord, ...]
 
 
 def plan_corpus(train: int, validation: int, test: int, seed: int) -> list[SyntheticUtterance]:
@@ -111,5 +112,6 @@ def _render(utterance: SyntheticUtterance) -> SyntheticClip:
     )  # the room is never silent
 
     phonemes = tuple(Phoneme(p.symbol, p.start_s + before_s, p.end_s + before_s) for p in spoken.phonemes)
+    words = tuple(SpokenWord(w.text, w.start_s + before_s, w.end_s + before_s) for w in spoken.words)
     mouth = render_mouth(phonemes, num_frames / 25, utterance.speaker.look, rng)
-    return SyntheticClip(utterance, Clip(padded.clip(-1, 1), mouth), phonemes)
+    return SyntheticClip(utterance, Clip(padded.clip(-1, 1), mouth), phonemes, words)

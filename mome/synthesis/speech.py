@@ -1,4 +1,4 @@
-"""Speech from eSpeak NG, with the times of its phonemes.
+"""Speech from eSpeak NG, with the times of its phonemes and words.
 
 The library and its data come with the pip package ``espeakng-loader``; nothing is installed on the
 machine. The library keeps one global state: one process speaks one sentence at a time, and what it
@@ -16,11 +16,11 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Phoneme", "Spoken", "Voice", "speak"]
+__all__ = ["Phoneme", "Spoken", "SpokenWord", "Voice", "speak"]
 
 _RETRIEVAL, _PHONEME_EVENTS, _DONT_EXIT = 1, 1, 0x8000
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
-_UTF8, _EVENT_END, _EVENT_PHONEME = 1, 0, 7
+_UTF8, _EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 1, 0, 1, 7
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class Phoneme:
 
 
 @dataclass(frozen=True)
+class SpokenWord:
+    """One word as it is written, from its first phoneme to the end of its last."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Spoken:
     """A spoken sentence.
 
@@ -59,11 +68,13 @@ class Spoken:
         samples: Waveform ``(N,)`` float32 within -1..1.
         sampling_rate: Hz.
         phonemes: In order, without gaps.
+        words: In order.
     """
 
     samples: NDArray[np.float32]
     sampling_rate: int
     phonemes: tuple[Phoneme, ...]
+    words: tuple[SpokenWord, ...]
 
 
 class _EventId(ctypes.Union):
@@ -100,7 +111,8 @@ class _Engine:
             raise RuntimeError("eSpeak NG did not start: its data folder is missing or of another version")
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breath and jitter of some voices use rand()
         self.chunks: list[NDArray[np.int16]] = []
-        self.events: list[tuple[str, int]] = []
+        self.events: list[tuple[str, int]] = []  # phonemes, and the sample at which each begins
+        self.word_starts: list[int] = []
         self.callback = _Callback(self._collect)  # kept: ctypes does not hold a reference
         self.library.espeak_SetSynthCallback(self.callback)
 
@@ -113,6 +125,8 @@ class _Engine:
         while events[index].type != _EVENT_END:
             if events[index].type == _EVENT_PHONEME:
                 self.events.append((events[index].id.string.decode(), events[index].sample))
+            elif events[index].type == _EVENT_WORD:
+                self.word_starts.append(events[index].sample)
             index += 1
         return 0
 
@@ -139,15 +153,24 @@ def speak(text: str, voice: Voice) -> Spoken:
         (_RANGE, voice.pitch_range),
     ):
         library.espeak_SetParameter(parameter, value, 0)
-    engine.chunks, engine.events = [], []
+    engine.chunks, engine.events, engine.word_starts = [], [], []
     # A lone "a" would be read as the article; in letters and labels it is the letter's name, as "eh" is.
     encoded = " ".join("eh" if word == "a" else word for word in text.split()).encode()
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     samples = np.concatenate(engine.chunks).astype(np.float32) / np.float32(32768)
-    return Spoken(
-        samples, engine.sampling_rate, _with_ends(engine.events, len(samples), engine.sampling_rate)
-    )
+    phonemes = _with_ends(engine.events, len(samples), engine.sampling_rate)
+    starts_s = [sample / engine.sampling_rate for sample in engine.word_starts]
+    return Spoken(samples, engine.sampling_rate, phonemes, _words(text.split(), starts_s, phonemes))
+
+
+def _words(texts: list[str], starts_s: list[float], phonemes: tuple[Phoneme, ...]) -> tuple[SpokenWord, ...]:
+    """Let each word last until the end of its phonemes, or until the next word begins with a closure."""
+    words = []
+    for text, start_s, until_s in zip(texts, starts_s, [*starts_s[1:], np.inf], strict=True):
+        ends = [p.end_s for p in phonemes if p.symbol != "_" and start_s <= p.start_s < until_s]
+        words.append(SpokenWord(text, start_s, min(max(ends, default=start_s), until_s)))
+    return tuple(words)
 
 
 def _with_ends(events: list[tuple[str, int]], num_samples: int, sampling_rate: int) -> tuple[Phoneme, ...]:

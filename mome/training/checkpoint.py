@@ -6,6 +6,7 @@ checkpoint/
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── video_adapter/            likewise on the video encoder
 ├── projectors.safetensors
+├── aligner.safetensors       when each word is said, from the encoders' frames; not there without sound
 └── history.json              losses by step
 """
 
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from mome.alignment import ALIGNER_FILE, Aligner
 from mome.config import TrainParams, parse_section
 from mome.errors import CheckpointError
 from mome.machine.processor import attention
@@ -88,6 +90,7 @@ def write_checkpoint(
     params: TrainParams,
     corpus: dict[str, Any],
     history: History,
+    aligner: Aligner | None = None,
 ) -> None:
     """Write the checkpoint folder, whole or not at all; it holds no path of the machine that made it."""
     encoders, model = recogniser
@@ -103,6 +106,8 @@ def write_checkpoint(
         if params.video_lora_rank:
             save_adapters(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
+        if aligner is not None:
+            aligner.save(temporary / ALIGNER_FILE)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
             "foundation": foundation_digest(foundation),

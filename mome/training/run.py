@@ -25,6 +25,7 @@ from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, read_manifest, shard_sum
 from mome.training.ahead import prepare_steps
+from mome.training.alignment import teach_aligner
 from mome.training.batches import batches
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, read_clips
@@ -106,7 +107,8 @@ def _train(
     history = _fit(recogniser, train, validation, params, state, processes, pace)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
-        write_checkpoint(output, recogniser, foundation, params, corpus, history)
+        aligner = teach_aligner(recogniser, train, params)
+        write_checkpoint(output, recogniser, foundation, params, corpus, history, aligner)
         write_report(output / "training.html", history, steps, params, corpus)
         write_pace(pace, work, output)
     processes.wait()

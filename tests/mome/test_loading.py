@@ -14,8 +14,9 @@ import mome
 from mome import inference
 from mome.bundle import write_bundle
 from mome.errors import BundleError, MediaError, UnknownScaleError
+from mome.reading import Listener, Reading, Text, Word
+from mome.records import Decoding
 from mome.scales import Scale
-from mome.speech.media import Clip
 from mome.speech.video import encode_mouth
 from tests.serving.planted import write_parts
 
@@ -26,13 +27,16 @@ class Planted:
     scales = (Scale(4, 2), Scale(16, 5))
 
     @classmethod
-    def load(cls, foundation: Path, checkpoint: Path, device: str) -> "Planted":
+    def load(cls, foundation: Path, checkpoint: Path, decoding: Decoding, device: str) -> "Planted":
         assert (foundation / "config.json").is_file()
         assert (checkpoint / "config.json").is_file()
         return cls()
 
-    def transcribe(self, clips: Sequence[Clip], scale: Scale) -> list[str]:
-        return [f"{clip.modality} of {clip.duration_s:g} s at {scale}" for clip in clips]
+    def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
+        for (clip, scale, timed), listener in zip(readings, listeners, strict=True):
+            text = f"{clip.modality} of {clip.duration_s:g} s at {scale}"
+            words = (Word(clip.modality, 0.0, clip.duration_s, 0.5),) if timed else ()
+            listener.ended(Text(text, cut=False, words=words))
 
 
 @pytest.fixture
@@ -55,6 +59,7 @@ def test_a_clip_is_read_at_the_scale_that_is_served_or_asked_for(bundle: Path, c
     assert model.scales == ("a4v2", "a16v5")
     result = model.transcribe(clip)
     assert (result.text, result.scale, result.modality) == ("audio of 2 s at a16v5", "a16v5", "audio")
+    assert result.words == (("audio", 0.0, 2.0, 0.5),)
     assert result.noise is not None
     assert model.transcribe(str(clip), scale="a4v2").text == "audio of 2 s at a4v2"
     assert mome.load(bundle / "bundle").scales == model.scales
@@ -86,7 +91,7 @@ def test_the_example_prints_the_text(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["transcribe.py", str(bundle), str(clip), "a4v2"])
     runpy.run_path(str(EXAMPLE))
-    assert capsys.readouterr().out == "audio of 2 s at a4v2\n"
+    assert capsys.readouterr().out == "audio of 2 s at a4v2\n0.00 to 2.00 s: audio (50%)\n"
 
 
 def test_importing_mome_imports_nothing_heavy() -> None:

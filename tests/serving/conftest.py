@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
 from mome.bundle import write_bundle
-from mome.records import Modality
+from mome.records import Decoding, Modality
 from mome.scales import Scale
 from serving.decoders import Decoders
 from serving.engine import Engine
 from serving.metrics import Metrics
 from serving.routes import create_app
 from serving.settings import Settings
-from tests.serving.planted import PlantedRecogniser, Served, write_parts
+from tests.serving.planted import GREEDY, PlantedRecogniser, Served, write_parts
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +36,18 @@ def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]
     """Start the routes, with other settings or another modality than the defaults."""
     with ExitStack() as clients:
 
-        def start(modality: Modality = "av", **settings: Any) -> Served:
-            parts = write_parts(tmp_path / "parts", modality=modality)
+        def start(
+            modality: Modality = "av",
+            timed: bool = True,
+            judged: Decoding | None = GREEDY,
+            **settings: Any,
+        ) -> Served:
+            parts = write_parts(tmp_path / "parts", modality=modality, judged=judged)
             bundle = write_bundle(
                 name="mome", default_scale=Scale(16, 5), output=tmp_path / "bundle", **parts
             )
             recogniser, registry = PlantedRecogniser(), CollectorRegistry()
+            recogniser.timed = recogniser.timed if timed else ()
             given = replace(Settings(), **settings)
             engine = Engine(bundle, recogniser, decoders, given, Metrics(registry))
             clients.callback(engine.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -21,17 +22,24 @@ from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
-from mome.reading import Listener, Reading, Text
-from mome.records import GateDecision, Modality, ScaleDecision
+from mome.reading import Listener, Reading, Text, Token, Word
+from mome.records import Decoding, GateDecision, Modality, ScaleDecision
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.engine import Engine
 from tests.planted import evaluation, table
 
 SCALES = ("a4v2", "a16v5")
+GREEDY = Decoding(num_beams=1, max_new_tokens="by_duration")
 
 
-def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av") -> dict[str, Path]:
+def write_parts(
+    folder: Path,
+    *,
+    passed: bool = True,
+    modality: Modality = "av",
+    judged: Decoding | None = GREEDY,
+) -> dict[str, Path]:
     """Write foundation, checkpoint, evaluation and gate; return their folders by the stage's name."""
     folders = {name: folder / name for name in ("foundation", "checkpoint", "evaluation", "gate")}
     for name, path in folders.items():
@@ -41,7 +49,8 @@ def write_parts(folder: Path, *, passed: bool = True, modality: Modality = "av")
             (path / "config.json").write_text("{}\n")
     modalities: list[Modality] = ["audio", "video", "av"] if modality == "av" else [modality]
     rates = table({scale: {"clean": 2} for scale in SCALES})
-    evaluation(dict.fromkeys(modalities, rates)).write(folders["evaluation"] / "evaluation.json")
+    evaluated = evaluation(dict.fromkeys(modalities, rates), decoding=judged)
+    evaluated.write(folders["evaluation"] / "evaluation.json")
     pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(
         folders["evaluation"] / "baseline.parquet"
     )
@@ -67,6 +76,14 @@ def publish(path: Path, scale: str) -> None:
     ).write(path)
 
 
+def planted_text(words: Sequence[str], cut: bool = False, timed: bool = False) -> Text:
+    """Return a text of one token a word, each with a probability of a half, and of half a second if timed."""
+    half = math.log(0.5)
+    tokens = tuple(Token(10 + n, f"{' ' if n else ''}{word}", half) for n, word in enumerate(words))
+    spoken = tuple(Word(word, n / 2, n / 2 + 0.5, 0.5) for n, word in enumerate(words) if timed)
+    return Text(" ".join(words), cut, tokens, None if cut else half, spoken)
+
+
 @dataclass
 class PlantedRecogniser:
     """Answers with what it was asked, and remembers it.
@@ -88,10 +105,15 @@ class PlantedRecogniser:
     running: int = 0
     most_running: int = 0
     left: int = 0
+    timed: tuple[Modality, ...] = ("audio", "av", "video")
+    decoding: Decoding = GREEDY
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def times(self, modality: Modality) -> bool:
+        return modality in self.timed
+
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
-        self.calls += [(scale, clip) for clip, scale in readings]
+        self.calls += [(reading.scale, reading.clip) for reading in readings]
         self.batches.append(len(readings))
         self._count(1)
         try:
@@ -100,7 +122,7 @@ class PlantedRecogniser:
             self._count(-1)
 
     def _read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
-        fails = self.failure is not None and self.fails_at in (None, *(scale for _, scale in readings))
+        fails = self.failure is not None and self.fails_at in (None, *(reading.scale for reading in readings))
         running = list(zip(readings, listeners, strict=True))
         for count in range(1, 4):
             if fails and count > self.failure_after:
@@ -109,12 +131,12 @@ class PlantedRecogniser:
             time.sleep(self.pause_s)
             self.left += sum(listener.gone for _, listener in running)
             running = [(reading, listener) for reading, listener in running if not listener.gone]
-            for (clip, scale), listener in running:
+            for (clip, scale, timed), listener in running:
                 words = [] if self.mute else [clip.modality, "at", str(scale)]
                 if count < 3 and listener.live:
                     listener.wrote(" ".join(words[:count]))
                 elif count == 3:
-                    listener.ended(Text(" ".join(words), self.cut))
+                    listener.ended(planted_text(words, self.cut, timed=timed))
 
     def _count(self, change: int) -> None:
         with self._lock:

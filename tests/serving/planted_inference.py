@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mome.reading import Listener, Reading, Text
+from mome.records import Decoding
 from mome.scales import Scale
 
 PAUSE_S = float(os.environ.get("PLANTED_PAUSE_S", "0"))
@@ -18,24 +19,29 @@ class Transcriber:
 
     scales = (Scale(4, 2), Scale(16, 5))
     max_duration_s = 30.0
+    decoding = Decoding(num_beams=1, max_new_tokens="by_duration")
 
     @classmethod
     def load(
         cls,
         foundation: Path,
         checkpoint: Path,
+        decoding: Decoding,
         device: str = "cpu",
         threads: int | None = None,
         compile_decoding: bool = False,
     ) -> Transcriber:
         return cls()
 
+    def times(self, modality: str) -> bool:
+        return False
+
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Take half a second per word if somebody reads along: so they see whether words come one by one."""
         pause_s = 0.5 if any(listener.live for listener in listeners) else PAUSE_S
         for count in (1, 2, 3):
             time.sleep(pause_s)
-            for (clip, scale), listener in zip(readings, listeners, strict=True):
+            for (clip, scale, _), listener in zip(readings, listeners, strict=True):
                 words = [clip.modality, "at", str(scale)][:count]
                 if listener.gone:
                     continue

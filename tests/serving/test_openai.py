@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -62,20 +63,26 @@ def test_every_field_of_the_verbose_type_is_there(client: openai.OpenAI) -> None
     assert (reply.text, segment.text, segment.end) == ("audio at a16v5", "audio at a16v5", 1.0)
 
 
-def test_two_granularities_are_refused_for_the_one_that_there_is_not(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="'word' is not supported") as refused:
-        client.audio.transcriptions.create(
-            file=FILE,
-            model="whisper-1",
-            response_format="verbose_json",
-            timestamp_granularities=["word", "segment"],
-        )
-    assert refused.value.param == "timestamp_granularities[]"
+def test_words_and_segments_are_given_together(client: openai.OpenAI) -> None:
+    reply = client.audio.transcriptions.create(
+        file=FILE,
+        model="whisper-1",
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    assert [word.word for word in reply.words] == ["audio", "at", "a16v5"]
+    assert [segment.text for segment in reply.segments] == ["audio at a16v5"]
 
 
-def test_logprobs_are_refused_and_not_left_out(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="gives no probability"):
-        client.audio.transcriptions.create(file=FILE, model="whisper-1", include=["logprobs"])
+def test_logprobs_are_given_with_json_and_in_a_stream(client: openai.OpenAI) -> None:
+    wish: dict[str, Any] = {"file": FILE, "model": "whisper-1", "include": ["logprobs"]}
+    reply = client.audio.transcriptions.create(**wish)
+    *_, last = client.audio.transcriptions.create(**wish, stream=True)
+    for given in (reply.logprobs, last.logprobs):
+        assert [each.token for each in given] == ["audio", " at", " a16v5"]
+        assert all(each.logprob < 0 and bytes(map(int, each.bytes)).decode() == each.token for each in given)
+    with pytest.raises(openai.BadRequestError, match="supported with response_format json"):
+        client.audio.transcriptions.create(**wish, response_format="verbose_json")
 
 
 def test_a_chunking_strategy_can_be_text_or_an_object(client: openai.OpenAI) -> None:

@@ -87,10 +87,10 @@ def test_an_unknown_scale_is_refused_with_those_there_are(served: Served, scale:
         ("temperature", "0.7"),
         ("temperature", "hot"),
         ("prompt", "names: Anna"),
-        ("timestamp_granularities[]", "word"),
-        ("timestamp_granularities", "word"),
-        ("include[]", "logprobs"),
-        ("include", "logprobs"),
+        ("timestamp_granularities[]", "word"),  # without verbose_json
+        ("timestamp_granularities", "phoneme"),
+        ("include[]", "words"),
+        ("include", "words"),
         ("chunking_strategy", "fixed"),
         ("chunking_strategy", '{"type": "server_vad", "threshold": 0.5}'),
         ("chunking_strategy", "{"),
@@ -100,6 +100,20 @@ def test_what_the_model_cannot_do_is_refused_and_not_ignored(served: Served, nam
     reply = served.post(SPEECH, **{name: value})
     param = f"{name}[]" if name in ("timestamp_granularities", "include") else name
     assert_refused(reply, status=400, code="unsupported_value", param=param, says=repr(value))
+
+
+def test_words_are_refused_by_a_model_that_was_taught_no_times(
+    serve: Callable[..., Served],
+) -> None:
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    untaught = serve(timed=False)
+    assert_refused(
+        untaught.post(SPEECH, **form),
+        status=400,
+        code="unsupported_value",
+        param="timestamp_granularities[]",
+        says="the model gives no word times",
+    )
 
 
 def test_what_changes_nothing_is_accepted(served: Served) -> None:
@@ -114,13 +128,13 @@ def test_a_list_is_given_as_one_part_for_each_value(served: Served) -> None:
     form = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "segment"]}
     files = {"file": ("a.wav", SPEECH)}
     assert served.client.post("/audio/transcriptions", files=files, data=form).status_code == 200
-    form["timestamp_granularities[]"] = ["segment", "word"]
+    form["timestamp_granularities[]"] = ["segment", "phoneme"]
     assert_refused(
         served.client.post("/audio/transcriptions", files=files, data=form),
         status=400,
         code="unsupported_value",
         param="timestamp_granularities[]",
-        says="'word' is not supported; supported: segment",
+        says="'phoneme' is not supported; supported: segment",
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mome.errors import MediaError
-from mome.records import RequestRecord
+from mome.records import Decoding, RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
 from tests.serving.planted import Served, publish, syllables, wav
@@ -44,7 +45,8 @@ def test_verbose_json_tells_scale_noise_and_version(served: Served) -> None:
     assert list(said.values()) == [0, 0, 0.0, 1.0, "audio at a16v5", 0.0]
     assert segment["compression_ratio"] == 14 / len(zlib.compress(b"audio at a16v5"))
     assert segment["no_speech_prob"] < 0.01
-    assert (segment["tokens"], segment["avg_logprob"]) == ([], None)
+    assert (segment["tokens"], segment["avg_logprob"]) == ([10, 11, 12], math.log(0.5))
+    assert segment["probability"] == pytest.approx(0.5)
     assert (reply["language"], reply["usage"]) == ("english", {"type": "duration", "seconds": 1.0})
     facts = reply["x_mome"]
     assert facts["scale"] == "a16v5"
@@ -53,6 +55,48 @@ def test_verbose_json_tells_scale_noise_and_version(served: Served) -> None:
     assert isinstance(facts["snr_db"], float)
     assert 0 < facts["speech_share"] <= 1
     assert facts["latency_ms"] > 0
+
+
+def test_json_tells_on_request_how_probable_each_token_was(served: Served) -> None:
+    reply = served.post(SPEECH, **{"include[]": "logprobs"}).json()
+
+    assert reply["text"] == "audio at a16v5"
+    assert [each["token"] for each in reply["logprobs"]] == ["audio", " at", " a16v5"]
+    assert {each["logprob"] for each in reply["logprobs"]} == {math.log(0.5)}
+    assert b"".join(bytes(each["bytes"]) for each in reply["logprobs"]) == b"audio at a16v5"
+
+
+@pytest.mark.parametrize("wanted", [["word"], ["segment"], ["word", "segment"]])
+def test_verbose_json_tells_when_what_was_asked_for_is_said(served: Served, wanted: list[str]) -> None:
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": wanted}
+    reply = served.client.post("/audio/transcriptions", files={"file": ("a.wav", SPEECH)}, data=form).json()
+
+    assert ("words" in reply, "segments" in reply) == ("word" in wanted, "segment" in wanted)
+    if "word" in wanted:
+        # The clip lasts a second, and a time is never behind its end.
+        assert [list(word.values()) for word in reply["words"]] == [
+            ["audio", 0.0, 0.5, 0.5],
+            ["at", 0.5, 1.0, 0.5],
+            ["a16v5", 1.0, 1.0, 0.5],
+        ]
+
+
+@pytest.mark.parametrize(
+    ("judged", "as_judged"),
+    [
+        (Decoding(num_beams=1, max_new_tokens="by_duration"), True),
+        (Decoding(num_beams=15, max_new_tokens="by_duration"), False),
+        (None, None),  # a bundle from before it was kept
+    ],
+)
+def test_every_reply_says_whether_texts_are_written_as_the_bundle_was_judged(
+    serve: Callable[..., Served], judged: Decoding | None, as_judged: bool | None
+) -> None:
+    served = serve(judged=judged)
+    expected = {"num_beams": 1, "max_new_tokens": "by_duration", "as_judged": as_judged}
+    reply = served.post(SPEECH, response_format="verbose_json").json()
+    assert reply["x_mome"]["decoding"] == expected
+    assert served.client.get("/models").json()["data"][0]["x_mome"]["decoding"] == expected
 
 
 def test_the_caller_may_choose_the_scale(served: Served) -> None:

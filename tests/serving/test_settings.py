@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mome.errors import ConfigError
+from mome.records import Decoding
 from serving.settings import Settings
 
 
@@ -33,6 +34,7 @@ def test_every_variable_is_read() -> None:
             "MOME_MAX_WAITING_S": "90",
             "MOME_THREADS": "2",
             "MOME_DEVICE": "cuda:1",
+            "MOME_NUM_BEAMS": "5",
             "MOME_COMPILE_DECODING": "true",
         }
     )
@@ -55,6 +57,7 @@ def test_every_variable_is_read() -> None:
         max_waiting_s=90.0,
         threads=2,
         device="cuda:1",
+        num_beams=5,
         compile_decoding=True,
     )
 
@@ -110,3 +113,11 @@ def test_keys_can_be_in_a_file_which_must_not_be_empty(tmp_path: Path) -> None:
     keys.unlink()
     with pytest.raises(ConfigError, match=r"MOME_API_KEY_FILE: .*cannot be read"):
         Settings.from_environment(given)
+
+
+def test_texts_are_written_as_judged_unless_it_is_said_otherwise() -> None:
+    judged = Decoding(num_beams=15, max_new_tokens=32)
+    assert Settings().decoding(judged) == judged
+    assert Settings(num_beams=1).decoding(judged) == Decoding(num_beams=1, max_new_tokens=32)
+    with pytest.raises(ConfigError, match="decodes greedily, but there are 15 beams"):
+        Settings(compile_decoding=True, device="cuda").decoding(judged)

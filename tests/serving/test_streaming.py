@@ -61,7 +61,7 @@ def refused_without_stream(served: Served, content: bytes, **fields: str) -> htt
         (SPEECH, {"model": "whisper-1"}),
         (SPEECH, {"temperature": "0.7"}),
         (SPEECH, {"prompt": "names: Anna"}),
-        (SPEECH, {"include[]": "logprobs"}),
+        (SPEECH, {"include[]": "words"}),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else str(value),
 )

@@ -9,7 +9,7 @@ import pytest
 from mome.config import GateParams
 from mome.errors import GateRejected
 from mome.evaluation import gate
-from mome.records import Evaluation, GateDecision, WordErrors, condition_key
+from mome.records import Decoding, Evaluation, GateDecision, WordErrors, condition_key
 from tests.planted import condition, evaluation
 
 PARAMS = GateParams(max_wer={"av": {"a4v2": 0.05, "a16v5": 0.10}})
@@ -161,6 +161,10 @@ def test_only_what_is_comparable_is_compared_and_the_rest_is_said(tmp_path: Path
     assert "not compared at a16v5, a8v2" in last_check(write(tmp_path / "c", some))
     assert "revision bbbbbbbbbbbb, this model on 000000000000" in last_check(
         write(tmp_path / "d", GOOD, revision="b" * 40)
+    )
+    beams = Decoding(num_beams=15, max_new_tokens=32)
+    assert "wrote texts with 15 beams and at most 32 tokens, this model with settings" in last_check(
+        write(tmp_path / "e", GOOD, decoding=beams)
     )
 
 

@@ -18,7 +18,7 @@ from mome.evaluation.decode import readings_of
 from mome.evaluation.run import run
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.model.encoders import Encoders
-from mome.records import Evaluation
+from mome.records import Decoding, Evaluation
 from mome.training.checkpoint import load_checkpoint
 from mome.training.run import run as train
 
@@ -48,6 +48,7 @@ def edits(reference: list[str], hypothesis: list[str]) -> int:
 
 def test_every_condition_is_there_and_its_count_follows_from_the_hypotheses(output: Path) -> None:
     evaluation = Evaluation.read(output / "evaluation.json")
+    assert evaluation.decoding == Decoding(num_beams=1, max_new_tokens=8)
     assert set(evaluation.wer) == {"audio", "video", "av"}
     counted: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for line in (output / evaluation.hypotheses).read_text().splitlines():

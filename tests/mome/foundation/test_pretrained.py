@@ -24,6 +24,7 @@ from mome.foundation.run import run
 from mome.inference import Transcriber
 from mome.model.audio_encoder import AudioEncoder
 from mome.model.tokens import SPECIAL_TOKENS, TextTokens
+from mome.records import Decoding
 from mome.speech.shards import read_split
 from mome.training.run import run as train
 
@@ -101,7 +102,11 @@ def test_a_foundation_of_taken_models_trains_and_transcribes(
     sources = {"audio": str(tmp_path / "audio"), "video": str(tmp_path / "video"), "llm": str(llm)}
     run(_with(**sources), tmp_path / "foundation")
     train(train_params, dataset, tmp_path / "foundation", tmp_path / "checkpoint", tmp_path / "work")
-    transcriber = Transcriber.load(tmp_path / "foundation", tmp_path / "checkpoint")
+    transcriber = Transcriber.load(
+        tmp_path / "foundation",
+        tmp_path / "checkpoint",
+        Decoding(num_beams=1, max_new_tokens="by_duration"),
+    )
     clips = [clip for _, clip in read_split(dataset, "test")]
     together = transcriber.transcribe(clips, transcriber.scales[0])
     assert together == [transcriber.transcribe([clip], transcriber.scales[0])[0] for clip in clips]

@@ -58,6 +58,10 @@ def test_a_reading_of_compiled_steps_can_be_left() -> None:
 def test_batches_of_other_sizes_compile_few_steps_and_write_the_same() -> None:
     model = small_recogniser(0.2, top_k=[4, 2])
     expected = [model.transcribe([task], LONGEST)[0] for task in TASKS]
+    alone = [Hearer(live=False) for _ in TASKS]
+    for task, hearer in zip(TASKS, alone, strict=True):
+        model.read([task], [LONGEST], [hearer])
+    sure = [[token.logprob for token in hearer.texts[0].tokens] for hearer in alone]
     torch._dynamo.reset()
     counters.clear()
     model.compiled_steps = steps_on_cpu()
@@ -65,7 +69,10 @@ def test_batches_of_other_sizes_compile_few_steps_and_write_the_same() -> None:
     for size in (3, 4, 6, 5, 3):
         hearers = [Hearer(live=False) for _ in range(size)]
         model.read(TASKS[:size], [LONGEST] * size, hearers)
-        assert [hearer.texts[0].text for hearer in hearers] == expected[:size]
+        texts = [hearer.texts[0] for hearer in hearers]
+        assert [text.text for text in texts] == expected[:size]
+        for text, plain in zip(texts, sure, strict=False):
+            assert [token.logprob for token in text.tokens] == pytest.approx(plain, abs=1e-4)
 
     assert counters["stats"]["unique_graphs"] == 2  # of four rows, and of eight
 

@@ -57,7 +57,9 @@ def test_each_text_has_its_own_budget_and_says_that_it_was_cut() -> None:
     model.read(TASKS, budgets, hearers)
 
     for task, budget, hearer in zip(TASKS, budgets, hearers, strict=True):
-        assert hearer.texts == [(model.transcribe([task], budget)[0], True)]
+        (text,) = hearer.texts
+        assert (text.text, text.cut) == (model.transcribe([task], budget)[0], True)
+        assert len(text.tokens) == budget
 
 
 def test_a_text_that_ends_with_its_last_token_is_not_cut() -> None:
@@ -69,8 +71,38 @@ def test_a_text_that_ends_with_its_last_token_is_not_cut() -> None:
         (long,) = model.transcribe([task], 60)
         whole = next(n for n in range(1, 61) if not read(model, [task], n)[0].texts[0].cut)
         (exact,), (short,) = read(model, [task], whole), read(model, [task], max(1, whole - 1))
-        assert exact.texts == [(long, False)]
+        assert exact.texts[0][:2] == (long, False)
         assert short.texts[0].cut or whole == 1
+
+
+def scored(model: AVSRModel, task: Task, ids: Sequence[int]) -> list[float]:
+    """Return the log probability of each token after those before it, from one pass over all of them."""
+    with torch.inference_mode():
+        prefix = model._assemble([task], model._sequences([task])).embeddings_BLD
+        text = model.llm.get_input_embeddings()(torch.tensor([ids[:-1]], dtype=torch.long))
+        logits = model.llm(inputs_embeds=torch.cat([prefix, text], 1)).logits
+        scores = logits[0, -len(ids) :].log_softmax(-1)
+    return [scores[position, token].item() for position, token in enumerate(ids)]
+
+
+def test_a_text_says_how_probable_each_token_was(model: AVSRModel) -> None:
+    for task, hearer in zip(TASKS, read(model, TASKS, LONGEST), strict=True):
+        (text,) = hearer.texts
+        ids = [token.id for token in text.tokens]
+        logprobs = [token.logprob for token in text.tokens]
+        if not text.cut:
+            assert text.end_logprob is not None
+            ids.append(model.tokens.eos_id)
+            logprobs.append(text.end_logprob)
+        assert logprobs == pytest.approx(scored(model, task, ids), abs=1e-4)
+        assert text.mean_logprob == pytest.approx(sum(logprobs) / len(logprobs))
+        assert "".join(token.text for token in text.tokens) == text.text
+        # The same in company as alone.
+        (alone,) = read(model, [task], LONGEST)
+        assert [token[:2] for token in alone.texts[0].tokens] == [token[:2] for token in text.tokens]
+        assert [token.logprob for token in alone.texts[0].tokens] == pytest.approx(
+            [token.logprob for token in text.tokens], abs=1e-4
+        )
 
 
 def test_a_listener_who_leaves_ends_their_text_and_no_other() -> None:
@@ -83,7 +115,7 @@ def test_a_listener_who_leaves_ends_their_text_and_no_other() -> None:
     model.read(TASKS, [40, *[3_000] * (len(TASKS) - 1)], hearers)
 
     hook.remove()
-    assert hearers[0].texts == [(expected[0], True)]
+    assert [text[:2] for text in hearers[0].texts] == [(expected[0], True)]
     assert all(hearer.texts == [] for hearer in hearers[1:])
     assert len(steps) < 100
     assert [model.transcribe([task], 40)[0] for task in TASKS] == expected
@@ -162,6 +194,25 @@ def test_bytes_that_are_no_text_are_streamed_as_they_are_decoded(byte_tokens: Te
         assert "".join(whole_words(ids, byte_tokens)) == byte_tokens.decode([ids])[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("a €5", ["a", "", " ", "", "€", "5"]),  # three bytes, of which the first two say nothing
+        ("no !", ["n", "o", "", " !"]),  # a space at the end is none yet
+    ],
+)
+def test_the_texts_of_the_tokens_are_the_text(byte_tokens: TextTokens, text: str, pieces: list[str]) -> None:
+    words = Words(byte_tokens)
+    words.ids = [*byte_tokens.encode(text), byte_tokens.eos_id]
+    words.logprobs = [-0.5] * len(words.ids)
+
+    ended = words.ended()
+
+    assert [token.text for token in ended.tokens] == pieces
+    assert "".join(pieces) == ended.text == byte_tokens.decode([words.ids])[0]
+    assert (ended.cut, ended.end_logprob, ended.mean_logprob) == (False, -0.5, -0.5)
+
+
 def test_a_word_is_written_when_the_next_one_begins(byte_tokens: TextTokens) -> None:
     taken: list[int] = []
 
@@ -212,3 +263,34 @@ def test_a_mixed_batch_with_beams_gives_the_texts_of_its_clips_one_by_one(model:
     together = model.transcribe(TASKS, LONGEST, num_beams=3)
     assert together == [model.transcribe([task], LONGEST, num_beams=3)[0] for task in TASKS]
     assert together != model.transcribe(TASKS, LONGEST)
+
+
+def test_beams_say_how_probable_their_tokens_were_and_keep_to_each_budget() -> None:
+    model = small_recogniser(0.1, 2)
+    budgets = [5, 2, 8, 1, 3, 4]
+    hearers = [Hearer() for _ in TASKS]
+
+    model.read(TASKS, budgets, hearers, num_beams=3)
+
+    for task, budget, hearer in zip(TASKS, budgets, hearers, strict=True):
+        (text,) = hearer.texts
+        assert text.text == model.transcribe([task], budget, num_beams=3)[0]
+        assert hearer.heard == []
+        ids = [token.id for token in text.tokens]
+        assert text.cut == (len(ids) == budget)
+        logprobs = [token.logprob for token in text.tokens]
+        if text.end_logprob is not None:
+            ids.append(model.tokens.eos_id)
+            logprobs.append(text.end_logprob)
+        assert logprobs == pytest.approx(scored(model, task, ids), abs=1e-4)
+    assert len({hearer.texts[0].cut for hearer in hearers}) == 2
+
+
+def test_beams_are_left_by_a_listener_who_has_gone() -> None:
+    model = small_recogniser(0.02, 0)
+    expected = [model.transcribe([task], 6, num_beams=3)[0] for task in TASKS]
+    hearers = [Hearer(patience=0) if row % 2 else Hearer() for row in range(len(TASKS))]
+    model.read(TASKS, [6 if row % 2 == 0 else 3_000 for row in range(len(TASKS))], hearers, num_beams=3)
+    assert [[text.text for text in hearer.texts] for hearer in hearers] == [
+        [] if row % 2 else [text] for row, text in enumerate(expected)
+    ]

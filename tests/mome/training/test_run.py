@@ -20,6 +20,7 @@ from mome.config import TrainParams, load_params
 from mome.errors import CheckpointError, TrainingError
 from mome.inference import Transcriber
 from mome.model.encoders import Encoders
+from mome.records import Decoding
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split, write_manifest
 from mome.speech.usable import write_set_aside
@@ -319,11 +320,14 @@ def test_equal_training_in_another_folder_gives_equal_files(
 def test_a_clip_is_transcribed_from_sound_lips_and_both(
     checkpoint: Path, foundation: Path, dataset: Path
 ) -> None:
-    transcriber = Transcriber.load(foundation, checkpoint)
+    transcriber = Transcriber.load(
+        foundation, checkpoint, Decoding(num_beams=1, max_new_tokens="by_duration")
+    )
     _, clip = next(iter(read_split(dataset, "test")))
     sound, lips = type(clip)(clip.samples, None), type(clip)(None, clip.mouth)
     texts = transcriber.transcribe([clip, sound, lips], Scale(4, 2))
     assert texts == [transcriber.transcribe([each], Scale(4, 2))[0] for each in (clip, sound, lips)]
+    assert all(transcriber.times(modality) for modality in ("av", "audio", "video"))
 
 
 def test_a_checkpoint_for_another_foundation_is_refused(
