@@ -8,11 +8,20 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mome.speech.voice import no_speech_probability
-from serving.captions import Segment, srt, vtt
-from serving.engine import Engine, Transcription
+from serving.captions import Segment as Caption
+from serving.captions import srt, vtt
+from serving.engine import Engine, Segment, Transcription
 from serving.errors import ApiError
 
-__all__ = ["error_reply", "model_card", "reply"]
+__all__ = ["MEDIA_TYPES", "error_reply", "model_card", "reply"]
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "text": "text/plain",
+    "srt": "text/plain",
+    "verbose_json": "application/json",
+    "vtt": "text/vtt",
+}
 
 
 def reply(transcription: Transcription, response_format: str, engine: Engine) -> Response:
@@ -25,9 +34,9 @@ def reply(transcription: Transcription, response_format: str, engine: Engine) ->
     if response_format == "json":
         return JSONResponse({"text": transcription.text}, headers=headers)
     if response_format == "srt":
-        return PlainTextResponse(srt(_segments(transcription)), headers=headers)
+        return PlainTextResponse(srt(_captions(transcription)), headers=headers)
     if response_format == "vtt":
-        return Response(vtt(_segments(transcription)), media_type="text/vtt", headers=headers)
+        return Response(vtt(_captions(transcription)), media_type=MEDIA_TYPES["vtt"], headers=headers)
     return JSONResponse(_verbose(transcription, engine), headers=headers)
 
 
@@ -56,19 +65,21 @@ def model_card(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _segments(transcription: Transcription) -> list[Segment]:
-    """Return the one segment that an utterance is, or none: the model gives no times within it."""
-    if not transcription.text:
-        return []
-    return [Segment(0.0, transcription.clip.duration_s, transcription.text)]
+def _spoken(transcription: Transcription) -> list[Segment]:
+    """Return the segments in which something is said; the model gives no times within them."""
+    return [segment for segment in transcription.segments if segment.said.text]
+
+
+def _captions(transcription: Transcription) -> list[Caption]:
+    return [Caption(each.start_s, each.end_s, each.said.text) for each in _spoken(transcription)]
 
 
 def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
-    clip, features = transcription.clip, transcription.features
+    features = transcription.features
     return {
         "task": "transcribe",
         "language": engine.settings.language,
-        "duration": clip.duration_s,
+        "duration": transcription.duration_s,
         "text": transcription.text,
         "segments": [
             {
@@ -76,17 +87,20 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
                 "seek": round(segment.start_s * 100),  # in hundredths of a second, as Whisper counts
                 "start": segment.start_s,
                 "end": segment.end_s,
-                "text": segment.text,
+                "text": segment.said.text,
                 # What the model does not give is said to be unknown, not made up.
                 "tokens": [],
                 "avg_logprob": None,
                 "temperature": 0.0,
-                "compression_ratio": _compression_ratio(segment.text),
-                "no_speech_prob": no_speech_probability(features.voiced_s) if clip.mouth is None else 0.0,
+                "compression_ratio": _compression_ratio(segment.said.text),
+                "no_speech_prob": no_speech_probability(segment.features.voiced_s)
+                if segment.modality == "audio"
+                else 0.0,
+                "x_mome": {"cut": segment.said.cut},
             }
-            for number, segment in enumerate(_segments(transcription))
+            for number, segment in enumerate(_spoken(transcription))
         ],
-        "usage": {"type": "duration", "seconds": clip.duration_s},
+        "usage": {"type": "duration", "seconds": transcription.duration_s},
         "x_mome": {
             "request_id": transcription.request_id,
             "scale": str(transcription.scale),
@@ -98,7 +112,7 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
             "speech_share": features.speech_share,
             "voiced_s": features.voiced_s,
             "mouth_sharpness": features.mouth_sharpness,
-            "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
+            "modalities": ["audio", "video"] if transcription.modality == "av" else [transcription.modality],
             "model_version": engine.bundle.version,
             "latency_ms": transcription.latency_ms,
             "cut": transcription.cut,

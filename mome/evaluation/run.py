@@ -105,6 +105,7 @@ def run(
         hypotheses="hypotheses.jsonl",
         noise=_digests(params),
         estimator=ESTIMATOR,
+        utterance_s=round(float(np.quantile([each.duration_s for each in utterances], 0.95)), 3),
     )
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")

@@ -45,7 +45,7 @@ def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]
             given = replace(Settings(), **settings)
             engine = Engine(bundle, recogniser, decoders, given, Metrics(registry))
             clients.callback(engine.close)
-            app = create_app(lambda: engine)
+            app = create_app(lambda: engine, lambda: None)
             client = clients.enter_context(TestClient(app, raise_server_exceptions=False))
             return Served(client, engine, recogniser, registry)
 
