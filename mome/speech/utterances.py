@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.activity import FRAME, VoiceActivity
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
 from mome.speech.stretches import SAMPLES_PER_FRAME, Stretch
 
@@ -36,6 +37,7 @@ _SHORTEST_PAUSE = 4  # cells, 0.16 s: shorter is a closed mouth within a word
 _LONGEST_JOINED = 20  # cells, 0.8 s: behind a longer pause something else begins
 _PADDING = 10  # cells, 0.4 s
 _SHORTEST_REST = 25  # cells, 1 s: a pause that is shorter belongs to its neighbours
+_LIPS_SHARE = 0.9
 _DB_WEIGHT = 0.02  # 10 dB count as much as 0.2 of probability when the deepest moment is looked for
 
 Samples = npt.NDArray[np.float32]
@@ -232,6 +234,9 @@ class _Window:
             # What comes next may belong to the last piece.
             count = pieces.pop()[0] if pieces else count - _PADDING
         found = [self._piece(start, end) for start, end in pieces]
+        until_s = (self._start + count) / _CELLS_PER_S
+        if self._ended and self._sound is not None:  # the last cell may be a part of one
+            until_s = self._start / _CELLS_PER_S + len(self._sound) / SAMPLING_RATE
         speech = given.speech[:count]
         self._speech_power += float(given.power[:count][speech].sum())
         self._speech_cells += int(speech.sum())
@@ -240,7 +245,7 @@ class _Window:
             self._sound = self._sound[count * SAMPLES_PER_FRAME :].copy()
         if self._mouth is not None:
             self._mouth, self._found = self._mouth[count:].copy(), self._found[count:]
-        return Heard(self._start / _CELLS_PER_S, found)
+        return Heard(until_s, found)
 
     def _cells(self) -> int:
         if self._sound is None:
@@ -285,7 +290,8 @@ class _Window:
         samples = mouth = None
         if self._sound is not None:
             samples = self._sound[start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME].copy()
-        if self._mouth is not None and self._found[start:end].sum() * 2 > end - start:
+        # Lips that are there for a part of it would be read as closed in the other.
+        if self._mouth is not None and self._found[start:end].mean() >= _LIPS_SHARE:
             mouth = self._mouth[start:end].copy()
         return Piece((self._start + start) / _CELLS_PER_S, Clip(samples, mouth))
 
