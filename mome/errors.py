@@ -5,6 +5,7 @@ MomeError
 ├── UnknownScaleError (ValueError)    a compression scale that does not exist or was not trained
 ├── CorpusError (ValueError)          a corpus folder or manifest cannot be read as one
 ├── MediaError (ValueError)           one recording cannot be decoded or used
+│   └── TooLongError                  it is longer than may be read at once
 ├── ValidationFailed (RuntimeError)   a critical expectation does not hold; the report is written
 ├── RevisionError (RuntimeError)      a data revision is unknown or its content is damaged
 ├── CheckpointError (ValueError)      saved weights do not fit, or are not safetensors
@@ -30,6 +31,7 @@ __all__ = [
     "RevisionError",
     "ServiceError",
     "Stopped",
+    "TooLongError",
     "TrainingError",
     "UnknownScaleError",
     "ValidationFailed",
@@ -54,6 +56,10 @@ class CorpusError(MomeError, ValueError):
 
 class MediaError(MomeError, ValueError):
     """One recording cannot be decoded or used."""
+
+
+class TooLongError(MediaError):
+    """A recording is longer, or larger, than may be read at once."""
 
 
 class ValidationFailed(MomeError, RuntimeError):

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mome.errors import BundleError, MediaError, UnknownScaleError
+from mome.errors import BundleError, MediaError, TooLongError, UnknownScaleError
 
 # torch takes seconds to import: whoever imports mome for something else does not wait for it.
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mome.bundle import Bundle
     from mome.inference import Transcriber
     from mome.reading import Word
+    from mome.records import Modality
     from mome.scales import Scale
     from mome.speech.noise_estimate import NoiseEstimate
+    from mome.speech.utterances import Heard, Piece
 
-__all__ = ["Model", "Transcript", "load"]
+__all__ = ["Model", "Segment", "Transcript", "load"]
+
+_BATCH = 16  # pieces of a long recording that are read together
+_LONGEST_S = 24 * 3600.0  # a file whose length nobody knows ends at some time
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What was said in one piece of a recording.
+
+    Args:
+        start_s: When the piece begins.
+        end_s: When it ends.
+        text: Never empty.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -27,10 +50,12 @@ class Transcript:
         text: Lower case, without punctuation, as the corpus of the model is written.
         words: Each of them, when it is said, and how sure the model was of it; empty if the model was taught
             no times of words.
-        noise: As `mome.speech.noise_estimate` measures it; None without sound.
+        noise: As `mome.speech.noise_estimate` measures it, in a long recording in the piece of middling
+            noise; None without sound.
         scale: At which it was read, such as ``a4v2``.
         modality: What was read: ``audio``, ``video`` or ``av``.
         duration_s: Of the recording.
+        segments: A long recording has several; one in which nobody speaks has none.
     """
 
     text: str
@@ -39,6 +64,18 @@ class Transcript:
     scale: str
     modality: str
     duration_s: float
+    segments: tuple[Segment, ...]
+
+
+@dataclass
+class _Read:
+    """What was read of a recording so far."""
+
+    until_s: float = 0.0
+    pieces: list[tuple[Modality, NoiseEstimate | None]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
+    other: Modality | None = None  # what a piece held that this model does not read
 
 
 class Model:
@@ -56,7 +93,7 @@ class Model:
     def transcribe(
         self, file: str | Path, video: str | Path | None = None, *, scale: str | None = None
     ) -> Transcript:
-        """Transcribe one recording.
+        """Transcribe one recording of any length; a long one is cut at its pauses, and progress is shown.
 
         Args:
             file: Sound, video, or video with sound.
@@ -64,28 +101,98 @@ class Model:
             scale: One of `scales`; default: the one that the bundle is served at.
 
         Raises:
-            MediaError: If the recording cannot be decoded, is too long, too short for any scale, or holds
-                nothing that the model reads.
+            MediaError: If the recording cannot be decoded, is too short for any scale, or holds nothing that
+                the model reads.
             UnknownScaleError: If the model lacks the scale.
         """
-        from mome.modalities import readings
-        from mome.reading import Kept, Reading
-        from mome.speech.media import read_file
-        from mome.speech.noise_estimate import estimate_noise
+        from mome.progress import progress
+        from mome.speech.stretches import claimed_s
 
         chosen = self._choose(scale)
-        file, video = Path(file), None if video is None else Path(video)
-        clip = read_file(file, video)
-        reads = readings(self.bundle.evaluation.wer, clip.modality)
-        if not reads:
+        read = _Read()
+        total = claimed_s(Path(file))
+        work = self._read(Path(file), None if video is None else Path(video), chosen, read)
+        # An item is a second of the recording: how many there are is what its header says.
+        for _ in progress(work, "transcribe", None if total is None else round(total)):
+            pass
+        if not read.pieces:
             known = ", ".join(self.bundle.evaluation.wer)
-            raise MediaError(f"{file}: holds {clip.modality}, but this model reads {known}")
-        clip = clip.only(reads[0])
-        noise = None if clip.samples is None else estimate_noise(clip.samples)
-        kept = Kept()
-        self._transcriber.read([Reading(clip.filled(chosen), chosen, timed=True)], [kept])
-        text, words = kept.text.text, kept.text.words
-        return Transcript(text, words, noise, str(chosen), clip.modality, clip.duration_s)
+            raise MediaError(f"{file}: holds {read.other or 'nothing'}, but this model reads {known}")
+        modalities = [modality for modality, _ in read.pieces]
+        return Transcript(
+            text=" ".join(segment.text for segment in read.segments),
+            words=tuple(read.words),
+            noise=_middling([noise for _, noise in read.pieces if noise is not None]),
+            scale=str(chosen),
+            modality=max(modalities, key=modalities.count),
+            duration_s=read.until_s,
+            segments=tuple(read.segments),
+        )
+
+    def _read(self, file: Path, video: Path | None, scale: Scale, read: _Read) -> Iterator[None]:
+        """Read a recording into ``read``, batch by batch; yields once for each second that is done."""
+        from mome.modalities import readings
+        from mome.speech.utterances import Piece
+
+        for until_s, found in self._heard(file, video):
+            pieces: list[Piece] = []
+            for start_s, clip in found:
+                reads = readings(self.bundle.evaluation.wer, clip.modality)
+                if reads:
+                    pieces.append(Piece(start_s, clip.only(reads[0])))
+                else:
+                    read.other = clip.modality
+            for first in range(0, len(pieces), _BATCH):
+                self._add(pieces[first : first + _BATCH], scale, read)
+            seconds = int(until_s) - int(read.until_s)
+            read.until_s = until_s
+            yield from [None] * seconds
+
+    def _heard(self, file: Path, video: Path | None) -> Iterator[Heard]:
+        from mome.modalities import needed
+        from mome.speech.media import read_file
+        from mome.speech.stretches import read_stretches
+        from mome.speech.utterances import Heard, Piece, cut
+
+        longest_s = self._transcriber.max_duration_s
+        evaluation = self.bundle.evaluation
+        try:
+            clip = read_file(file, video, longest_s)
+        except TooLongError:
+            stretches = read_stretches(file, video, needed(evaluation.wer), _LONGEST_S)
+            yield from cut(stretches, longest_s, evaluation.utterance_s or longest_s)
+        else:
+            yield Heard(clip.duration_s, [Piece(0.0, clip)])
+
+    def _add(self, pieces: list[Piece], scale: Scale, read: _Read) -> None:
+        from mome.reading import Kept, Reading
+        from mome.speech.noise_estimate import estimate_noise
+        from mome.speech.voice import is_silent, voiced_s
+
+        spoken: list[Piece] = []
+        for piece in pieces:
+            samples, noise = piece.clip.samples, None
+            if samples is not None:
+                noise = estimate_noise(samples)
+            read.pieces.append((piece.clip.modality, noise))
+            # What is one clip is read whatever it holds; of a long recording, where somebody may speak.
+            is_whole = piece.start_s == 0.0 and len(pieces) == 1
+            if (
+                is_whole
+                or piece.clip.mouth is not None
+                or noise is None
+                or samples is None
+                or not is_silent(piece.clip.duration_s, voiced_s(samples), noise)
+            ):
+                spoken.append(piece)
+        kept = [Kept() for _ in spoken]
+        wanted = [Reading(piece.clip.filled(scale), scale, timed=True) for piece in spoken]
+        self._transcriber.read(wanted, kept)
+        for piece, said in zip(spoken, (each.text for each in kept), strict=True):
+            if said.text:
+                end_s = piece.start_s + piece.clip.duration_s
+                read.segments.append(Segment(piece.start_s, end_s, said.text))
+                read.words += (word.later(piece.start_s) for word in said.words)
 
     def _scales(self) -> tuple[Scale, ...]:
         # As in service: a scale needs trained weights, and a place in the table that says what it is worth.
@@ -98,6 +205,12 @@ class Model:
         if scale not in self._scales():
             raise UnknownScaleError(f"scale {wanted} is not there; the model has {', '.join(self.scales)}")
         return scale
+
+
+def _middling(noises: list[NoiseEstimate]) -> NoiseEstimate | None:
+    """Return the estimate in the middle; those of pieces without speech count as clean."""
+    ordered = sorted(noises, key=lambda noise: math.inf if noise.snr_db is None else noise.snr_db)
+    return ordered[len(ordered) // 2] if ordered else None
 
 
 def load(folder: str | Path, device: str = "cpu") -> Model:

@@ -48,6 +48,14 @@ class Word(NamedTuple):
     end_s: float
     probability: float
 
+    def later(self, seconds: float) -> Word:
+        """Return the word in a recording of which the clip is a piece that begins so late."""
+        return self._replace(start_s=self.start_s + seconds, end_s=self.end_s + seconds)
+
+    def within(self, seconds: float) -> Word:
+        """Return the word in a recording that ends then."""
+        return self._replace(start_s=min(self.start_s, seconds), end_s=min(self.end_s, seconds))
+
 
 class Text(NamedTuple):
     """What was written.

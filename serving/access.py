@@ -13,11 +13,11 @@ from serving.engine import Engine
 from serving.errors import ApiError
 from serving.replies import error_reply
 
-__all__ = ["AllowOrigins", "RequireKey"]
+__all__ = ["AllowOrigins", "RequireKey", "given_key"]
 
 _SCHEME = "bearer"  # RFC 9110: in any case
 # What a page may read of a reply, beyond what every page may.
-_EXPOSED = ("X-MoME-Scale", "X-MoME-Version", "X-MoME-Cut", "X-Request-ID", "Retry-After")
+_EXPOSED = ("X-MoME-Scale", "X-MoME-Version", "X-MoME-Cut", "X-Request-ID", "Retry-After", "Location")
 
 
 class RequireKey:
@@ -29,7 +29,7 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         keys = self._engine().settings.api_keys
-        if scope["type"] == "http" and keys and not _is_known(_given(scope), keys):
+        if scope["type"] == "http" and keys and not _is_known(given_key(scope), keys):
             error = ApiError(
                 "missing or wrong API key; expected the header 'Authorization: Bearer <key>'",
                 status=401,
@@ -61,14 +61,15 @@ class AllowOrigins:
         return CORSMiddleware(
             self._app,
             allow_origins=origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),  # OpenAI's client sends a dozen of its own
             expose_headers=_EXPOSED,
             max_age=600,
         )
 
 
-def _given(scope: Scope) -> str:
+def given_key(scope: Scope) -> str:
+    """Return the key that a request came with; empty if it has none."""
     scheme, _, key = Request(scope).headers.get("authorization", "").strip().partition(" ")
     return key.strip() if scheme.lower() == _SCHEME else ""
 

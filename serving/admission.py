@@ -3,6 +3,9 @@
 Seconds and not requests, because a recording of half a minute is as much work as thirty of one second.
 What a body holds is known after decoding; before, it is estimated from its size, by what earlier
 bodies of that size held.
+
+A long recording is read beside the others, a piece now and a piece then, so nobody waits for its end and
+its seconds do not count as such; only so many long ones are read at a time.
 """
 
 from __future__ import annotations
@@ -27,18 +30,22 @@ class Admission:
 
     Args:
         max_waiting_s: Seconds of recordings that may wait.
-        max_duration_s: Longest recording.
+        max_duration_s: Most seconds of one recording that wait at once.
+        max_long: Long recordings that are read at a time.
         metrics: Where it is shown.
     """
 
-    def __init__(self, max_waiting_s: float, max_duration_s: float, metrics: Metrics) -> None:
+    def __init__(self, max_waiting_s: float, max_duration_s: float, max_long: int, metrics: Metrics) -> None:
         self._max_waiting_s = max_waiting_s
         self._max_duration_s = max_duration_s
+        self._max_long = max_long
         self._metrics = metrics
-        self._bytes_per_s = _BYTES_PER_S
+        self.bytes_per_s = _BYTES_PER_S  # of bodies so far
         self._rate = _Rate()
         self.waiting = 0  # requests that were let in and that the model has not begun
         self.waiting_s = 0.0  # and their recordings
+        self.long = 0  # long recordings that are read
+        self.long_s = 0.0  # and what of them is not read yet
         self.in_flight = 0  # requests that were let in and are not answered yet
         self.coming = 0  # of these, whose recordings are not decoded yet
         self.arriving = 0  # requests that may send their recordings, and are not let in yet
@@ -79,46 +86,48 @@ class Admission:
         """
         seconds = self._max_duration_s
         if num_bytes is not None:
-            seconds = min(seconds, num_bytes / self._bytes_per_s)
+            seconds = min(seconds, num_bytes / self.bytes_per_s)
         waiting_s = self.waiting_s
         wait_s = self._rate.time_for(waiting_s)
         # Alone, anything is let in: a bound below one recording would let in none.
         if waiting_s and (waiting_s + seconds > self._max_waiting_s or wait_s > _LONGEST_WAIT_S):
-            again_s = max(1, math.ceil(wait_s))
-            raise ApiError(
-                f"{waiting_s:.0f} s of recordings wait already; try again in {again_s} s",
-                status=429,
-                code="rate_limit_exceeded",
-                headers={"Retry-After": str(again_s)},
-            )
+            raise _come_again(f"{waiting_s:.0f} s of recordings wait already", wait_s)
         return seconds
 
     @contextmanager
-    def place(self, num_bytes: int) -> Iterator[Place]:
+    def place(self, num_bytes: int, *, is_job: bool = False) -> Iterator[Place]:
         """Let a request in until it is answered.
+
+        Args:
+            num_bytes: Size of its recordings.
+            is_job: It has waited elsewhere, and is let in whatever waits here.
 
         Raises:
             ApiError: As `check`.
         """
-        place = Place(self, num_bytes, self.check(num_bytes))
+        place = Place(self, num_bytes, 0.0 if is_job else self.check(num_bytes), is_job=is_job)
         try:
             yield place
         finally:
             place.leave()
 
     def _changed(self) -> None:
-        self._metrics.load(waiting=self.waiting, waiting_s=self.waiting_s, in_flight=self.in_flight)
+        waiting_s = self.waiting_s + self.long_s
+        self._metrics.load(waiting=self.waiting, waiting_s=waiting_s, in_flight=self.in_flight)
 
 
 class Place:
     """One request that was let in, from then until it is answered."""
 
-    def __init__(self, admission: Admission, num_bytes: int, seconds: float) -> None:
+    def __init__(self, admission: Admission, num_bytes: int, seconds: float, *, is_job: bool) -> None:
         self._in = admission
         self._num_bytes = num_bytes
         self._seconds = seconds
         self._waits = True
         self._is_coming = True
+        self._is_job = is_job
+        self._is_long = False
+        self._long_s = 0.0
         admission.waiting += 1
         admission.waiting_s += seconds
         admission.in_flight += 1
@@ -133,7 +142,34 @@ class Place:
         self._come()
         if seconds > 0:
             now = self._num_bytes / seconds
-            self._in._bytes_per_s = _MEMORY * self._in._bytes_per_s + (1 - _MEMORY) * now
+            self._in.bytes_per_s = _MEMORY * self._in.bytes_per_s + (1 - _MEMORY) * now
+        self._in._changed()
+
+    def is_long(self, seconds: float) -> None:
+        """Say that the recording is a long one, and how much of it is likely to be left.
+
+        Raises:
+            ApiError: With status 429 if enough long ones are read.
+        """
+        if self._in.long >= self._in._max_long and not self._is_job:
+            wait_s = self._in._rate.time_for(self._in.long_s) / self._in.long
+            raise _come_again(f"{self._in.long} long recordings are read already", wait_s)
+        self._is_long = True
+        self._in.long += 1
+        self.began()
+        self._come()
+        self._long_s = seconds
+        self._in.long_s += seconds
+        self._in._changed()
+
+    def read(self, seconds: float) -> None:
+        """Say that so much was read, of a long recording; another one counts when it is answered."""
+        if not self._is_long:
+            return
+        self._in._rate.add(seconds)
+        done_s = min(seconds, self._long_s)
+        self._long_s -= done_s
+        self._in.long_s -= done_s
         self._in._changed()
 
     def began(self) -> None:
@@ -146,7 +182,10 @@ class Place:
 
     def leave(self) -> None:
         """Say that it was answered, or will not be."""
-        if not self._waits:
+        if self._is_long:
+            self._in.long -= 1
+            self._in.long_s = self._in.long_s - self._long_s if self._in.long else 0.0
+        elif not self._waits:
             self._in._rate.add(self._seconds)
         self.began()
         self._come()
@@ -159,6 +198,16 @@ class Place:
         if self._is_coming:
             self._is_coming = False
             self._in.coming -= 1
+
+
+def _come_again(why: str, wait_s: float) -> ApiError:
+    again_s = max(1, math.ceil(wait_s))
+    return ApiError(
+        f"{why}; try again in {again_s} s",
+        status=429,
+        code="rate_limit_exceeded",
+        headers={"Retry-After": str(again_s)},
+    )
 
 
 class _Rate:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -34,13 +35,17 @@ class Job:
         reading: What to read.
         live: Whether the text is wanted while it is written.
         began: Called in the event loop when the model takes it.
+        of: Whom it belongs to, where others belong to the same: they take turns with everybody else's.
     """
 
-    def __init__(self, reading: Reading, *, live: bool, began: Callable[[], None]) -> None:
+    def __init__(
+        self, reading: Reading, *, live: bool, began: Callable[[], None], of: object | None = None
+    ) -> None:
         self.reading = reading
         self.live = live
         self.gone = False
         self.over = False  # told its end: a text or an error
+        self.of = self if of is None else of
         self._began = began
         self._loop = asyncio.get_running_loop()
         self._news: asyncio.Queue[str | Text | Exception] = asyncio.Queue()
@@ -169,7 +174,7 @@ class Batcher:
             ):
                 self._changed.wait(left)
             waiting = [job for job in self._queue if not job.gone]
-            batch = fitting(waiting, self._max_jobs, self._max_batch_s)
+            batch = fitting(in_turn(waiting), self._max_jobs, self._max_batch_s)
             self._queue = [job for job in waiting if job not in batch]
             return batch
 
@@ -188,6 +193,19 @@ class Batcher:
                 _log.warning("a batch of %d failed (%s); reading each alone", len(batch), what)
             for job in left:
                 self._read([job])
+
+
+def in_turn(waiting: Sequence[Job]) -> list[Job]:
+    """Return the first job of each request as they came, then the second of each, and so on.
+
+    Nobody waits for all the pieces of a long recording.
+    """
+    seen: Counter[object] = Counter()
+    turns = []
+    for job in waiting:
+        turns.append(seen[job.of])
+        seen[job.of] += 1
+    return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda pair: pair[0])]
 
 
 def fitting(waiting: Sequence[Job], max_jobs: int, max_batch_s: float) -> list[Job]:

@@ -1,22 +1,31 @@
-"""Uploaded bytes to a clip that the model can take, measured, or one sentence on why not."""
+"""Uploaded bytes to pieces that the model can take, measured, or one sentence on why not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from mome.errors import MediaError
-from mome.modalities import readings
+from mome.errors import MediaError, TooLongError
+from mome.modalities import needed, readings
 from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
 from mome.speech.media import Clip, read_file
+from mome.speech.stretches import Stretch, claimed_s, read_stretches
+from mome.speech.utterances import cut
 from serving.errors import ApiError
 from serving.features import Features, measure
 
-__all__ = ["Decoded", "Upload", "check_length", "decode"]
+__all__ = ["PART_S", "Decoded", "Piece", "Upload", "check_length", "decode"]
+
+# What one answer holds: some batches of the model, and little memory. Lips take 150 times as long to find
+# as sound to decode.
+PART_S = 120.0
+_PART_WITH_LIPS_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -24,37 +33,102 @@ class Upload:
     """What is to be decoded, and for which reading.
 
     Args:
-        files: Name -> bytes: ``file``, and ``video`` when that was sent too. A lone ``file`` may be
-            sound, video, or video with sound.
+        files: Name -> bytes, or where they are: ``file``, and ``video`` when that was sent too. A lone
+            ``file`` may be sound, video, or video with sound.
         scales: Those that the model reads at.
         known: What the model was made to read.
+        max_piece_s: Longest clip that the model reads at once.
+        good_piece_s: About as long as those that it was judged on.
         max_duration_s: Longest recording.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes | Path]
     scales: Sequence[Scale]
     known: Sequence[Modality]
+    max_piece_s: float
+    good_piece_s: float
     max_duration_s: float
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """A clip that the model can take, and what was measured on it."""
+class Piece(NamedTuple):
+    """A clip that the model can take, when it begins in the recording, and what was measured on it."""
 
+    start_s: float
     clip: Clip
     features: Features
 
 
-def decode(upload: Upload) -> Decoded:
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """The next part of a recording.
+
+    Args:
+        pieces: In order; none where nobody speaks.
+        until_s: So much of the recording is decoded now.
+        of_s: How long the file says that it is; None if it does not.
+        ended: Nothing follows.
+    """
+
+    pieces: tuple[Piece, ...]
+    until_s: float
+    of_s: float | None
+    ended: bool
+
+
+def decode(upload: Upload) -> Iterator[Decoded]:
     """Decode a recording, drop what the model does not read, and measure the rest.
+
+    What the model takes at once is one piece, as it is; what is longer is cut at its pauses, and comes in
+    several parts.
 
     Raises:
         ApiError: If it cannot be decoded, holds NaN or infinity, is too long or too short, or holds
             nothing that the model reads.
     """
-    clip = _usable(_read(upload), upload.known)
-    check_length(clip, upload.scales)
-    return Decoded(clip, measure(clip))
+    try:
+        yield from _decoded(upload)
+    except MediaError as error:
+        if isinstance(error.__cause__, MemoryError):  # the limit is the service's, which says so
+            raise error.__cause__ from None
+        raise ApiError(_without_paths(str(error), upload), param="file", code="undecodable_media") from error
+
+
+def _decoded(upload: Upload) -> Iterator[Decoded]:
+    limit_s = min(upload.max_piece_s, upload.max_duration_s)
+    try:
+        clip = read_file(upload.files["file"], upload.files.get("video"), limit_s)
+    except TooLongError:
+        if limit_s < upload.max_piece_s:
+            raise _too_long(upload) from None
+    else:
+        _check_finite(clip)
+        clip = _usable(clip, upload.known)
+        check_length(clip, upload.scales)
+        duration_s = clip.duration_s
+        yield Decoded((Piece(0.0, clip, measure(clip)),), duration_s, duration_s, ended=True)
+        return
+    try:
+        yield from _in_parts(upload)
+    except TooLongError:
+        raise _too_long(upload) from None
+
+
+def _in_parts(upload: Upload) -> Iterator[Decoded]:
+    file, video = upload.files["file"], upload.files.get("video")
+    of_s = claimed_s(file)
+    stretches = _finite(read_stretches(file, video, needed(upload.known), upload.max_duration_s))
+    pieces: list[Piece] = []
+    part_began_s = until_s = 0.0
+    for until_s, found in cut(stretches, upload.max_piece_s, upload.good_piece_s):
+        for start_s, clip in found:
+            if reads := readings(upload.known, clip.modality):
+                usable = clip.only(reads[0])
+                pieces.append(Piece(start_s, usable, measure(usable)))
+        has_lips = any(piece.clip.mouth is not None for piece in pieces)
+        if until_s - part_began_s >= (_PART_WITH_LIPS_S if has_lips else PART_S):
+            yield Decoded(tuple(pieces), until_s, of_s, ended=False)
+            pieces, part_began_s = [], until_s
+    yield Decoded(tuple(pieces), until_s, until_s, ended=True)
 
 
 def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
@@ -79,26 +153,6 @@ def check_length(clip: Clip, scales: Sequence[Scale]) -> None:
             )
 
 
-def _read(upload: Upload) -> Clip:
-    try:
-        clip = read_file(upload.files["file"], upload.files.get("video"))
-    except MediaError as error:
-        if isinstance(error.__cause__, MemoryError):  # the limit is the service's, which says so
-            raise error.__cause__ from None
-        raise ApiError(str(error), param="file", code="undecodable_media") from error
-    if clip.samples is not None and not np.isfinite(clip.samples).all():
-        raise ApiError(
-            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
-        )
-    if clip.duration_s > upload.max_duration_s:
-        raise ApiError(
-            f"the recording lasts {clip.duration_s:.1f} s; at most {upload.max_duration_s:g} s are taken",
-            param="file",
-            code="too_long",
-        )
-    return clip
-
-
 def _usable(clip: Clip, known: Sequence[Modality]) -> Clip:
     """Drop what the model was not trained to read; refuse a clip of which nothing is left."""
     reads = readings(known, clip.modality)
@@ -109,3 +163,32 @@ def _usable(clip: Clip, known: Sequence[Modality]) -> Clip:
         param="file",
         code="unsupported_modality",
     )
+
+
+def _finite(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+    for stretch in stretches:
+        _check_finite(stretch)
+        yield stretch
+
+
+def _check_finite(given: Clip | Stretch) -> None:
+    if given.samples is not None and not np.isfinite(given.samples).all():
+        raise ApiError(
+            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
+        )
+
+
+def _too_long(upload: Upload) -> ApiError:
+    return ApiError(
+        f"the recording is longer than {upload.max_duration_s:g} s, the most that is taken",
+        param="file",
+        code="too_long",
+    )
+
+
+def _without_paths(message: str, upload: Upload) -> str:
+    """Say of a file what is said of bytes: where it was put is nobody's business."""
+    for content in upload.files.values():
+        if isinstance(content, Path) and content.exists():
+            message = message.replace(str(content), f"recording of {content.stat().st_size} bytes")
+    return message

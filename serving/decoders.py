@@ -2,6 +2,9 @@
 
 Libraries that decode what strangers send crash, hang and ask for gigabytes now and then. Here that
 costs one process, which is replaced, and the caller reads that the recording cannot be decoded.
+
+A long recording comes in parts, and its process waits until the next part is wanted. That process is its
+own: another one takes its place among those for everybody.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import os
 import subprocess
 import threading
 import weakref
+from collections.abc import AsyncGenerator, Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -27,6 +32,7 @@ __all__ = ["Decoders"]
 
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[1]
+_LONG = 16
 _START_S = 60.0  # most of it is importing
 _DAMAGED = "the recording cannot be decoded: it is damaged, or of a kind that is not read"
 
@@ -35,48 +41,69 @@ class Decoders:
     """A fixed number of decoding processes.
 
     Args:
-        count: Recordings that are decoded at a time.
+        count: Recordings that are decoded at a time, beside long ones.
         memory_bytes: That decoding one recording may take.
-        timeout_s: That decoding one recording may take.
+        timeout_s: That decoding one recording, or one part of a long one, may take.
     """
 
     def __init__(self, count: int, *, memory_bytes: int, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._turns = anyio.CapacityLimiter(count)
-        self._threads = anyio.CapacityLimiter(2 * count)  # one that was left ends a moment later
+        # One that was left ends a moment later; long recordings have processes beside those counted.
+        self._threads = anyio.CapacityLimiter(2 * count + _LONG)
         self._idle = [self._new() for _ in range(count)]
 
-    async def decode(self, upload: Upload, request_id: str) -> Decoded:
+    async def decode(self, upload: Upload, request_id: str) -> AsyncGenerator[Decoded, None]:
         """Decode one recording as soon as a process is free.
 
         Args:
             upload: With its limits.
             request_id: For the log.
 
+        Yields:
+            Its parts; whoever wants no more closes the generator.
+
         Raises:
             ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long.
         """
+        part, own = await self._first(upload, request_id)
+        try:
+            yield part
+            while not part.ended:
+                assert own is not None
+                part = self._judged(await self._in_thread(own.more), request_id)
+                yield part
+        finally:
+            if own is not None:
+                own.end()
+
+    async def _first(self, upload: Upload, request_id: str) -> tuple[Decoded, _Process | None]:
+        """Return the first part, and the process that has the others if there are any."""
         async with self._turns:
             process = self._idle.pop()
+            own = None
             if process.ended:  # while it had nothing to do: that is no fault of this recording
                 process = self._new()
             try:
-                answer = await anyio.to_thread.run_sync(
-                    process.ask, upload, abandon_on_cancel=True, limiter=self._threads
-                )
+                answer = await self._in_thread(process.ask, upload)
                 if isinstance(answer, Broken) and answer.error == "MemoryError":
                     process.end()  # what it holds on to would be missing for the next recording
+                if isinstance(answer, Decoded) and not answer.ended:
+                    own = process
             except anyio.get_cancelled_exc_class():
                 process.end()  # nobody waits for what it does
                 raise
             finally:
                 # A new one starts while the others work: the next caller takes one that is ready.
-                if process.ended:
+                if own is not None or process.ended:
                     self._idle.insert(0, self._new())
                 else:
                     self._idle.append(process)
-        return self._judged(answer, request_id)
+        return self._judged(answer, request_id), own
+
+    async def _in_thread(self, ask: Callable[..., _Answer], *arguments: object) -> _Answer:
+        return await anyio.to_thread.run_sync(ask, *arguments, abandon_on_cancel=True, limiter=self._threads)
 
     def close(self) -> None:
         """End the processes."""
@@ -86,7 +113,7 @@ class Decoders:
     def _new(self) -> _Process:
         return _Process(self._memory_bytes, self.timeout_s)
 
-    def _judged(self, answer: Decoded | ApiError | Broken | _Lost, request_id: str) -> Decoded:
+    def _judged(self, answer: _Answer, request_id: str) -> Decoded:
         match answer:
             case Decoded():
                 return answer
@@ -145,18 +172,26 @@ class _Process:
         """Whether it answers no more."""
         return self._process.poll() is not None
 
-    def ask(self, upload: Upload) -> Decoded | ApiError | Broken | _Lost:
-        """Return the answer; afterwards the process has ended if there was none."""
+    def ask(self, upload: Upload) -> _Answer:
+        """Return the first answer; afterwards the process has ended if there was none."""
         try:
             if not self._ready:
                 self._wait_until_ready()
             self._connection.send(upload)
+        except (EOFError, OSError):  # it died, or was ended from elsewhere
+            self.end()
+            return _Lost(self._process.wait())
+        return self.more()
+
+    def more(self) -> _Answer:
+        """Return the next answer to the same question; likewise."""
+        try:
             if not self._connection.poll(self._timeout_s):
                 self.end()
                 return _Lost(None)
             answer: Decoded | ApiError | Broken = self._connection.recv()
             return answer
-        except (EOFError, OSError):  # it died, or was ended from elsewhere
+        except (EOFError, OSError):
             self.end()
             return _Lost(self._process.wait())
 
@@ -170,6 +205,9 @@ class _Process:
             raise ServiceError(f"a decoding process did not start within {_START_S:g} s")
         self._connection.recv()
         self._ready = True
+
+
+_Answer: TypeAlias = Decoded | ApiError | Broken | _Lost
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:

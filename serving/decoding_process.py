@@ -1,7 +1,8 @@
 """The process that decodes recordings, one after the other.
 
-It reads an `Upload` from the connection and answers with a `Decoded`, or with why there is none. A
-decoder that crashes, hangs or asks for all of memory ends this process and nothing else.
+It reads an `Upload` from the connection and answers with a `Decoded`, with several of a long recording,
+or with why there is none. A decoder that crashes, hangs or asks for all of memory ends this process and
+nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,7 +20,7 @@ from pathlib import Path
 from serving.decode import Decoded, Upload, decode
 from serving.errors import ApiError
 
-__all__ = ["COMMAND", "Broken", "answer", "serve"]
+__all__ = ["COMMAND", "Broken", "answers", "serve"]
 
 # Followed by the connection's descriptor, bytes and seconds. Not ``-m``: what is pickled here must not
 # belong to ``__main__``.
@@ -39,15 +41,15 @@ class Broken:
     place: str
 
 
-def answer(upload: Upload) -> Decoded | ApiError | Broken:
-    """Decode one recording, whatever its decoder does."""
+def answers(upload: Upload) -> Iterator[Decoded | ApiError | Broken]:
+    """Decode one recording, whatever its decoder does; the last answer is no `Decoded`, or has ended."""
     try:
-        return decode(upload)
+        yield from decode(upload)
     except ApiError as error:
-        return error
+        yield error
     except Exception as error:  # noqa: BLE001 - whatever it is, the recording did it
         last = traceback.extract_tb(error.__traceback__)[-1]
-        return Broken(type(error).__name__, f"{Path(last.filename).name}:{last.lineno}")
+        yield Broken(type(error).__name__, f"{Path(last.filename).name}:{last.lineno}")
 
 
 def serve(connection: Connection, memory_bytes: int, timeout_s: int) -> None:
@@ -56,7 +58,7 @@ def serve(connection: Connection, memory_bytes: int, timeout_s: int) -> None:
     Args:
         connection: Of the service.
         memory_bytes: What decoding may take beyond what this process takes already.
-        timeout_s: After so long in one recording the process ends itself, should nobody end it.
+        timeout_s: After so long in one part of a recording the process ends itself, should nobody end it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the service says when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -72,7 +74,10 @@ def serve(connection: Connection, memory_bytes: int, timeout_s: int) -> None:
         try:
             upload = connection.recv()
             signal.alarm(timeout_s + _SPARE_S)
-            connection.send(answer(upload))
+            for part in answers(upload):
+                signal.alarm(0)  # whoever reads them takes the time that the model needs
+                connection.send(part)
+                signal.alarm(timeout_s + _SPARE_S)
             signal.alarm(0)
         except (EOFError, ConnectionError):
             return

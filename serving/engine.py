@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
-from mome.reading import Kept, Listener, Reading, Text
+from mome.reading import Kept, Listener, Reading, Text, Token, Word
 from mome.records import MODALITY_NAMES, Decoding, Modality, RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
@@ -23,17 +25,17 @@ from mome.speech.media import Clip
 from mome.speech.mouth import MOUTH_SIZE
 from serving.admission import Admission, Place
 from serving.batcher import Batcher, Job
-from serving.decode import Upload
+from serving.decode import PART_S, Decoded, Piece, Upload
 from serving.decoders import Decoders
 from serving.errors import ApiError
-from serving.features import Features
+from serving.features import Features, whole
 from serving.metrics import Metrics
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
 from serving.settings import Settings
 
-__all__ = ["Engine", "Recogniser", "StreamedTranscription", "Transcription"]
+__all__ = ["Begun", "Engine", "News", "Recogniser", "Segment", "Transcription", "complete"]
 
 _log = logging.getLogger(__name__)
 _CLIENT_CLOSED_REQUEST = 499  # as nginx calls it; HTTP has no word for a caller who left
@@ -61,45 +63,125 @@ class Recogniser(Protocol):
         """Give each listener the text of its reading."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Request:
-    """One request that can be answered."""
+    """One request that was let in, and what is known of it so far."""
 
     request_id: str
-    clip: Clip
     scale: Scale
-    features: Features
     started: float
+    timed: bool
+    duration_s: float = 0.0
+    measured: list[tuple[float, Modality, Features]] = field(default_factory=list)  # seconds of each piece
+    segments: list[Segment] = field(default_factory=list)
+    is_recorded: bool = False
+    has_said: bool = False
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One piece of a recording that was read.
+
+    Args:
+        start_s: When it begins.
+        end_s: When it ends.
+        said: What was said; empty where nobody speaks.
+        features: What was measured on it.
+        modality: What was read.
+    """
+
+    start_s: float
+    end_s: float
+    said: Text
+    features: Features
+    modality: Modality
 
 
 @dataclass(frozen=True)
 class Transcription:
-    """One answered request."""
+    """One answered request; a recording that the model takes at once is one segment.
+
+    Args:
+        request_id: As in the logs.
+        segments: In order.
+        duration_s: Of the recording.
+        modality: What was read, in most of it.
+        scale: At which.
+        features: What was measured on all of it.
+        latency_ms: From the body in memory to the last word.
+    """
 
     request_id: str
-    said: Text
-    clip: Clip
+    segments: tuple[Segment, ...]
+    duration_s: float
+    modality: Modality
     scale: Scale
     features: Features
     latency_ms: float
 
     @property
     def text(self) -> str:
-        """What was said."""
-        return self.said.text
+        """All that was said."""
+        return " ".join(segment.said.text for segment in self.segments if segment.said.text)
+
+    @property
+    def words(self) -> list[Word]:
+        """When each word is said, where that was asked."""
+        # A clip that is shorter than a token was read with silence behind it.
+        return [
+            word.later(segment.start_s).within(segment.end_s)
+            for segment in self.segments
+            for word in segment.said.words
+        ]
+
+    @property
+    def tokens(self) -> list[Token]:
+        """Those of all segments; their texts together are the text."""
+        found: list[Token] = []
+        for segment in self.segments:
+            first, rest = segment.said.tokens[:1], segment.said.tokens[1:]
+            if found:
+                first = tuple(token._replace(text=f" {token.text}") for token in first)
+            found += [*first, *rest]
+        return found
+
+    @property
+    def cut(self) -> bool:
+        """Whether somewhere there are more words than a budget of tokens allows."""
+        return any(segment.said.cut for segment in self.segments)
 
 
 @dataclass(frozen=True)
-class StreamedTranscription:
-    """One request that is being answered: ``first`` and then ``pieces`` are the text so far, ever longer.
+class Begun:
+    """A request that was let in and whose recording can be read.
 
-    The last one is the whole `Text`. Closing ``pieces`` ends the work.
+    Args:
+        request_id: As in the logs.
+        scale: At which it is read.
+        of_s: How long it is, as far as is known.
     """
 
     request_id: str
     scale: Scale
-    first: str | Text
-    pieces: AsyncGenerator[str | Text, None]
+    of_s: float | None
+
+
+# What happens to a request, in this order: it began; the text so far, ever longer, and segments that are
+# done; all of it.
+News: TypeAlias = Begun | str | Segment | Transcription
+
+
+async def complete(answer: AsyncGenerator[News, None]) -> Transcription:
+    """Wait for all that an answer says, and return it.
+
+    Raises:
+        ApiError: As `Engine.answer`.
+    """
+    async with aclosing(answer):
+        async for news in answer:
+            if isinstance(news, Transcription):
+                return news
+    raise AssertionError("an answer ends with a transcription")
 
 
 class Engine:
@@ -133,8 +215,11 @@ class Engine:
         self.scale_source = ScaleSource(
             settings.scale_file, default=bundle.default_scale, available=self.scales
         )
-        self.max_duration_s = min(settings.max_duration_s, recogniser.max_duration_s)
-        self.admission = Admission(settings.max_waiting_s, self.max_duration_s, metrics)
+        self.max_duration_s = recogniser.max_duration_s  # of what is read at once
+        self._good_s = bundle.evaluation.utterance_s or self.max_duration_s
+        self.admission = Admission(
+            settings.max_waiting_s, min(settings.max_duration_s, PART_S), settings.max_long, metrics
+        )
         self._recogniser = recogniser
         self._decoders = decoders
         self._requests = RequestLog(settings.request_log)
@@ -177,107 +262,135 @@ class Engine:
         assert scale is not None
         return scale
 
-    async def transcribe(
+    async def answer(
         self,
-        files: Mapping[str, bytes],
+        files: Mapping[str, bytes | Path],
         requested_scale: str | None,
         request_id: str | None = None,
         *,
+        live: bool,
         timed: bool = False,
-    ) -> Transcription:
-        """Answer one request.
+        is_job: bool = False,
+    ) -> AsyncGenerator[News, None]:
+        """Answer one request, and say how it goes; closing the generator ends the work.
 
         Args:
-            files: Name -> bytes of what was sent.
+            files: Name -> bytes of what was sent, or the file that they are in.
             requested_scale: None for the one in force.
             request_id: For the logs; None makes one up.
-            timed: Say when each word is said.
+            live: Whether texts are wanted while they are written.
+            timed: Whether it is wanted when each word is said.
+            is_job: It waits for nobody's reply, and is let in whatever waits.
 
         Raises:
             ApiError: If too much waits already, the recording cannot be used, or the model failed.
         """
-        request_id = request_id or uuid.uuid4().hex
-        scale = self.choose_scale(requested_scale)
-        with self.admission.place(_size(files)) as place:
-            request = await self._prepare(files, scale, request_id, place)
-            if timed and request.clip.modality not in self.timed:
-                raise ApiError(
-                    f"the model gives no word times of {MODALITY_NAMES[request.clip.modality]}",
-                    param="timestamp_granularities[]",
-                    code="unsupported_value",
-                )
-            text = Text("", cut=False)
-            if not request.features.silent:
-                with self._waiting(request, place, live=False, timed=timed) as job:
-                    text = await job.text()
-            latency_ms = self._answered(request)
-        return Transcription(request_id, text, request.clip, request.scale, request.features, latency_ms)
-
-    async def stream(
-        self, files: Mapping[str, bytes], requested_scale: str | None, request_id: str | None = None
-    ) -> StreamedTranscription:
-        """Answer one request piece by piece; returns when the first words are there.
-
-        Args:
-            files: As for `transcribe`.
-            requested_scale: Likewise.
-            request_id: Likewise.
-
-        Raises:
-            ApiError: As `transcribe` does. A model that fails later raises it out of ``pieces``.
-        """
-        request_id = request_id or uuid.uuid4().hex
-        scale = self.choose_scale(requested_scale)
-        pieces = self._pieces(files, scale, request_id)
-        # What is refused is refused here, while the reply can still be a 4xx.
-        first = await anext(pieces)
-        return StreamedTranscription(request_id, scale, first, pieces)
+        request = _Request(
+            request_id or uuid.uuid4().hex,
+            self.choose_scale(requested_scale),
+            time.perf_counter(),
+            timed=timed,
+        )
+        known = tuple(self.bundle.evaluation.wer)
+        upload = Upload(
+            files, self.scales, known, self.max_duration_s, self._good_s, self.settings.max_duration_s
+        )
+        num_bytes = sum(map(_size, files.values()))
+        with self.admission.place(num_bytes, is_job=is_job) as place, self._recorded(request):
+            async with aclosing(self._decoders.decode(upload, request.request_id)) as parts:
+                part = await anext(parts)
+                if timed:
+                    self._check_times(part)
+                if part.ended:
+                    place.decoded(part.until_s)
+                else:
+                    place.is_long(part.of_s or num_bytes / self.admission.bytes_per_s)
+                waiting = self._begin(request, part, place, live=live)
+                yield Begun(request.request_id, request.scale, part.of_s)
+                try:
+                    async for news in self._read(request, part, parts, waiting, place, live=live):
+                        yield news
+                finally:
+                    for _, job in waiting:
+                        if job is not None:
+                            job.leave()
+            yield self._answered(request)
 
     def close(self) -> None:
         """End the model's thread and close the request log."""
         self._batcher.close()
         self._requests.close()
 
-    async def _prepare(
-        self, files: Mapping[str, bytes], scale: Scale, request_id: str, place: Place
-    ) -> _Request:
-        started = time.perf_counter()
-        known = tuple(self.bundle.evaluation.wer)
-        upload = Upload(files, self.scales, known, self.max_duration_s)
-        decoded = await self._decoders.decode(upload, request_id)
-        place.decoded(decoded.clip.duration_s)
-        return _Request(request_id, decoded.clip, scale, decoded.features, started)
-
-    async def _pieces(
-        self, files: Mapping[str, bytes], scale: Scale, request_id: str
-    ) -> AsyncGenerator[str | Text, None]:
-        with self.admission.place(_size(files)) as place:
-            request = await self._prepare(files, scale, request_id, place)
-            if request.features.silent:
-                self._answered(request)
-                yield Text("", cut=False)
-                return
-            is_first = True
-            with self._waiting(request, place, live=True) as job:
+    async def _read(
+        self,
+        request: _Request,
+        part: Decoded,
+        parts: AsyncGenerator[Decoded, None],
+        waiting: deque[tuple[Piece, Job | None]],
+        place: Place,
+        *,
+        live: bool,
+    ) -> AsyncGenerator[str | Segment, None]:
+        """Give the texts of a recording in order; its pieces are read in batches with everybody else's."""
+        text = ""
+        while waiting or not part.ended:
+            # There is always work for the model, and never more of one recording than a part or two.
+            if len(waiting) <= self.settings.max_batch and not part.ended:
+                part = await anext(parts)
+                waiting += self._begin(request, part, place, live=live)
+                continue
+            piece, job = waiting[0]
+            said = Text("", cut=False)
+            if job is not None:
                 news: str | Text = ""
                 while not isinstance(news, Text):
-                    news = await job.news()
-                    if is_first:
+                    news = await self._news(job, request)
+                    if live and not request.has_said:
                         self.metrics.first_piece(time.perf_counter() - request.started)
-                        is_first = False
-                    if isinstance(news, Text):
-                        self._answered(request)
-                        job.leave()
-                    yield news
+                        request.has_said = True
+                    if isinstance(news, str):
+                        yield _joined(text, news)
+                said = news
+                text = _joined(text, said.text)
+                if live and said.text:
+                    yield text
+            waiting.popleft()
+            end_s = piece.start_s + piece.clip.duration_s
+            segment = Segment(piece.start_s, end_s, said, piece.features, piece.clip.modality)
+            request.segments.append(segment)
+            place.read(piece.clip.duration_s)
+            yield segment
 
-    @contextmanager
-    def _waiting(self, request: _Request, place: Place, *, live: bool, timed: bool = False) -> Iterator[Job]:
-        """Let a request wait for the model, and turn what the model raises into an answer."""
-        clip = request.clip.filled(request.scale)
-        job = Job(Reading(clip, request.scale, timed), live=live, began=place.began)
-        self._batcher.put(job)
+    def _check_times(self, part: Decoded) -> None:
+        for modality in {piece.clip.modality for piece in part.pieces} - set(self.timed):
+            raise ApiError(
+                f"the model gives no word times of {MODALITY_NAMES[modality]}",
+                param="timestamp_granularities[]",
+                code="unsupported_value",
+            )
+
+    def _begin(
+        self, request: _Request, part: Decoded, place: Place, *, live: bool
+    ) -> deque[tuple[Piece, Job | None]]:
+        """Let the pieces of a part wait for the model; it is not asked where nobody speaks."""
+        request.duration_s = part.until_s
+        request.measured += [
+            (piece.clip.duration_s, piece.clip.modality, piece.features) for piece in part.pieces
+        ]
+        begun: deque[tuple[Piece, Job | None]] = deque()
+        for piece in part.pieces:
+            job = None
+            if not piece.features.silent:
+                reading = Reading(piece.clip.filled(request.scale), request.scale, request.timed)
+                job = Job(reading, live=live, began=place.began, of=request)
+                self._batcher.put(job)
+            begun.append((piece, job))
+        return begun
+
+    async def _news(self, job: Job, request: _Request) -> str | Text:
+        """Wait for what a job says next, and turn what the model raises into an answer."""
         try:
-            yield job
+            return await job.news()
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
@@ -286,40 +399,65 @@ class Engine:
             raise ApiError(
                 f"the model failed on request {request.request_id}", status=500, code="transcription_failed"
             ) from error
-        except BaseException:  # cancelled or closed: the caller left, or waited too long
-            if not job.gone:
+
+    @contextmanager
+    def _recorded(self, request: _Request) -> Iterator[None]:
+        """Record a caller who left, or waited too long, while the recording was read."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:  # cancelled or closed
+            if request.duration_s and not request.is_recorded:
                 self._record(request, _CLIENT_CLOSED_REQUEST)
             raise
-        finally:
-            job.leave()
 
-    def _answered(self, request: _Request) -> float:
-        latency_ms = self._record(request, 200)
-        self.metrics.answered(request.scale, latency_ms / 1000)
-        return latency_ms
+    def _answered(self, request: _Request) -> Transcription:
+        done = self._record(request, 200)
+        self.metrics.answered(request.scale, done.latency_ms / 1000)
+        return done
 
-    def _record(self, request: _Request, status: int) -> float:
-        latency_ms = (time.perf_counter() - request.started) * 1000
+    def _record(self, request: _Request, status: int) -> Transcription:
+        request.is_recorded = True
+        done = Transcription(
+            request_id=request.request_id,
+            segments=tuple(request.segments),
+            duration_s=request.duration_s,
+            modality=_most(request.measured),
+            scale=request.scale,
+            features=whole([(seconds, features) for seconds, _, features in request.measured]),
+            latency_ms=(time.perf_counter() - request.started) * 1000,
+        )
         self._requests.append(
             RequestRecord(
                 request_id=request.request_id,
                 at=datetime.now(UTC),
                 scale=str(request.scale),
-                modality=request.clip.modality,
-                duration_s=request.clip.duration_s,
-                latency_ms=latency_ms,
-                snr_db=request.features.snr_db,
-                snr_confident=request.features.snr_confident,
-                noise_kind=request.features.noise_kind,
-                noise_confidence=request.features.noise_confidence,
-                level_db=request.features.level_db,
-                speech_share=request.features.speech_share,
-                mouth_sharpness=request.features.mouth_sharpness,
+                modality=done.modality,
+                duration_s=done.duration_s,
+                latency_ms=done.latency_ms,
+                snr_db=done.features.snr_db,
+                snr_confident=done.features.snr_confident,
+                noise_kind=done.features.noise_kind,
+                noise_confidence=done.features.noise_confidence,
+                level_db=done.features.level_db,
+                speech_share=done.features.speech_share,
+                mouth_sharpness=done.features.mouth_sharpness,
                 status=status,
             )
         )
-        return latency_ms
+        return done
 
 
-def _size(files: Mapping[str, bytes]) -> int:
-    return sum(map(len, files.values()))
+def _most(measured: Sequence[tuple[float, Modality, Features]]) -> Modality:
+    """Return what most of a recording was read as."""
+    counts = Counter(modality for _, modality, _ in measured)
+    return max(counts, key=lambda modality: counts[modality], default="audio")
+
+
+def _joined(text: str, more: str) -> str:
+    return f"{text} {more}" if text and more else text + more
+
+
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -4,6 +4,8 @@ data: {"type": "transcript.text.delta", "delta": "place"}
 
 data: {"type": "transcript.text.done", "text": "place white"}
 
+A long recording is read in pieces; their texts are one text, and its deltas come in order.
+
 A text that was cut, because it has more words than anybody says in that time, ends with
 ``"x_mome": {"cut": true}``.
 
@@ -21,8 +23,7 @@ from contextlib import aclosing
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mome.reading import Text
-from serving.engine import StreamedTranscription
+from serving.engine import Begun, News, Transcription
 from serving.errors import ApiError
 from serving.metrics import Metrics
 from serving.replies import logprobs
@@ -34,15 +35,24 @@ class EventStream(StreamingResponse):
     """The reply to ``stream=true``; a caller who leaves ends the decoding.
 
     Args:
-        streamed: What the engine decodes.
+        begun: What the answer said first.
+        first: What it said next.
+        answer: What it goes on to say.
         metrics: Where a failure is counted.
         with_logprobs: The last event says how sure the model was of each token.
     """
 
     def __init__(
-        self, streamed: StreamedTranscription, metrics: Metrics, *, with_logprobs: bool = False
+        self,
+        begun: Begun,
+        first: News,
+        answer: AsyncGenerator[News, None],
+        metrics: Metrics,
+        *,
+        with_logprobs: bool = False,
     ) -> None:
-        self._streamed = streamed
+        self._first = first
+        self._answer = answer
         self._metrics = metrics
         self._with_logprobs = with_logprobs
         self._encoded = self._events()
@@ -50,8 +60,8 @@ class EventStream(StreamingResponse):
             self._encoded,
             media_type="text/event-stream",
             headers={
-                "X-MoME-Scale": str(streamed.scale),
-                "X-Request-ID": streamed.request_id,
+                "X-MoME-Scale": str(begun.scale),
+                "X-Request-ID": begun.request_id,
                 # Proxies must pass each event on at once.
                 "Cache-Control": "no-cache",
                 "X-Accel-Buffering": "no",
@@ -60,27 +70,26 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events, and leave nothing running behind."""
-        async with aclosing(self._streamed.pieces), aclosing(self._encoded):
+        async with aclosing(self._answer), aclosing(self._encoded):
             await super().__call__(scope, receive, send)
 
     async def _events(self) -> AsyncGenerator[str, None]:
-        sent, news = "", self._streamed.first
+        sent, news = "", self._first
         try:
-            while True:
-                text = news.text if isinstance(news, Text) else news
-                if len(text) > len(sent):
-                    yield _event({"type": "transcript.text.delta", "delta": text[len(sent) :]})
-                    sent = text
-                if isinstance(news, Text):
-                    break
-                news = await anext(self._streamed.pieces)
+            while not isinstance(news, Transcription):
+                if isinstance(news, str) and len(news) > len(sent):
+                    yield _event({"type": "transcript.text.delta", "delta": news[len(sent) :]})
+                    sent = news
+                news = await anext(self._answer)
         except ApiError as error:
             self._metrics.refused(error.code or f"http_{error.status}")
             yield _event(error.body())
         else:
+            if len(news.text) > len(sent):
+                yield _event({"type": "transcript.text.delta", "delta": news.text[len(sent) :]})
             sure = {"logprobs": logprobs(news.tokens)} if self._with_logprobs else {}
             cut = {"x_mome": {"cut": True}} if news.cut else {}
-            yield _event({"type": "transcript.text.done", "text": sent, **sure, **cut})
+            yield _event({"type": "transcript.text.done", "text": news.text, **sure, **cut})
 
 
 def _event(content: Mapping[str, object]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mome.records import NoiseKind
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
-from mome.speech.voice import no_speech_probability, voiced_s
+from mome.speech.noise_estimate import estimate_noise
+from mome.speech.voice import is_silent, voiced_s
 
-__all__ = ["Features", "measure"]
+__all__ = ["Features", "measure", "whole"]
 
-_MIN_JUDGED_S = 1.0
-_DROWNED_DB = -8.0  # of 480 real clips at -5 dB none reads lower and has no voice (docs/api.md)
 _NO_LEVEL_DB = -100.0  # a clip without sound is as quiet as a record can say
 
 
@@ -61,19 +61,46 @@ def measure(clip: Clip) -> Features:
         mouth_sharpness=mouth_sharpness,
         voiced_s=voice_s,
         # Lips may speak where nothing is heard.
-        silent=clip.mouth is None and _is_silent(clip.duration_s, voice_s, noise),
+        silent=clip.mouth is None and is_silent(clip.duration_s, voice_s, noise),
     )
 
 
-def _is_silent(duration_s: float, voice_s: float, noise: NoiseEstimate) -> bool:
-    """Tell whether nobody speaks.
+def whole(pieces: Sequence[tuple[float, Features]]) -> Features:
+    """Return what is said of a whole recording: of each feature its median, by seconds.
 
-    No voice is heard, and no noise could have drowned one: in -5 dB of dishes a third of real sentences
-    have no pitch that can be found, but what is measured there says that something is said. In a word of
-    less than a second little is enough to drown it.
+    Args:
+        pieces: How long each piece is, in seconds, and what was measured on it.
     """
-    if no_speech_probability(voice_s) <= 0.5:
-        return False
-    if noise.snr_db is not None and noise.snr_db > _DROWNED_DB:
-        return False
-    return duration_s >= _MIN_JUDGED_S or noise.speech_share == 0.0
+    if len(pieces) == 1:
+        return pieces[0][1]
+    speech = [(seconds, each) for seconds, each in pieces if each.snr_db is not None]
+    sharp = [(seconds, each.mouth_sharpness) for seconds, each in pieces if each.mouth_sharpness is not None]
+    kinds: Counter[NoiseKind] = Counter()
+    for seconds, each in speech:
+        if each.noise_kind is not None:
+            kinds[each.noise_kind] += seconds  # type: ignore[assignment]  # typeshed counts in whole numbers
+    kind = max(kinds, key=lambda kind: kinds[kind], default=None)
+    return Features(
+        snr_db=_median([(seconds, each.snr_db) for seconds, each in speech if each.snr_db is not None]),
+        snr_confident=bool(_median([(seconds, float(each.snr_confident)) for seconds, each in speech])),
+        noise_kind=kind,
+        noise_confidence=_median(
+            [(seconds, each.noise_confidence) for seconds, each in speech if each.noise_kind == kind]
+        )
+        or 0.0,
+        level_db=_median([(seconds, each.level_db) for seconds, each in pieces]) or _NO_LEVEL_DB,
+        speech_share=_median([(seconds, each.speech_share) for seconds, each in pieces]) or 0.0,
+        mouth_sharpness=_median(sharp),
+        voiced_s=sum(each.voiced_s for _, each in pieces),
+        silent=all(each.silent for _, each in pieces),
+    )
+
+
+def _median(weighted: Sequence[tuple[float, float]]) -> float | None:
+    """Return the value at half of the weight; None of nothing."""
+    left = sum(weight for weight, _ in weighted) / 2
+    for weight, value in sorted(weighted, key=lambda pair: pair[1]):
+        left -= weight
+        if left <= 0:
+            return value
+    return None

@@ -6,12 +6,13 @@ docs/api.md holds the same as a table for people.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from serving.engine import Engine
 from serving.errors import ApiError
 
-__all__ = ["FIELDS", "check_fields", "granularities", "wants_logprobs", "wants_stream"]
+__all__ = ["FIELDS", "Wanted", "check_fields", "wanted_reply", "wants_stream"]
 
 FIELDS = frozenset(
     {
@@ -29,6 +30,34 @@ FIELDS = frozenset(
 )
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _STREAM = {"": False, "false": False, "0": False, "true": True, "1": True}
+
+
+class Wanted(NamedTuple):
+    """What a reply is to say.
+
+    Args:
+        response_format: ``json``, ``text``, ``srt``, ``vtt`` or ``verbose_json``.
+        times: Of what ``verbose_json`` says when it is said: ``segment``, ``word`` or both.
+        logprobs: ``json`` says how sure the model was of each token.
+    """
+
+    response_format: str = "json"
+    times: Sequence[str] = ("segment",)
+    logprobs: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether it says when each word is said."""
+        return "word" in self.times
+
+
+def wanted_reply(fields: Mapping[str, str]) -> Wanted:
+    """Return what `check_fields` let through."""
+    return Wanted(
+        fields.get("response_format", "json"),
+        _granularities(fields),
+        "logprobs" in _several(fields, "include[]"),
+    )
 
 
 def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
@@ -53,7 +82,7 @@ def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
         raise _unsupported("response_format", wanted, f"supported: {', '.join(_FORMATS)}")
     if wants_stream(fields) and wanted != "json":
         raise _unsupported("response_format", wanted, "supported: json", " together with stream")
-    for granularity in granularities(fields):
+    for granularity in _granularities(fields):
         if granularity not in ("segment", "word"):
             raise _unsupported("timestamp_granularities[]", granularity, "supported: segment, word")
         if granularity == "word" and not engine.timed:
@@ -77,16 +106,6 @@ def check_fields(fields: Mapping[str, str], engine: Engine) -> None:
     if temperature and not _is_zero(temperature):
         raise _unsupported("temperature", temperature, "supported: 0; the most probable text is given")
     _check_chunking(fields.get("chunking_strategy", ""))
-
-
-def granularities(fields: Mapping[str, str]) -> list[str]:
-    """Return of what times are wanted: of segments, words or both; of segments where nothing is said."""
-    return _several(fields, "timestamp_granularities[]") or ["segment"]
-
-
-def wants_logprobs(fields: Mapping[str, str]) -> bool:
-    """Tell whether the reply is to say how sure the model was of each token."""
-    return "logprobs" in _several(fields, "include[]")
 
 
 def wants_stream(fields: Mapping[str, str]) -> bool:
@@ -113,6 +132,11 @@ def _check_chunking(given: str) -> None:
     if isinstance(strategy, dict) and strategy.keys() > {"type"}:
         numbers = ", ".join(sorted(strategy.keys() - {"type"}))
         raise _unsupported("chunking_strategy", given, f"leave out {numbers}: a recording is read as a whole")
+
+
+def _granularities(fields: Mapping[str, str]) -> list[str]:
+    """Return of what times are wanted: of segments, words or both; of segments where nothing is said."""
+    return _several(fields, "timestamp_granularities[]") or ["segment"]
 
 
 def _several(fields: Mapping[str, str], name: str) -> list[str]:

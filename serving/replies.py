@@ -11,44 +11,39 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mome.reading import Token, Word
 from mome.speech.voice import no_speech_probability
-from serving.captions import Segment, srt, vtt
-from serving.engine import Engine, Transcription
+from serving.captions import Segment as Caption
+from serving.captions import srt, vtt
+from serving.engine import Engine, Segment, Transcription
 from serving.errors import ApiError
+from serving.fields import Wanted
 
-__all__ = ["error_reply", "logprobs", "model_card", "reply"]
+__all__ = ["MEDIA_TYPES", "error_reply", "facts", "logprobs", "model_card", "reply"]
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "text": "text/plain",
+    "srt": "text/plain",
+    "verbose_json": "application/json",
+    "vtt": "text/vtt",
+}
 
 
-def reply(
-    transcription: Transcription,
-    response_format: str,
-    engine: Engine,
-    *,
-    times: Sequence[str] = ("segment",),
-    with_logprobs: bool = False,
-) -> Response:
-    """Shape a transcription as ``json``, ``text``, ``srt``, ``vtt`` or ``verbose_json``.
-
-    Args:
-        transcription: Of the engine.
-        response_format: One of them.
-        engine: That transcribed it.
-        times: Of what ``verbose_json`` says when it is said: ``segment``, ``word`` or both.
-        with_logprobs: ``json`` says how sure the model was of each token.
-    """
+def reply(transcription: Transcription, wanted: Wanted, engine: Engine) -> Response:
+    """Shape a transcription as it is wanted."""
     headers = {"X-MoME-Scale": str(transcription.scale), "X-Request-ID": transcription.request_id}
-    said = transcription.said
-    if said.cut:
+    if transcription.cut:
         headers["X-MoME-Cut"] = "true"
-    if response_format == "text":
-        return PlainTextResponse(said.text + "\n", headers=headers)
-    if response_format == "json":
-        sure = {"logprobs": logprobs(said.tokens)} if with_logprobs else {}
-        return JSONResponse({"text": said.text, **sure}, headers=headers)
-    if response_format == "srt":
-        return PlainTextResponse(srt(_segments(transcription)), headers=headers)
-    if response_format == "vtt":
-        return Response(vtt(_segments(transcription)), media_type="text/vtt", headers=headers)
-    return JSONResponse(_verbose(transcription, engine, times), headers=headers)
+    match wanted.response_format:
+        case "text":
+            return PlainTextResponse(transcription.text + "\n", headers=headers)
+        case "json":
+            sure = {"logprobs": logprobs(transcription.tokens)} if wanted.logprobs else {}
+            return JSONResponse({"text": transcription.text, **sure}, headers=headers)
+        case "srt":
+            return PlainTextResponse(srt(_captions(transcription)), headers=headers)
+        case "vtt":
+            return Response(vtt(_captions(transcription)), media_type=MEDIA_TYPES["vtt"], headers=headers)
+    return JSONResponse(_verbose(transcription, engine, wanted.times), headers=headers)
 
 
 def error_reply(error: ApiError) -> JSONResponse:
@@ -92,74 +87,80 @@ def _decoding(engine: Engine) -> dict[str, Any]:
     return engine.decoding.model_dump() | {"as_judged": as_judged}
 
 
-def _segments(transcription: Transcription) -> list[Segment]:
-    """Return the one segment that an utterance is, or none: the model gives no times within it."""
-    if not transcription.said.text:
-        return []
-    return [Segment(0.0, transcription.clip.duration_s, transcription.said.text)]
+def _spoken(transcription: Transcription) -> list[Segment]:
+    """Return the segments in which something is said."""
+    return [segment for segment in transcription.segments if segment.said.text]
+
+
+def _captions(transcription: Transcription) -> list[Caption]:
+    return [Caption(each.start_s, each.end_s, each.said.text) for each in _spoken(transcription)]
 
 
 def _verbose(transcription: Transcription, engine: Engine, times: Sequence[str]) -> dict[str, Any]:
-    clip, features, said = transcription.clip, transcription.features, transcription.said
-    timed = {}
+    timed: dict[str, Any] = {}
     if "segment" in times:
-        timed["segments"] = _verbose_segments(transcription)
+        spoken = enumerate(_spoken(transcription))
+        timed["segments"] = [_verbose_segment(number, segment) for number, segment in spoken]
     if "word" in times:
-        timed["words"] = [_verbose_word(word, clip.duration_s) for word in said.words]
+        timed["words"] = [_verbose_word(word) for word in transcription.words]
     return {
         "task": "transcribe",
         "language": engine.settings.language,
-        "duration": clip.duration_s,
-        "text": said.text,
+        "duration": transcription.duration_s,
+        "text": transcription.text,
         **timed,
-        "usage": {"type": "duration", "seconds": clip.duration_s},
-        "x_mome": {
-            "request_id": transcription.request_id,
-            "scale": str(transcription.scale),
-            "snr_db": features.snr_db,
-            "snr_confident": features.snr_confident,
-            "noise_kind": features.noise_kind,
-            "noise_confidence": features.noise_confidence,
-            "level_db": features.level_db,
-            "speech_share": features.speech_share,
-            "voiced_s": features.voiced_s,
-            "mouth_sharpness": features.mouth_sharpness,
-            "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
-            "model_version": engine.bundle.version,
-            "latency_ms": transcription.latency_ms,
-            "cut": said.cut,
-            "decoding": _decoding(engine),
-        },
+        "usage": {"type": "duration", "seconds": transcription.duration_s},
+        "x_mome": facts(transcription, engine),
     }
 
 
-def _verbose_segments(transcription: Transcription) -> list[dict[str, Any]]:
-    clip, features, said = transcription.clip, transcription.features, transcription.said
-    return [
-        {
-            "id": number,
-            "seek": round(segment.start_s * 100),  # in hundredths of a second, as Whisper counts
-            "start": segment.start_s,
-            "end": segment.end_s,
-            "text": segment.text,
-            "tokens": [token.id for token in said.tokens],
-            "avg_logprob": said.mean_logprob,
-            "probability": math.exp(said.mean_logprob),  # beyond OpenAI's
-            "temperature": 0.0,
-            "compression_ratio": _compression_ratio(segment.text),
-            "no_speech_prob": no_speech_probability(features.voiced_s) if clip.mouth is None else 0.0,
-        }
-        for number, segment in enumerate(_segments(transcription))
-    ]
+def _verbose_segment(number: int, segment: Segment) -> dict[str, Any]:
+    said = segment.said
+    is_heard = segment.modality == "audio"
+    return {
+        "id": number,
+        "seek": round(segment.start_s * 100),  # in hundredths of a second, as Whisper counts
+        "start": segment.start_s,
+        "end": segment.end_s,
+        "text": said.text,
+        "tokens": [token.id for token in said.tokens],
+        "avg_logprob": said.mean_logprob,
+        "probability": math.exp(said.mean_logprob),  # beyond OpenAI's
+        "temperature": 0.0,
+        "compression_ratio": _compression_ratio(said.text),
+        "no_speech_prob": no_speech_probability(segment.features.voiced_s) if is_heard else 0.0,
+        "x_mome": {"cut": said.cut},
+    }
 
 
-def _verbose_word(word: Word, duration_s: float) -> dict[str, Any]:
+def _verbose_word(word: Word) -> dict[str, Any]:
     return {
         "word": word.text,
-        # A clip that is shorter than a token was read with silence behind it.
-        "start": min(word.start_s, duration_s),
-        "end": min(word.end_s, duration_s),
+        "start": word.start_s,
+        "end": word.end_s,
         "probability": word.probability,  # beyond OpenAI's
+    }
+
+
+def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
+    """Say what OpenAI's replies have no field for: how it was read, and what was measured."""
+    features, modality = transcription.features, transcription.modality
+    return {
+        "request_id": transcription.request_id,
+        "scale": str(transcription.scale),
+        "snr_db": features.snr_db,
+        "snr_confident": features.snr_confident,
+        "noise_kind": features.noise_kind,
+        "noise_confidence": features.noise_confidence,
+        "level_db": features.level_db,
+        "speech_share": features.speech_share,
+        "voiced_s": features.voiced_s,
+        "mouth_sharpness": features.mouth_sharpness,
+        "modalities": ["audio", "video"] if modality == "av" else [modality],
+        "model_version": engine.bundle.version,
+        "latency_ms": transcription.latency_ms,
+        "cut": transcription.cut,
+        "decoding": _decoding(engine),
     }
 
 

@@ -1,6 +1,7 @@
 """The OpenAI-compatible routes, mounted at ``/v1``.
 
 POST /v1/audio/transcriptions   file [video] [compression_scale] [response_format] [stream] ...
+POST /v1/audio/transcriptions/jobs   and what follows from it, see serving/job_routes.py
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
@@ -12,7 +13,8 @@ the logs do.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -24,21 +26,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import AllowOrigins, RequireKey
-from serving.engine import Engine
+from serving.engine import Begun, Engine, News, complete
 from serving.errors import ApiError
 from serving.events import EventStream
-from serving.fields import FIELDS, check_fields, granularities, wants_logprobs, wants_stream
-from serving.replies import error_reply, model_card, reply
-from serving.upload import receive_upload
+from serving.fields import FIELDS, Wanted, check_fields, wanted_reply, wants_stream
+from serving.job_routes import job_routes
+from serving.job_runner import JobRunner
+from serving.patience import in_time_or_late
+from serving.replies import MEDIA_TYPES, error_reply, model_card, reply
+from serving.upload import Upload, receive_upload
 
 __all__ = ["create_app"]
 
 
-def create_app(engine: Callable[[], Engine]) -> Starlette:
+def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None]) -> Starlette:
     """Make the routes.
 
     Args:
         engine: Gives the worker's engine. A function, because routes exist before the model is loaded.
+        jobs: Gives the worker's jobs; None where the service keeps none.
     """
 
     async def transcriptions(request: Request) -> Response:
@@ -48,22 +54,25 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             upload = await receive_upload(
                 request, max_bytes=engine().settings.max_upload_bytes, known_fields=FIELDS
             )
-            check_fields(upload.fields, engine())
-            scale = upload.fields.get("compression_scale") or None
+            try:
+                check_fields(upload.fields, engine())
+            except ApiError:
+                upload.discard()
+                raise
+            wanted = wanted_reply(upload.fields)
+            news = _answer(engine(), upload, wanted, request.state.request_id)
             if wants_stream(upload.fields):
-                streamed = await engine().stream(upload.files, scale, request.state.request_id)
-                return EventStream(streamed, engine().metrics, with_logprobs=wants_logprobs(upload.fields))
-            times = granularities(upload.fields)
-            transcription = await engine().transcribe(
-                upload.files, scale, request.state.request_id, timed="word" in times
+                # What is refused is refused here, while the reply can still be a 4xx.
+                begun = await anext(news)
+                assert isinstance(begun, Begun)
+                first = await anext(news)
+                return EventStream(begun, first, news, engine().metrics, with_logprobs=wanted.logprobs)
+            return await in_time_or_late(
+                request,
+                _reply(news, wanted, engine()),
+                MEDIA_TYPES[wanted.response_format],
+                {"X-Request-ID": request.state.request_id},
             )
-        return reply(
-            transcription,
-            upload.fields.get("response_format", "json"),
-            engine(),
-            times=times,
-            with_logprobs=wants_logprobs(upload.fields),
-        )
 
     async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [model_card(engine())]})
@@ -92,6 +101,7 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
     return Starlette(
         routes=[
             Route("/audio/transcriptions", transcriptions, methods=["POST"]),
+            *job_routes("/audio/transcriptions/jobs", engine, jobs),
             Route("/models", models),
             Route("/models/{id}", model),
             Route("/scale", scale),
@@ -103,6 +113,25 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
         ],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
     )
+
+
+async def _answer(
+    engine: Engine, upload: Upload, wanted: Wanted, request_id: str
+) -> AsyncGenerator[News, None]:
+    """Answer an upload, and leave nothing of it behind."""
+    scale = upload.fields.get("compression_scale") or None
+    live = wants_stream(upload.fields)
+    try:
+        answer = engine.answer(upload.files, scale, request_id, live=live, timed=wanted.timed)
+        async with aclosing(answer):
+            async for news in answer:
+                yield news
+    finally:
+        upload.discard()
+
+
+async def _reply(answer: AsyncGenerator[News, None], wanted: Wanted, engine: Engine) -> Response:
+    return reply(await complete(answer), wanted, engine)
 
 
 class _SayWho:

@@ -7,6 +7,7 @@ where it is loaded.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 
@@ -18,6 +19,8 @@ from serving.decoders import Decoders
 from serving.drain import drain_at_sigterm
 from serving.engine import Engine
 from serving.image import container_image
+from serving.job_runner import JobRunner
+from serving.job_store import JobStore
 from serving.metrics import Metrics
 from serving.page import create_page
 from serving.routes import create_app
@@ -35,6 +38,12 @@ def _engine() -> Engine:
     return service.engine
 
 
+def _jobs() -> JobRunner | None:
+    service = bentoml.get_current_service()
+    assert service.jobs is None or isinstance(service.jobs, JobRunner)
+    return service.jobs
+
+
 @bentoml.service(
     name="mome",
     image=container_image(),
@@ -44,7 +53,7 @@ def _engine() -> Engine:
 )
 # Mounted as a plain function: BentoML looks into a Starlette application for the path and answers an
 # unknown one itself, and not in the shape that OpenAI's clients read.
-@bentoml.asgi_app(create_app(_engine).__call__, path="/v1")
+@bentoml.asgi_app(create_app(_engine, _jobs).__call__, path="/v1")
 @bentoml.asgi_app(create_page(), path="/")
 class MomeService:
     """Transcribes speech, from sound, lips or both, at the compression scale in force."""
@@ -79,15 +88,26 @@ class MomeService:
         )
         self.engine = Engine(bundle, transcriber, self._decoders, settings, Metrics())
         self.engine.warm_up()
+        self.jobs: JobRunner | None = None
         # What was loaded stays. Looking through it for garbage stops everything for a third of a second.
         gc.collect()
         gc.freeze()
         _log.info("%s %s serves the scales %s", bundle.name, bundle.version, self.engine.scales)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # bentoml has no types
-    async def drain(self) -> None:
-        """Answer what was let in before a SIGTERM ends this process."""
+    async def start(self) -> None:
+        """Answer what was let in before a SIGTERM ends this process, and read jobs until then."""
         drain_at_sigterm(self.engine.admission)
+        settings = self.engine.settings
+        if settings.jobs is not None:
+            store = JobStore(
+                settings.jobs,
+                max_jobs=settings.max_jobs,
+                max_bytes=settings.max_jobs_bytes,
+                kept_h=settings.jobs_kept_h,
+            )
+            self.jobs = JobRunner(self.engine, store)
+            self._reading = asyncio.create_task(self.jobs.run())
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml has no types
     def close(self) -> None:

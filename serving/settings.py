@@ -8,9 +8,14 @@ MOME_API_KEY_FILE      file with such keys, one a line, beside those; read when 
 MOME_MODEL_ALIASES     further names of the model, with commas between, such as whisper-1; default: none
 MOME_LANGUAGE          language of the model, said in replies; default english
 MOME_CORS_ORIGINS      origins whose pages may call, with commas between, or *; default: none
-MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 25
-MOME_MAX_DURATION_S    longest recording, in seconds; default 30
-MOME_DECODE_TIMEOUT_S  longest decoding of one recording, in seconds; default 20
+MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 200
+MOME_MAX_DURATION_S    longest recording, in seconds; default 14400, four hours
+MOME_MAX_LONG          recordings of more than two minutes that are read at a time, jobs aside; default 4
+MOME_JOBS              folder for jobs, shared by all workers; default: none, there are no jobs
+MOME_MAX_JOBS          most jobs that wait or are read; default 100
+MOME_MAX_JOBS_MB       most that was sent for them, in 10^6 bytes; default 10000
+MOME_JOBS_KEPT_H       hours for which a result is kept; default 24
+MOME_DECODE_TIMEOUT_S  longest decoding of one recording, or two minutes of it, in seconds; default 20
 MOME_DECODE_MEMORY_MB  memory that decoding one recording may take, in 10^6 bytes; default 2000
 MOME_DECODERS          recordings decoded at a time, each in a process; default: one for each core
 MOME_MAX_BATCH         most requests that the model reads together; default 16
@@ -51,8 +56,13 @@ class Settings:
     model_aliases: tuple[str, ...] = ()
     language: str = "english"
     cors_origins: tuple[str, ...] = ()
-    max_upload_bytes: int = 25_000_000
-    max_duration_s: float = 30.0
+    max_upload_bytes: int = 200_000_000
+    max_duration_s: float = 14_400.0
+    max_long: int = 4
+    jobs: Path | None = None
+    max_jobs: int = 100
+    max_jobs_bytes: int = 10_000_000_000
+    jobs_kept_h: float = 24.0
     decode_timeout_s: float = 20.0
     decode_memory_bytes: int = 2_000_000_000
     decoders: int | None = None  # one for each core
@@ -90,6 +100,11 @@ class Settings:
             cors_origins=_several(values, "MOME_CORS_ORIGINS"),
             max_upload_bytes=int(1e6 * _required(values, "MOME_MAX_UPLOAD_MB", cls.max_upload_bytes / 1e6)),
             max_duration_s=_required(values, "MOME_MAX_DURATION_S", cls.max_duration_s),
+            max_long=_count(values, "MOME_MAX_LONG") or cls.max_long,
+            jobs=_path(values, "MOME_JOBS"),
+            max_jobs=_count(values, "MOME_MAX_JOBS") or cls.max_jobs,
+            max_jobs_bytes=int(1e6 * _required(values, "MOME_MAX_JOBS_MB", cls.max_jobs_bytes / 1e6)),
+            jobs_kept_h=_required(values, "MOME_JOBS_KEPT_H", cls.jobs_kept_h),
             decode_timeout_s=_required(values, "MOME_DECODE_TIMEOUT_S", cls.decode_timeout_s),
             decode_memory_bytes=int(
                 1e6 * _required(values, "MOME_DECODE_MEMORY_MB", cls.decode_memory_bytes / 1e6)

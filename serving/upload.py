@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import anyio
+import anyio.to_thread
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -37,13 +42,18 @@ _OBJECTS = ("chunking_strategy",)
 
 @dataclass(frozen=True)
 class Upload:
-    """Files (name -> bytes) and text fields (name -> value) of one request.
+    """Files and text fields (name -> value) of one request.
 
-    The values of a list are joined by commas; an object is JSON.
+    A file is bytes, or where they are if they are many: then whoever has the upload discards it. The values
+    of a list are joined by commas; an object is JSON.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes | Path]
     fields: Mapping[str, str]
+
+    def discard(self) -> None:
+        """Remove what is on disk."""
+        _remove(self.files)
 
 
 async def receive_upload(request: Request, *, max_bytes: int, known_fields: frozenset[str]) -> Upload:
@@ -146,7 +156,15 @@ class _Body:
 
 
 async def _checked(form: FormData, known_fields: frozenset[str]) -> Upload:
-    files: dict[str, bytes] = {}
+    files: dict[str, bytes | Path] = {}
+    try:
+        return await _filled(form, known_fields, files)
+    except BaseException:
+        _remove(files)
+        raise
+
+
+async def _filled(form: FormData, known_fields: frozenset[str], files: dict[str, bytes | Path]) -> Upload:
     fields: dict[str, str] = {}
     members: dict[str, dict[str, object]] = {}
     for given, value in form.multi_items():
@@ -190,17 +208,32 @@ def _parsed_name(given: str) -> tuple[str, str]:
     return (f"{base}[]" if is_list else given), ""
 
 
-async def _content(name: str, file: UploadFile) -> bytes:
+def _remove(files: Mapping[str, bytes | Path]) -> None:
+    for content in files.values():
+        if isinstance(content, Path):
+            content.unlink(missing_ok=True)
+
+
+async def _content(name: str, file: UploadFile) -> bytes | Path:
     if name not in _FILES:
         raise ApiError(
             f"unexpected file {name!r}; files are 'file' and, optionally, 'video'",
             param=name,
             code="unknown_field",
         )
+    if file.size and file.size > _Parser.spool_max_size:
+        # An hour in memory would be there several times: here, in the decoder, and on the way.
+        return await anyio.to_thread.run_sync(_on_disk, file.file)
     content = await file.read()
     if not content:
         raise ApiError(f"{name!r} is empty; expected a recording", param=name, code="empty_file")
     return content
+
+
+def _on_disk(file: IO[bytes]) -> Path:
+    with tempfile.NamedTemporaryFile(prefix="mome-upload-", delete=False) as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    return Path(copy.name)
 
 
 def _number_or_text(value: str) -> object:

@@ -106,6 +106,7 @@ def run(
         noise=_digests(params),
         estimator=ESTIMATOR,
         decoding=params.decoding,
+        utterance_s=round(float(np.quantile([each.duration_s for each in utterances], 0.95)), 3),
     )
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["to_mono"]
+__all__ = ["Mono", "to_mono"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -18,25 +18,38 @@ _LOW_EFFECTS = 3  # place of the channel for rumble, in WAV, FLAC and FFmpeg ali
 
 
 def to_mono(blocks: Sequence[Samples]) -> Samples:
-    """Return the mean ``(N,)`` of the channels that hold something, each turned the way of the loudest.
-
-    A plain mean makes silence of a recording whose one channel is inverted (a cable, a setting of the
-    interface), and a sixth of a film's voice, which is in the centre channel alone. The subwoofer of 5.1
-    and 7.1 is left out: no voice is in there.
+    """Return one channel ``(N,)`` of a whole recording, as `Mono` mixes it.
 
     Args:
         blocks: Consecutive pieces ``(C, N)`` with the same number of channels.
     """
-    if not blocks:
-        return np.zeros(0, np.float32)
-    if len(blocks[0]) in _SURROUND:
-        blocks = [np.delete(block, _LOW_EFFECTS, axis=0) for block in blocks]
-    if len(blocks[0]) == 1:
-        return np.concatenate([block[0] for block in blocks])
-    weights = _weights(np.sum([_products(block) for block in blocks], axis=0))
-    # Channels without weight are not multiplied by zero: what is no number in there stays out.
-    used = np.flatnonzero(weights)
-    return np.concatenate([weights[used] @ block[used] for block in blocks])
+    return Mono().mix(blocks)
+
+
+class Mono:
+    """Takes the mean of the channels that hold something, each turned the way of the loudest.
+
+    A plain mean makes silence of a recording whose one channel is inverted (a cable, a setting of the
+    interface), and a sixth of a film's voice, which is in the centre channel alone. The subwoofer of 5.1
+    and 7.1 is left out: no voice is in there. What a channel holds is judged by all that was heard of it.
+    """
+
+    def __init__(self) -> None:
+        self._products: npt.NDArray[np.float64] | float = 0.0
+
+    def mix(self, blocks: Sequence[Samples]) -> Samples:
+        """Return the mean ``(N,)`` of what comes next, ``(C, N)`` each with the same number of channels."""
+        if not blocks:
+            return np.zeros(0, np.float32)
+        if len(blocks[0]) in _SURROUND:
+            blocks = [np.delete(block, _LOW_EFFECTS, axis=0) for block in blocks]
+        if len(blocks[0]) == 1:
+            return np.concatenate([block[0] for block in blocks])
+        self._products = self._products + np.sum([_products(block) for block in blocks], axis=0)
+        weights = _weights(np.asarray(self._products))
+        # Channels without weight are not multiplied by zero: what is no number in there stays out.
+        used = np.flatnonzero(weights)
+        return np.concatenate([weights[used] @ block[used] for block in blocks])
 
 
 def _products(block: Samples) -> npt.NDArray[np.float64]:

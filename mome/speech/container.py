@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +17,21 @@ from mome.errors import MediaError
 
 __all__ = [
     "MAX_DURATION_S",
+    "contents",
     "decoding",
     "first_bytes",
     "has_picture",
     "has_stamps",
     "is_cut_short",
+    "longest_gap_s",
     "moving_picture",
     "name_of",
     "open_container",
     "promised_s",
 ]
 
-# One utterance is seconds long. The bound is there so that a small file cannot decode into all of memory.
+# One utterance is seconds long. The bound is there so that a small file cannot decode into all of memory;
+# what is longer is read as a stream.
 MAX_DURATION_S = 120.0
 
 # Only formats that hold media themselves. A playlist or a concatenation script is a "container" to FFmpeg
@@ -69,6 +73,16 @@ def first_bytes(source: Path | bytes, count: int, start: int = 0) -> bytes:
     with decoding(name_of(source)), source.open("rb") as file:
         file.seek(start)
         return file.read(count)
+
+
+@contextmanager
+def contents(source: Path | bytes) -> Iterator[bytes | mmap.mmap]:
+    """Yield all bytes of a recording that is not empty; those of a file are read where they are looked at."""
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
 
 
 @contextmanager
@@ -144,6 +158,11 @@ def promised_s(source: Path | bytes, container: InputContainer, stream: AudioStr
 def is_cut_short(promised_s: float, decoded_s: float) -> bool:
     """Tell whether a recording clearly holds less than its header promises."""
     return promised_s - decoded_s > _PADDING_S + _PADDING_SHARE * promised_s
+
+
+def longest_gap_s(promised_s: float) -> float:
+    """Return for how long nothing may be recorded between two time stamps; later than that, one is wrong."""
+    return max(MAX_DURATION_S, promised_s)
 
 
 def _says_frames(mp3: Path | bytes) -> bool:

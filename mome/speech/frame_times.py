@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 
-__all__ = ["frame_rate", "frame_times", "last_shown_s"]
+__all__ = ["LONGEST_LAST_S", "frame_rate", "frame_times", "last_shown_s"]
 
 Times = npt.NDArray[np.float64]
 
@@ -17,7 +17,7 @@ Times = npt.NDArray[np.float64]
 _USUAL_FPS = (10.0, 12.5, 15.0, 24 / 1.001, 24.0, 25.0, 30 / 1.001, 30.0, 48.0, 50.0, 60 / 1.001, 60.0, 120.0)
 _ROUNDED = 5e-4  # as a part of the rate: half of what lies between 30 / 1.001 and 30
 _ROUNDED_S = 1e-3  # a millisecond over the whole of a clip
-_LONGEST_LAST_S = 0.5
+LONGEST_LAST_S = 0.5
 
 
 def frame_times(stamps: Sequence[float | None], declared_fps: float) -> tuple[float, Times]:
@@ -54,4 +54,4 @@ def frame_rate(times_s: Times, declared_fps: float) -> float:
 def last_shown_s(times_s: Times, fps: float) -> float:
     """Return how long the last frame is shown: as long as the one before it."""
     before_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
-    return min(before_s, _LONGEST_LAST_S) or 1.0 / fps
+    return min(before_s, LONGEST_LAST_S) or 1.0 / fps

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mome.errors import MediaError
+from mome.errors import MediaError, TooLongError
 from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE, read_audio, resample
@@ -21,10 +21,14 @@ __all__ = [
     "Clip",
     "Recording",
     "as_long_as_video",
+    "from_one_moment",
+    "has_sound",
     "length_beside_video",
+    "no_face",
     "read_clip",
     "read_file",
     "read_recording",
+    "together_s",
 ]
 
 _SAMPLES_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # 640 of a mouth frame
@@ -110,7 +114,9 @@ class Recording:
     truncated: bool
 
 
-def read_recording(audio: Path | bytes | None, video: Path | bytes | None) -> Recording:
+def read_recording(
+    audio: Path | bytes | None, video: Path | bytes | None, longest_s: float = MAX_DURATION_S
+) -> Recording:
     """Decode an utterance from an audio file, a video file, or both.
 
     A video file with sound gives both, unless an audio file goes with it; a file given as both that holds
@@ -120,23 +126,25 @@ def read_recording(audio: Path | bytes | None, video: Path | bytes | None) -> Re
 
     Raises:
         MediaError: If nothing is given, or a given file cannot be decoded.
+        TooLongError: If a file is longer than ``longest_s``.
     """
-    if audio is None and video is not None and _has_sound(video):
+    if audio is None and video is not None and has_sound(video):
         audio = video
     is_one_file = audio is not None and audio == video
     if is_one_file and video is not None and not has_picture(video):
         video = None
-    sound = read_audio(audio) if audio is not None else None
-    picture = read_video(video) if video is not None else None
+    sound = read_audio(audio, longest_s) if audio is not None else None
+    picture = read_video(video, longest_s) if video is not None else None
     samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) if sound else None
     track = _mouth(video, picture) if video is not None and picture else None
     mouth = track.frames if track else None
     gap_s = 0.0
     if sound and picture:
-        late_s = sound.start_s - picture.start_s if is_one_file else 0.0
-        late_s = late_s if abs(late_s) <= MAX_DURATION_S else 0.0  # no clock that both share
+        late_s = together_s(sound.start_s, picture.start_s) if is_one_file else 0.0
         gap_s = abs(late_s + len(sound.samples) / sound.sampling_rate - picture.duration_s)
-        samples, mouth = _together(samples, mouth, late_s)
+        assert samples is not None
+        assert mouth is not None
+        samples, mouth = from_one_moment(samples, mouth, late_s)
     return Recording(
         clip=Clip(samples, mouth),
         native_sampling_rate=sound.sampling_rate if sound else 0,
@@ -170,7 +178,9 @@ def length_beside_video(num_samples: int, num_frames: int) -> int:
     return num_samples if abs(length - num_samples) > _MOST_FITTED else length
 
 
-def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
+def read_clip(
+    audio: Path | bytes | None, video: Path | bytes | None, longest_s: float = MAX_DURATION_S
+) -> Clip:
     """Decode an utterance for transcription; sound is as long as the video that goes with it.
 
     A video in which no face is found counts as no video.
@@ -178,7 +188,7 @@ def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
     Raises:
         MediaError: As `read_recording`, and if there is neither sound nor a face.
     """
-    recording = read_recording(audio, video)
+    recording = read_recording(audio, video, longest_s)
     clip = recording.clip
     if clip.mouth is None:
         return clip
@@ -187,24 +197,40 @@ def read_clip(audio: Path | bytes | None, video: Path | bytes | None) -> Clip:
         return Clip(sound, clip.mouth)
     if clip.samples is None:
         assert video is not None  # a clip without sound has video
-        raise MediaError(f"{name_of(video)}: no face found; expected a talking face, or 96 x 96 mouth video")
+        raise no_face(video)
     return Clip(clip.samples, None)
 
 
-def read_file(file: Path | bytes, video: Path | bytes | None = None) -> Clip:
+def read_file(
+    file: Path | bytes, video: Path | bytes | None = None, longest_s: float = MAX_DURATION_S
+) -> Clip:
     """Decode ``file`` for transcription, together with ``video`` where that is a file of its own.
 
     A lone file may be sound, video, or video with sound.
 
     Raises:
         MediaError: As `read_clip`.
+        TooLongError: If the clip is longer than ``longest_s``.
     """
-    if video is None and has_picture(file):
-        return read_clip(None, file)
-    return read_clip(file, video)
+    is_lone_video = video is None and has_picture(file)
+    clip = read_clip(None, file, longest_s) if is_lone_video else read_clip(file, video, longest_s)
+    if clip.duration_s > longest_s:
+        raise TooLongError(f"the clip lasts {clip.duration_s:.3f} s, more than {longest_s:g} s")
+    return clip
 
 
-def _has_sound(video: Path | bytes) -> bool:
+def no_face(video: Path | bytes) -> MediaError:
+    """Return what is said of a video in which nobody's lips can be read."""
+    return MediaError(f"{name_of(video)}: no face found; expected a talking face, or 96 x 96 mouth video")
+
+
+def together_s(sound_start_s: float, picture_start_s: float) -> float:
+    """Return how much later the sound of a file begins than its picture; 0 where they share no clock."""
+    late_s = sound_start_s - picture_start_s
+    return late_s if abs(late_s) <= MAX_DURATION_S else 0.0
+
+
+def has_sound(video: Path | bytes) -> bool:
     with open_container(video) as container:
         return bool(container.streams.audio)
 
@@ -214,12 +240,10 @@ def _mouth(video: Path | bytes, picture: VideoFrames) -> MouthTrack:
         return find_mouth(to_25_fps(picture))
 
 
-def _together(
-    samples: npt.NDArray[np.float32] | None, mouth: npt.NDArray[np.uint8] | None, late_s: float
-) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.uint8] | None]:
+def from_one_moment(
+    samples: npt.NDArray[np.float32], mouth: npt.NDArray[np.uint8], late_s: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Return sound and lips from one moment on, where the sound begins ``late_s`` after the picture."""
-    assert samples is not None
-    assert mouth is not None
     # Less than a frame before the picture is what encoders put in front, and no frame can stand for it.
     held = max(0, math.floor(-late_s * VIDEO_FRAMES_PER_SECOND + _WHOLE_FRAME))
     if held:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +13,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mome.errors import MediaError
+from mome.errors import MediaError, TooLongError
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.container import (
     MAX_DURATION_S,
     is_cut_short,
+    longest_gap_s,
     moving_picture,
     name_of,
     open_container,
     promised_s,
 )
-from mome.speech.frame_times import frame_rate, frame_times, last_shown_s
+from mome.speech.frame_times import LONGEST_LAST_S, frame_rate, frame_times, last_shown_s
 
-__all__ = ["VideoFrames", "encode_mouth", "read_video", "to_25_fps"]
+__all__ = ["Pictures", "VideoFrames", "encode_mouth", "read_video", "stream_video", "to_25_fps"]
 
 _MAX_BYTES = 2 << 30  # of gray frames in memory
 # Pixels. A mouth is 96 wide in the end, and a face that talks to a camera fills a fifth of its picture or
 # more: what a telephone records beyond this costs memory, and shows nothing.
 _LONGEST_SIDE = 1280
+_STREAMED = 125  # frames at a time: 5 s, less than 0.2 GB of the largest
+_STILL = 50  # frames, 2 s
 _ROUNDING_S = 1e-6
 _SAME_BYTES = "cpu-independent=1"
 
@@ -60,14 +65,30 @@ class VideoFrames:
         return float(self.times_s[-1]) + last_shown_s(self.times_s, self.fps)
 
 
-def read_video(source: Path | bytes) -> VideoFrames:
+@dataclass(frozen=True)
+class Pictures:
+    """The next frames of a recording.
+
+    Args:
+        frames: Gray ``(T, H, W)`` uint8 at 25 frames per second, upright, at most 1,280 pixels on a side.
+        start_s: As of `VideoFrames`, of the whole recording.
+        still: The picture stands still for seconds: nobody speaks in there.
+    """
+
+    frames: Frames
+    start_s: float
+    still: bool
+
+
+def read_video(source: Path | bytes, longest_s: float = MAX_DURATION_S) -> VideoFrames:
     """Decode the first moving video stream of a recording.
 
     Frames of another size than the largest are fitted into it: a camera that is turned, or a call whose
     line gets worse, changes the size midway.
 
     Raises:
-        MediaError: If it is missing, empty, too long or too large, or holds no video that can be decoded.
+        MediaError: If it is missing or empty, or holds no video that can be decoded.
+        TooLongError: If it is longer than ``longest_s``, or larger than 2 GiB of frames.
     """
     name = name_of(source)
     images: list[Frames] = []
@@ -87,8 +108,8 @@ def read_video(source: Path | bytes) -> VideoFrames:
                 images.append(image)
                 size += image.nbytes
                 times.append(None if frame.time is None else float(frame.time))
-                if size > _MAX_BYTES or _span_s(times) > MAX_DURATION_S:
-                    raise _too_large(name)
+                if size > _MAX_BYTES or _span_s(times) > longest_s:
+                    raise _too_large(name, longest_s)
         except av.FFmpegError:
             if not images:
                 raise
@@ -99,9 +120,72 @@ def read_video(source: Path | bytes) -> VideoFrames:
         fps = frame_rate(times_s, declared_rate)
         shown_s = float(times_s[-1]) + last_shown_s(times_s, fps)
         if shown_s * VIDEO_FRAMES_PER_SECOND * max(image.nbytes for image in images) > _MAX_BYTES:
-            raise _too_large(name)
+            raise _too_large(name, longest_s)
         truncated = not complete or is_cut_short(promised, shown_s)
         return VideoFrames(_one_size(images), times_s, fps, truncated, start_s)
+
+
+def stream_video(source: Path | bytes, longest_s: float) -> Iterator[Pictures]:
+    """Decode the first moving video stream of a recording of any length, a few seconds at a time.
+
+    All frames that come together have one size; it may be another one later.
+
+    Raises:
+        MediaError: As `read_video`.
+        TooLongError: When more than ``longest_s`` were read.
+    """
+    name = name_of(source)
+    held: list[Frames] = []
+    start_s = 0.0
+    is_still = False
+    for image, start_s, count in _shown(source, name, longest_s):
+        was_still, is_still = is_still, count > _STILL
+        for _ in range(count):
+            if held and (len(held) == _STREAMED or is_still != was_still or held[0].shape != image.shape):
+                yield Pictures(np.stack(held), start_s, was_still)
+                held = []
+            was_still = is_still
+            held.append(image)
+    if held:
+        yield Pictures(np.stack(held), start_s, is_still)
+
+
+def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[Frames, float, int]]:
+    """Yield each frame, when the first is shown, and how many of 25 in a second show this one."""
+    with open_container(source) as container:
+        stream = moving_picture(container)
+        if stream is None:
+            raise MediaError(f"{name}: holds no video stream; expected a recording of a face or a mouth")
+        stream.thread_count = 1
+        longest_gap = longest_gap_s(promised_s(source, container, stream))
+        step_s = 1.0 / float(stream.average_rate or stream.base_rate or VIDEO_FRAMES_PER_SECOND)
+        last: Frames | None = None
+        start_s = last_s = before_s = wrong_s = 0.0
+        shown = 0
+        try:
+            for frame in container.decode(stream):
+                time_s = last_s + step_s if frame.time is None else float(frame.time) - wrong_s
+                if last is not None and time_s - last_s > longest_gap:
+                    wrong_s += time_s - last_s - step_s  # the clock was set
+                    time_s = last_s + step_s
+                if last is None:
+                    start_s = last_s = time_s
+                elif time_s > last_s:
+                    # A frame is shown until the next one begins, in the middle of 40 ms.
+                    until = math.ceil((time_s - start_s - _ROUNDING_S) * VIDEO_FRAMES_PER_SECOND - 0.5)
+                    if time_s - start_s > longest_s:
+                        raise _too_large(name, longest_s)
+                    yield last, start_s, max(0, until - shown)
+                    shown = max(shown, until)
+                    before_s, last_s = time_s - last_s, time_s
+                last = _gray(frame)
+        except av.FFmpegError:
+            if last is None:
+                raise
+        if last is None:
+            raise MediaError(f"{name}: holds no video frames; expected a recording of a face or a mouth")
+        end_s = last_s - start_s + (min(before_s, LONGEST_LAST_S) or step_s)
+        yield last, start_s, max(0 if shown else 1, round(end_s * VIDEO_FRAMES_PER_SECOND) - shown)
 
 
 def to_25_fps(video: VideoFrames) -> Frames:
@@ -194,8 +278,7 @@ def _one_size(images: list[Frames]) -> Frames:
     return frames
 
 
-def _too_large(name: str) -> MediaError:
-    return MediaError(
-        f"{name}: longer than {MAX_DURATION_S:g} s or larger than {_MAX_BYTES >> 30} GiB of frames; "
-        "expected one utterance"
+def _too_large(name: str, longest_s: float) -> TooLongError:
+    return TooLongError(
+        f"{name}: longer than {longest_s:g} s or larger than {_MAX_BYTES >> 30} GiB of frames"
     )

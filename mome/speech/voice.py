@@ -9,7 +9,9 @@ import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, resample_poly, sosfilt
 
-__all__ = ["no_speech_probability", "voiced_s"]
+from mome.speech.noise_estimate import NoiseEstimate
+
+__all__ = ["is_silent", "no_speech_probability", "voiced_s"]
 
 _RATE = 4_000  # Hz: the pitch and its first harmonics are below 1,200 Hz, and a quarter is fast
 _FROM_RATE = 16_000
@@ -26,6 +28,9 @@ _BLOCK = 4096  # windows at a time: memory stays small
 # FSDD, GRID, LibriSpeech and LJ Speech (at least 0.03 s: loud, at -40 dB, and in white noise at 10 dB).
 _LIMIT_S = 0.025
 _SLOPE_S = 0.0025
+
+_MIN_JUDGED_S = 1.0
+_DROWNED_DB = -8.0  # of 480 real clips at -5 dB none reads lower and has no voice (docs/api.md)
 
 Samples = npt.NDArray[np.float32]
 
@@ -50,6 +55,20 @@ def voiced_s(samples: Samples) -> float:
 def no_speech_probability(voiced_s: float) -> float:
     """Return how likely it is that nobody speaks in a recording with so much voice; 0.5 is the limit."""
     return 1.0 / (1.0 + math.exp(min(50.0, (voiced_s - _LIMIT_S) / _SLOPE_S)))
+
+
+def is_silent(duration_s: float, voice_s: float, noise: NoiseEstimate) -> bool:
+    """Tell whether nobody speaks.
+
+    No voice is heard, and no noise could have drowned one: in -5 dB of dishes a third of real sentences
+    have no pitch that can be found, but what is measured there says that something is said. In a word of
+    less than a second little is enough to drown it.
+    """
+    if no_speech_probability(voice_s) <= 0.5:
+        return False
+    if noise.snr_db is not None and noise.snr_db > _DROWNED_DB:
+        return False
+    return duration_s >= _MIN_JUDGED_S or noise.speech_share == 0.0
 
 
 def _is_voiced(windows: npt.NDArray[np.float64], shortest: int) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,12 @@ zero or a huge one in there. The samples follow all the same.
 
 from __future__ import annotations
 
+import mmap
+from typing import TypeAlias
+
 __all__ = ["is_wav", "mended", "promises_more"]
+
+Content: TypeAlias = bytes | mmap.mmap
 
 _UNKNOWN_SIZE = 0x7FFF_0000  # bytes; SoX writes a little more than that into a pipe, FFmpeg twice as much
 # For more than 4 GiB: the size is in a chunk of its own, which comes first.
@@ -16,12 +21,12 @@ _HEAD = 12  # bytes: RIFF, size, WAVE
 _CHUNK = 8  # bytes: name, size
 
 
-def is_wav(content: bytes) -> bool:
+def is_wav(content: Content) -> bool:
     """Tell whether these bytes begin as a WAV file does."""
     return content[:4] in (b"RIFF", *_LARGE) and content[8:_HEAD] == b"WAVE"
 
 
-def mended(content: bytes) -> bytes:
+def mended(content: Content) -> Content:
     """Return a WAV file whose data chunk has its true size, where the header does not know it."""
     data = _data_chunk(content)
     if data is None:
@@ -40,13 +45,13 @@ def mended(content: bytes) -> bytes:
     return bytes(head) + content[start:]
 
 
-def promises_more(content: bytes) -> bool:
+def promises_more(content: Content) -> bool:
     """Tell whether the data chunk of a WAV file is larger than what follows it."""
     data = _data_chunk(content)
     return data is not None and data[1] < _UNKNOWN_SIZE and sum(data) > len(content)
 
 
-def _data_chunk(content: bytes) -> tuple[int, int] | None:
+def _data_chunk(content: Content) -> tuple[int, int] | None:
     """Return where the samples start and how many bytes the header says there are."""
     if not is_wav(content):
         return None
@@ -61,7 +66,7 @@ def _data_chunk(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _is_chunks(content: bytes, position: int) -> bool:
+def _is_chunks(content: Content, position: int) -> bool:
     """Tell whether further chunks fill the file from here to its end: then there really are no samples."""
     while position + _CHUNK <= len(content):
         name = content[position : position + 4]

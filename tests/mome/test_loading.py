@@ -18,13 +18,14 @@ from mome.reading import Listener, Reading, Text, Word
 from mome.records import Decoding
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
-from tests.serving.planted import write_parts
+from tests.serving.planted import syllables, write_parts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transcribe.py"
 
 
 class Planted:
     scales = (Scale(4, 2), Scale(16, 5))
+    max_duration_s = 12.0
 
     @classmethod
     def load(cls, foundation: Path, checkpoint: Path, decoding: Decoding, device: str) -> "Planted":
@@ -63,6 +64,20 @@ def test_a_clip_is_read_at_the_scale_that_is_served_or_asked_for(bundle: Path, c
     assert result.noise is not None
     assert model.transcribe(str(clip), scale="a4v2").text == "audio of 2 s at a4v2"
     assert mome.load(bundle / "bundle").scales == model.scales
+
+
+def test_a_recording_of_any_length_is_read_in_pieces(bundle: Path, tmp_path: Path) -> None:
+    sentence = np.concatenate([syllables(2.0), np.zeros(16_000, np.float32)])
+    soundfile.write(tmp_path / "long.wav", np.resize(sentence, 16_000 * 100), 16_000)
+    result = mome.load(bundle).transcribe(tmp_path / "long.wav")
+
+    assert (result.duration_s, result.modality, result.scale) == (100.0, "audio", "a16v5")
+    assert len(result.segments) > 8
+    assert result.text == " ".join(segment.text for segment in result.segments)
+    for segment in result.segments:
+        assert segment.text == f"audio of {segment.end_s - segment.start_s:g} s at a16v5"
+        assert segment.end_s - segment.start_s <= 12.0
+    assert result.noise is not None
 
 
 def test_a_mouth_beside_the_sound_is_read_too(bundle: Path, clip: Path, tmp_path: Path) -> None:

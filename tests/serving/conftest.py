@@ -17,6 +17,8 @@ from mome.records import Decoding, Modality
 from mome.scales import Scale
 from serving.decoders import Decoders
 from serving.engine import Engine
+from serving.job_runner import JobRunner
+from serving.job_store import JobStore
 from serving.metrics import Metrics
 from serving.routes import create_app
 from serving.settings import Settings
@@ -51,8 +53,18 @@ def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]
             given = replace(Settings(), **settings)
             engine = Engine(bundle, recogniser, decoders, given, Metrics(registry))
             clients.callback(engine.close)
-            app = create_app(lambda: engine)
+            store = None
+            if given.jobs is not None:
+                store = JobStore(given.jobs, max_jobs=10, max_bytes=100_000_000, kept_h=given.jobs_kept_h)
+            jobs = None if store is None else JobRunner(engine, store)
+            app = create_app(lambda: engine, lambda: jobs)
             client = clients.enter_context(TestClient(app, raise_server_exceptions=False))
+            if jobs is not None:
+                assert client.portal is not None
+                running = client.portal.start_task_soon(jobs.run)
+                clients.callback(running.result, 30)
+                clients.callback(client.portal.call, jobs.wake)
+                clients.callback(setattr, engine.admission, "draining", True)
             return Served(client, engine, recogniser, registry)
 
         yield start

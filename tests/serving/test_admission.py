@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def admission(max_waiting_s: float = 60.0) -> tuple[Admission, Callable[[str], float | None]]:
     registry = CollectorRegistry()
-    made = Admission(max_waiting_s, 30.0, Metrics(registry))
+    made = Admission(max_waiting_s, 30.0, 2, Metrics(registry))
     return made, lambda name: registry.get_sample_value(f"mome_{name}")
 
 

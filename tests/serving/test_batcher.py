@@ -18,6 +18,7 @@ from mome.reading import Reading
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.batcher import Job, fitting
+from serving.engine import complete
 from tests.serving.planted import Served, events, syllables, wav
 from tests.serving.test_streaming import logged
 
@@ -113,10 +114,10 @@ def test_a_caller_who_leaves_the_queue_is_never_read(served: Served) -> None:
     served.recogniser.pause_s = 0.1
 
     async def leave() -> None:
-        first = asyncio.create_task(served.engine.transcribe({"file": SPEECH}, None))
+        first = asyncio.create_task(complete(served.engine.answer({"file": SPEECH}, None, live=False)))
         while not served.recogniser.running:
             await asyncio.sleep(0.01)
-        second = asyncio.create_task(served.engine.transcribe({"file": SPEECH}, None))
+        second = asyncio.create_task(complete(served.engine.answer({"file": SPEECH}, None, live=False)))
         while served.engine.admission.waiting != 1 or served.engine.admission.coming:
             await asyncio.sleep(0.01)
         second.cancel()

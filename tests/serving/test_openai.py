@@ -22,7 +22,7 @@ FILE = ("clip.wav", wav(syllables()))
 @pytest.fixture
 def client(serve: Callable[..., Served]) -> Iterator[openai.OpenAI]:
     served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
-    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine))])
+    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None))])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

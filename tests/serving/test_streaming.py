@@ -14,6 +14,7 @@ import pytest
 
 from mome.errors import MediaError
 from mome.records import RequestRecord
+from serving.engine import complete
 from serving.errors import ApiError
 from tests.serving.planted import Served, events, syllables, wav
 
@@ -152,31 +153,31 @@ def test_a_reader_who_leaves_ends_the_decoding_and_frees_the_model(
 
     async def leave_then_ask_again() -> str:
         served.recogniser.pause_s = 0.05
-        streamed = await served.engine.stream({"file": SPEECH}, None)
-        await streamed.pieces.aclose()
+        answer = served.engine.answer({"file": SPEECH}, None, live=True)
+        while not isinstance(await anext(answer), str):
+            pass
+        await answer.aclose()
         with anyio.fail_after(10):
-            return (await served.engine.transcribe({"file": SPEECH}, None)).text
+            return (await complete(served.engine.answer({"file": SPEECH}, None, live=False))).text
 
     assert anyio.run(leave_then_ask_again) == "audio at a16v5"
     assert (served.recogniser.left, served.recogniser.running) == (1, 0)
     assert [record.status for record in logged(tmp_path / "requests")] == [499, 200]
 
 
-@pytest.mark.parametrize("ask", ["transcribe", "stream"])
 def test_a_request_that_took_too_long_is_left_and_the_next_is_answered(
-    serve: Callable[..., Served], tmp_path: Path, ask: str
+    serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     served = serve(request_log=tmp_path / "requests")
     served.recogniser.pause_s = 0.1
-    requested = getattr(served.engine, ask)
 
     async def cancel_then_ask_again() -> str:
-        slow = asyncio.create_task(requested({"file": SPEECH}, None))
+        slow = asyncio.create_task(complete(served.engine.answer({"file": SPEECH}, None, live=False)))
         while not served.recogniser.running:
             await asyncio.sleep(0.01)
         slow.cancel()  # as BentoML does
         with anyio.fail_after(10):
-            text = (await served.engine.transcribe({"file": SPEECH}, None)).text
+            text = (await complete(served.engine.answer({"file": SPEECH}, None, live=False))).text
         assert slow.cancelled()
         return text
 
@@ -190,4 +191,4 @@ def test_a_bad_value_of_stream_is_named(served: Served) -> None:
     error = served.post(SPEECH, stream="yes").json()["error"]
     assert error["message"] == "stream 'yes' is not supported; supported: true, false"
     with pytest.raises(ApiError, match="unknown compression_scale"):
-        anyio.run(served.engine.stream, {"file": SPEECH}, "a3v3")
+        anyio.run(served.engine.transcribe, {"file": SPEECH}, "a3v3")
