@@ -210,6 +210,29 @@ class Engine:
         first = await anext(pieces)
         return StreamedTranscription(request_id, scale, first, pieces)
 
+    async def read(self, clip: Clip, scale: Scale) -> Text:
+        """Read a clip that is decoded already; whoever asks measures it, and records it where it counts.
+
+        Raises:
+            ApiError: If too much waits already, or the clip is not for this model.
+        """
+        with self.admission.place(0) as place:
+            place.decoded(clip.duration_s)
+            job = Job(Reading(clip.filled(scale), scale), live=False, began=place.began)
+            self._batcher.put(job)
+            try:
+                return await job.text()
+            except MediaError as error:
+                raise ApiError(str(error), code="unusable_media") from error
+            finally:
+                job.leave()
+
+    def record(self, done: Transcription, status: int) -> None:
+        """Write a clip that was read so into the request log, and count it."""
+        self._requests.append(_record(done, status))
+        if status == 200:
+            self.metrics.answered(done.scale, done.latency_ms / 1000)
+
     def close(self) -> None:
         """End the model's thread and close the request log."""
         self._batcher.close()
@@ -277,25 +300,30 @@ class Engine:
 
     def _record(self, request: _Request, status: int) -> float:
         latency_ms = (time.perf_counter() - request.started) * 1000
-        self._requests.append(
-            RequestRecord(
-                request_id=request.request_id,
-                at=datetime.now(UTC),
-                scale=str(request.scale),
-                modality=request.clip.modality,
-                duration_s=request.clip.duration_s,
-                latency_ms=latency_ms,
-                snr_db=request.features.snr_db,
-                snr_confident=request.features.snr_confident,
-                noise_kind=request.features.noise_kind,
-                noise_confidence=request.features.noise_confidence,
-                level_db=request.features.level_db,
-                speech_share=request.features.speech_share,
-                mouth_sharpness=request.features.mouth_sharpness,
-                status=status,
-            )
+        done = Transcription(
+            request.request_id, "", False, request.clip, request.scale, request.features, latency_ms
         )
+        self._requests.append(_record(done, status))
         return latency_ms
+
+
+def _record(done: Transcription, status: int) -> RequestRecord:
+    return RequestRecord(
+        request_id=done.request_id,
+        at=datetime.now(UTC),
+        scale=str(done.scale),
+        modality=done.clip.modality,
+        duration_s=done.clip.duration_s,
+        latency_ms=done.latency_ms,
+        snr_db=done.features.snr_db,
+        snr_confident=done.features.snr_confident,
+        noise_kind=done.features.noise_kind,
+        noise_confidence=done.features.noise_confidence,
+        level_db=done.features.level_db,
+        speech_share=done.features.speech_share,
+        mouth_sharpness=done.features.mouth_sharpness,
+        status=status,
+    )
 
 
 def _size(files: Mapping[str, bytes]) -> int:

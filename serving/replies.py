@@ -12,7 +12,7 @@ from serving.captions import Segment, srt, vtt
 from serving.engine import Engine, Transcription
 from serving.errors import ApiError
 
-__all__ = ["error_reply", "model_card", "reply"]
+__all__ = ["error_reply", "facts", "model_card", "reply"]
 
 
 def reply(transcription: Transcription, response_format: str, engine: Engine) -> Response:
@@ -34,6 +34,27 @@ def reply(transcription: Transcription, response_format: str, engine: Engine) ->
 def error_reply(error: ApiError) -> JSONResponse:
     """Shape a refusal."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+
+
+def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
+    """Say what OpenAI's replies have no field for: how it was read, and what was measured."""
+    clip, features = transcription.clip, transcription.features
+    return {
+        "request_id": transcription.request_id,
+        "scale": str(transcription.scale),
+        "snr_db": features.snr_db,
+        "snr_confident": features.snr_confident,
+        "noise_kind": features.noise_kind,
+        "noise_confidence": features.noise_confidence,
+        "level_db": features.level_db,
+        "speech_share": features.speech_share,
+        "voiced_s": features.voiced_s,
+        "mouth_sharpness": features.mouth_sharpness,
+        "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
+        "model_version": engine.bundle.version,
+        "latency_ms": transcription.latency_ms,
+        "cut": transcription.cut,
+    }
 
 
 def model_card(engine: Engine) -> dict[str, Any]:
@@ -87,22 +108,7 @@ def _verbose(transcription: Transcription, engine: Engine) -> dict[str, Any]:
             for number, segment in enumerate(_segments(transcription))
         ],
         "usage": {"type": "duration", "seconds": clip.duration_s},
-        "x_mome": {
-            "request_id": transcription.request_id,
-            "scale": str(transcription.scale),
-            "snr_db": features.snr_db,
-            "snr_confident": features.snr_confident,
-            "noise_kind": features.noise_kind,
-            "noise_confidence": features.noise_confidence,
-            "level_db": features.level_db,
-            "speech_share": features.speech_share,
-            "voiced_s": features.voiced_s,
-            "mouth_sharpness": features.mouth_sharpness,
-            "modalities": ["audio", "video"] if clip.modality == "av" else [clip.modality],
-            "model_version": engine.bundle.version,
-            "latency_ms": transcription.latency_ms,
-            "cut": transcription.cut,
-        },
+        "x_mome": facts(transcription, engine),
     }
 
 

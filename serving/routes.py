@@ -4,6 +4,7 @@ POST /v1/audio/transcriptions   file [video] [compression_scale] [response_forma
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
+WS   /v1/realtime               live transcription, see serving/realtime
 
 Every reply names the version of the model in ``X-MoME-Version``, and itself in ``X-Request-ID``, as
 the logs do.
@@ -20,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import AllowOrigins, RequireKey
@@ -28,6 +29,7 @@ from serving.engine import Engine
 from serving.errors import ApiError
 from serving.events import EventStream
 from serving.fields import FIELDS, check_fields, wants_stream
+from serving.realtime.connection import Sessions
 from serving.replies import error_reply, model_card, reply
 from serving.upload import receive_upload
 
@@ -86,6 +88,7 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             Route("/models", models),
             Route("/models/{id}", model),
             Route("/scale", scale),
+            WebSocketRoute("/realtime", Sessions(engine).serve),
         ],
         middleware=[
             Middleware(AllowOrigins, engine=engine),
