@@ -22,6 +22,7 @@ from mome.errors import ServiceError
 from serving.decode import Decoded, Upload
 from serving.decoding_process import COMMAND, Broken
 from serving.errors import ApiError
+from serving.pictures import Mouths, Pictures
 
 __all__ = ["Decoders"]
 
@@ -57,6 +58,21 @@ class Decoders:
         Raises:
             ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long.
         """
+        answer = self._judged(await self._answer(upload), request_id)
+        assert isinstance(answer, Decoded)
+        return answer
+
+    async def look(self, pictures: Pictures, request_id: str) -> Mouths:
+        """Find the mouth in pictures, likewise.
+
+        Raises:
+            ApiError: As `serving.pictures.look`, and as `decode`.
+        """
+        answer = self._judged(await self._answer(pictures), request_id)
+        assert isinstance(answer, Mouths)
+        return answer
+
+    async def _answer(self, upload: Upload | Pictures) -> _Answer:
         async with self._turns:
             process = self._idle.pop()
             if process.ended:  # while it had nothing to do: that is no fault of this recording
@@ -76,7 +92,7 @@ class Decoders:
                     self._idle.insert(0, self._new())
                 else:
                     self._idle.append(process)
-        return self._judged(answer, request_id)
+        return answer
 
     def close(self) -> None:
         """End the processes."""
@@ -86,9 +102,9 @@ class Decoders:
     def _new(self) -> _Process:
         return _Process(self._memory_bytes, self.timeout_s)
 
-    def _judged(self, answer: Decoded | ApiError | Broken | _Lost, request_id: str) -> Decoded:
+    def _judged(self, answer: _Answer, request_id: str) -> Decoded | Mouths:
         match answer:
-            case Decoded():
+            case Decoded() | Mouths():
                 return answer
             case ApiError():
                 raise answer
@@ -122,6 +138,9 @@ class _Lost:
         self.status = status
 
 
+_Answer = Decoded | Mouths | ApiError | Broken | _Lost
+
+
 class _Process:
     """One process, which starts at once and is ready when the first recording comes."""
 
@@ -145,7 +164,7 @@ class _Process:
         """Whether it answers no more."""
         return self._process.poll() is not None
 
-    def ask(self, upload: Upload) -> Decoded | ApiError | Broken | _Lost:
+    def ask(self, upload: Upload | Pictures) -> _Answer:
         """Return the answer; afterwards the process has ended if there was none."""
         try:
             if not self._ready:
@@ -154,7 +173,7 @@ class _Process:
             if not self._connection.poll(self._timeout_s):
                 self.end()
                 return _Lost(None)
-            answer: Decoded | ApiError | Broken = self._connection.recv()
+            answer: Decoded | Mouths | ApiError | Broken = self._connection.recv()
             return answer
         except (EOFError, OSError):  # it died, or was ended from elsewhere
             self.end()

@@ -1,6 +1,7 @@
 """The process that decodes recordings, one after the other.
 
-It reads an `Upload` from the connection and answers with a `Decoded`, or with why there is none. A
+It reads an `Upload` or `Pictures` from the connection and answers with a `Decoded` or `Mouths`, or with why
+there is none. A
 decoder that crashes, hangs or asks for all of memory ends this process and nothing else.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from serving.decode import Decoded, Upload, decode
 from serving.errors import ApiError
+from serving.pictures import Mouths, Pictures, look
 
 __all__ = ["COMMAND", "Broken", "answer", "serve"]
 
@@ -39,10 +41,10 @@ class Broken:
     place: str
 
 
-def answer(upload: Upload) -> Decoded | ApiError | Broken:
-    """Decode one recording, whatever its decoder does."""
+def answer(upload: Upload | Pictures) -> Decoded | Mouths | ApiError | Broken:
+    """Decode one recording, or look at pictures, whatever their decoder does."""
     try:
-        return decode(upload)
+        return look(upload) if isinstance(upload, Pictures) else decode(upload)
     except ApiError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, the recording did it

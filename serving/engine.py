@@ -27,6 +27,7 @@ from serving.decode import Upload
 from serving.decoders import Decoders
 from serving.errors import ApiError
 from serving.features import Features
+from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
@@ -123,7 +124,8 @@ class Engine:
         self.max_duration_s = min(settings.max_duration_s, recogniser.max_duration_s)
         self.admission = Admission(settings.max_waiting_s, self.max_duration_s, metrics)
         self._recogniser = recogniser
-        self._decoders = decoders
+        self.decoders = decoders
+        self.last_hour = LastHour()
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
             recogniser,
@@ -229,7 +231,7 @@ class Engine:
 
     def record(self, done: Transcription, status: int) -> None:
         """Write a clip that was read so into the request log, and count it."""
-        self._requests.append(_record(done, status))
+        self._log(done, status)
         if status == 200:
             self.metrics.answered(done.scale, done.latency_ms / 1000)
 
@@ -244,7 +246,7 @@ class Engine:
         started = time.perf_counter()
         known = tuple(self.bundle.evaluation.wer)
         upload = Upload(files, self.scales, known, self.max_duration_s)
-        decoded = await self._decoders.decode(upload, request_id)
+        decoded = await self.decoders.decode(upload, request_id)
         place.decoded(decoded.clip.duration_s)
         return _Request(request_id, decoded.clip, scale, decoded.features, started)
 
@@ -303,8 +305,14 @@ class Engine:
         done = Transcription(
             request.request_id, "", False, request.clip, request.scale, request.features, latency_ms
         )
-        self._requests.append(_record(done, status))
+        self._log(done, status)
         return latency_ms
+
+    def _log(self, done: Transcription, status: int) -> None:
+        record = _record(done, status)
+        self._requests.append(record)
+        if status == 200:
+            self.last_hour.add(record)
 
 
 def _record(done: Transcription, status: int) -> RequestRecord:

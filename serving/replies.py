@@ -7,6 +7,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from mome.scales import Scale
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
+from mome.speech.media import Clip
 from mome.speech.voice import no_speech_probability
 from serving.captions import Segment, srt, vtt
 from serving.engine import Engine, Transcription
@@ -42,6 +45,7 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     return {
         "request_id": transcription.request_id,
         "scale": str(transcription.scale),
+        "tokens": _tokens(clip.filled(transcription.scale), transcription.scale),
         "snr_db": features.snr_db,
         "snr_confident": features.snr_confident,
         "noise_kind": features.noise_kind,
@@ -55,6 +59,12 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
         "latency_ms": transcription.latency_ms,
         "cut": transcription.cut,
     }
+
+
+def _tokens(clip: Clip, scale: Scale) -> int:
+    """Return how many tokens the language model was given of a clip."""
+    audio = 0 if clip.samples is None else len(clip.samples) // SAMPLES_PER_AUDIO_FRAME // scale.audio_rate
+    return audio + (0 if clip.mouth is None else len(clip.mouth) // scale.video_rate)
 
 
 def model_card(engine: Engine) -> dict[str, Any]:

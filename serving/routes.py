@@ -4,6 +4,7 @@ POST /v1/audio/transcriptions   file [video] [compression_scale] [response_forma
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
+GET  /v1/scale/last-hour        served scale and noise of the last hour, by minute
 WS   /v1/realtime               live transcription, see serving/realtime
 
 Every reply names the version of the model in ``X-MoME-Version``, and itself in ``X-Request-ID``, as
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -77,6 +79,9 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             }
         )
 
+    async def last_hour(_: Request) -> Response:
+        return JSONResponse({"minutes": engine().last_hour.minutes(datetime.now(UTC))})
+
     def refuse(request: Request, error: Exception) -> Response:
         refusal = _as_api_error(request, error)
         engine().metrics.refused(refusal.code or f"http_{refusal.status}")
@@ -88,6 +93,7 @@ def create_app(engine: Callable[[], Engine]) -> Starlette:
             Route("/models", models),
             Route("/models/{id}", model),
             Route("/scale", scale),
+            Route("/scale/last-hour", last_hour),
             WebSocketRoute("/realtime", Sessions(engine).serve),
         ],
         middleware=[

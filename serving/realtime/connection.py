@@ -18,6 +18,7 @@ from serving.engine import Engine
 from serving.errors import ApiError
 from serving.fields import check_fields
 from serving.realtime.conversation import Conversation
+from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet
 from serving.realtime.session import updated
 from serving.realtime.sound import decoded_base64
@@ -115,16 +116,25 @@ class _Connection:
             "input_audio_buffer.append": self._append,
             "input_audio_buffer.commit": self._commit,
             "input_audio_buffer.clear": self._clear,
+            "input_video_buffer.append": self._look,
         }
+        known = tuple(engine.bundle.evaluation.wer)
+        self._lips: Lips | None = None
+        if "av" in known:
+            self._lips = Lips(engine.decoders, outlet, self._id, engine.max_duration_s)
 
     async def run(self) -> int:
         """Return the code with which the connection is to be closed."""
         code = _NORMAL
         try:
             async with asyncio.TaskGroup() as reading:
-                self._conversation = Conversation(self._engine, self._outlet, reading)
+                self._conversation = Conversation(self._engine, self._outlet, self._lips, reading)
+                looking = None if self._lips is None else reading.create_task(self._lips.look())
                 await self._say_session("created")
                 code = await self._listen()
+                await self._conversation.answered()
+                if looking is not None:
+                    looking.cancel()
         except* _Left:  # and with the client all that was being read for it
             pass
         return code
@@ -207,6 +217,11 @@ class _Connection:
 
     async def _clear(self, _: dict[str, Any]) -> None:
         await self._conversation.clear()
+
+    async def _look(self, event: dict[str, Any]) -> None:
+        if self._lips is None:
+            raise ApiError("this model reads no lips beside the sound", code="unsupported_modality")
+        await self._lips.append(event)
 
     async def _say_session(self, what: str) -> None:
         kind = "transcription_session" if self._outlet.older else "session"

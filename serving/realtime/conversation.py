@@ -13,6 +13,7 @@ from mome.speech.activity import FRAME, VoiceActivity
 from mome.speech.audio import SAMPLING_RATE
 from serving.engine import Engine
 from serving.errors import ApiError
+from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet
 from serving.realtime.session import Session
 from serving.realtime.sound import SoundStream
@@ -34,13 +35,15 @@ class Conversation:
     Args:
         engine: Reads what is said.
         outlet: Where events go.
+        lips: The speaker's mouth; None if the model does not read it beside the sound.
         tasks: In which utterances are read.
     """
 
-    def __init__(self, engine: Engine, outlet: Outlet, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, engine: Engine, outlet: Outlet, lips: Lips | None, tasks: asyncio.TaskGroup) -> None:
         self.session = Session()
         self._engine = engine
         self._outlet = outlet
+        self._lips = lips
         self._tasks = tasks
         self._sound = SoundStream(self.session.audio.input.format)
         self._activity = VoiceActivity()
@@ -78,6 +81,8 @@ class Conversation:
                     code="invalid_value",
                 )
             self._sound = SoundStream(now.format)
+        if self._lips is not None:
+            self._lips.shown = session.mouth
         self.session = session
         if before.turn_detection != now.turn_detection:
             self._turns = self._new_turns(self._num_frames * FRAME)
@@ -124,6 +129,12 @@ class Conversation:
         """Make an utterance of what is spoken, if anything is."""
         if self._utterance is not None and self._utterance.spoken:
             await self._end(self._heard)
+
+    async def answered(self) -> None:
+        """Wait until all that has ended is answered."""
+        while self._unread_s:
+            self._answered.clear()
+            await self._answered.wait()
 
     def _new_turns(self, at: int) -> Turns | None:
         vad = self.session.audio.input.turn_detection
@@ -176,6 +187,7 @@ class Conversation:
             self._engine,
             self._engine.choose_scale(self.session.compression_scale),
             self._outlet,
+            self._lips,
             start=start,
             follows=self._turns is not None,
         )

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.reading import Text
-from mome.scales import Scale
+from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
-from mome.speech.media import Clip
+from mome.speech.media import Clip, as_long_as_video
 from serving.engine import Engine, Transcription
 from serving.errors import ApiError
 from serving.features import Features, measure
 from serving.realtime.agreement import Agreement
+from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet, error_body
 from serving.replies import facts
 
@@ -33,10 +34,14 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """A reading of the first ``count`` samples; ``features`` if all may have been said by then."""
+    """A reading of the first ``count`` samples, and of the mouth beside them.
+
+    ``features`` are there if all may have been said by then.
+    """
 
     text: Text
     clip: Clip
+    count: int
     features: Features | None
     latency_ms: float
 
@@ -49,12 +54,21 @@ class Utterance:
         engine: Reads it.
         scale: At this scale.
         outlet: Where its words go.
+        lips: The speaker's mouth, where the model reads lips beside the sound and frames come.
         start: Sample of the stream at which it begins.
         follows: Read along.
     """
 
     def __init__(
-        self, item_id: str, engine: Engine, scale: Scale, outlet: Outlet, *, start: int, follows: bool
+        self,
+        item_id: str,
+        engine: Engine,
+        scale: Scale,
+        outlet: Outlet,
+        lips: Lips | None,
+        *,
+        start: int,
+        follows: bool,
     ) -> None:
         self.item_id = item_id
         self.start = start
@@ -67,6 +81,7 @@ class Utterance:
         self._engine = engine
         self._scale = scale
         self._outlet = outlet
+        self._lips = lips
         self._follows = follows
         self._agreement = Agreement()
         self._is_first = True
@@ -108,7 +123,7 @@ class Utterance:
                 read = await self._along()
             if self._dropped:
                 return
-            if read is None or read.features is None or _count(read.clip) < self.spoken:
+            if read is None or read.features is None or read.count < self.spoken:
                 read = await self._read(whole=True)
             await self._complete(read)
         except ApiError as error:
@@ -136,12 +151,14 @@ class Utterance:
                         raise
                     continue  # words come later, then
                 step_s = max(_STEP_S, read.latency_ms / 1000)  # a long one is read less often
-                spoken_s = (min(self.spoken, _count(read.clip)) - self.lead) / SAMPLING_RATE
+                spoken_s = (min(self.spoken, read.count) - self.lead) / SAMPLING_RATE
                 await self._show(self._agreement.read(read.text.text, spoken_s))
                 self._changed.set()  # there may be enough for the next one
 
     async def _read(self, *, whole: bool) -> _Read:
-        clip = Clip(self.samples, None)
+        if self._ended and self._lips is not None:
+            await self._lips.caught_up()
+        clip, count = self._clip(), len(self.samples)
         started = time.perf_counter()
         reading = asyncio.ensure_future(self._engine.read(clip, self._scale))
         try:
@@ -149,7 +166,15 @@ class Utterance:
             text = await reading
         finally:
             reading.cancel()
-        return _Read(text, clip, features, (time.perf_counter() - started) * 1000)
+        return _Read(text, clip, count, features, (time.perf_counter() - started) * 1000)
+
+    def _clip(self) -> Clip:
+        if self._lips is not None:
+            frames = round(self.duration_s * VIDEO_FRAMES_PER_SECOND)
+            mouth = self._lips.between(self.start / SAMPLING_RATE, frames)
+            if mouth is not None:
+                return Clip(as_long_as_video(self.samples, len(mouth)), mouth)
+        return Clip(self.samples, None)
 
     async def _show(self, words: str) -> None:
         if words:
@@ -171,7 +196,7 @@ class Utterance:
             self.item_id,
             text.text,
             text.cut,
-            Clip(self.samples, None),
+            Clip(self.samples, read.clip.mouth),
             self._scale,
             read.features,
             read.latency_ms,
@@ -196,8 +221,3 @@ class Utterance:
             content_index=0,
             error=error_body(error),
         )
-
-
-def _count(clip: Clip) -> int:
-    assert clip.samples is not None
-    return len(clip.samples)
