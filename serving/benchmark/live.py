@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import csv
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,81 +24,121 @@ from mome.wer import word_errors
 from serving.benchmark.server import Server
 from serving.benchmark.table import Row, figure
 
-__all__ = ["Stream", "joined", "live", "real_speech", "synthetic_speech", "taken_back"]
+__all__ = ["Spoken", "joined", "live", "real_speech", "synthetic_speech", "taken_back"]
 
 _PACKET_S = 0.04
 _PAUSE_S = 1.2
 _SILENT_DB = -30.0  # below its loudest 10 ms, a recording's ends are no speech
 _WINDOW = SAMPLING_RATE // 100
 _SEED = 31
+_SUFFIXES = (".flac", ".mp4", ".mpg", ".wav")
 
 Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
-    """Recordings joined with pauses; where the speech of each begins and ends, in seconds."""
+class Spoken:
+    """One recording, at 16 kHz, and when somebody speaks in it, in seconds.
+
+    ``word_s`` is the end of the first word, where that is known.
+    """
 
     samples: Samples
-    spoken_s: tuple[tuple[float, float], ...]
+    start_s: float
+    stop_s: float
+    word_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Recordings joined with pauses."""
+
+    samples: Samples
+    spoken: tuple[Spoken, ...]
 
 
 @dataclass
 class Heard:
-    """What came back of one recording; times in seconds after its speech began, or ended."""
+    """What came back of one recording: seconds after speech began, its first word ended, and it ended."""
 
     first_s: float | None = None
+    word_s: float | None = None
     final_s: float | None = None
     items: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
 
-def synthetic_speech(count: int) -> list[Samples]:
-    """Return sentences of the embedded corpus's unseen speakers."""
-    clips = [spoken.clip.samples for spoken in render_all(plan_corpus(0, 0, count, _SEED))]
-    return [samples for samples in clips if samples is not None]
+def synthetic_speech(count: int) -> list[Spoken]:
+    """Return sentences of the embedded corpus's unseen speakers; their phonemes say when they speak."""
+    made = []
+    for clip in render_all(plan_corpus(0, 0, count, _SEED)):
+        assert clip.clip.samples is not None
+        heard = [phoneme for phoneme in clip.phonemes if phoneme.symbol != "_"]
+        made.append(Spoken(clip.clip.samples, heard[0].start_s, heard[-1].end_s))
+    return made
 
 
-def real_speech(folder: Path, count: int) -> list[Samples]:
-    """Return the first recordings of a folder, at 16 kHz.
+def real_speech(folder: Path, count: int, alignments: Path | None = None) -> list[Spoken]:
+    """Return the first recordings of a folder.
+
+    Args:
+        folder: With sound or video files, at any depth.
+        count: How many.
+        alignments: Table of words (clip, start_s, end_s, word) by the names of the files; without it, speech
+            lies between the first and the last 10 ms that are loud.
 
     Raises:
-        ServiceError: If it has too few files.
+        ServiceError: If the folder has too few files, or the table lacks one.
     """
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in _SUFFIXES]
+    words = {} if alignments is None else _aligned(alignments)
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES]
+    paths = [path for path in paths if alignments is None or path.stem in words][:count]
     if len(paths) < count:
         raise ServiceError(
             f"{folder} has {len(paths)} recordings ({', '.join(_SUFFIXES)}); {count} are needed"
         )
-    sounds = [read_audio(path) for path in paths[:count]]
-    return [resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) for sound in sounds]
+    return [_read(path, words.get(path.stem, [])) for path in paths]
 
 
-_SUFFIXES = (".flac", ".mp4", ".mpg", ".wav")
+def _aligned(table: Path) -> dict[str, list[tuple[float, float]]]:
+    words: dict[str, list[tuple[float, float]]] = {}
+    with table.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["word"] != "sil":
+                words.setdefault(row["clip"], []).append((float(row["start_s"]), float(row["end_s"])))
+    return words
 
 
-def joined(recordings: Sequence[Samples]) -> Stream:
-    """Join recordings with pauses; the speech of each lies between its first and its last loud 10 ms."""
+def _read(path: Path, words: Sequence[tuple[float, float]]) -> Spoken:
+    sound = read_audio(path)
+    samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE)
+    if words:
+        return Spoken(samples, words[0][0], words[-1][1], words[0][1])
+    windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
+    level_db = 10 * np.log10(np.mean(windows**2, axis=1) + 1e-12)
+    loud = np.flatnonzero(level_db > level_db.max() + _SILENT_DB)
+    return Spoken(samples, loud[0] * _WINDOW / SAMPLING_RATE, (loud[-1] + 1) * _WINDOW / SAMPLING_RATE)
+
+
+def joined(recordings: Sequence[Spoken]) -> Stream:
+    """Join recordings with pauses; each keeps its moments, on the stream's clock."""
     rng = np.random.default_rng(_SEED)
     parts: list[Samples] = []
-    spoken = []
-    at = 0
-    for samples in recordings:
+    moved = []
+    at_s = 0.0
+    for spoken in recordings:
         pause = rng.normal(0, 1e-4, round(_PAUSE_S * SAMPLING_RATE)).astype(np.float32)
-        windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
-        level_db = 10 * np.log10(np.mean(windows**2, axis=1) + 1e-12)
-        loud = np.flatnonzero(level_db > level_db.max() + _SILENT_DB)
-        at += len(pause)
-        start, stop = at + loud[0] * _WINDOW, at + (loud[-1] + 1) * _WINDOW
-        spoken.append((start / SAMPLING_RATE, stop / SAMPLING_RATE))
-        parts += [pause, samples]
-        at += len(samples)
+        at_s += _PAUSE_S
+        word_s = None if spoken.word_s is None else at_s + spoken.word_s
+        moved.append(Spoken(spoken.samples, at_s + spoken.start_s, at_s + spoken.stop_s, word_s))
+        parts += [pause, spoken.samples]
+        at_s += len(spoken.samples) / SAMPLING_RATE
     parts.append(rng.normal(0, 1e-4, round(_PAUSE_S * SAMPLING_RATE)).astype(np.float32))
-    return Stream(np.concatenate(parts), tuple(spoken))
+    return Stream(np.concatenate(parts), tuple(moved))
 
 
-def live(server: Server, recordings: Sequence[Samples], *, streams: int, what: str) -> list[Row]:
+def live(server: Server, recordings: Sequence[Spoken], *, streams: int, what: str) -> list[Row]:
     """Return the figures of sessions that are fed in real time, all at the same time.
 
     Args:
@@ -107,8 +148,10 @@ def live(server: Server, recordings: Sequence[Samples], *, streams: int, what: s
         what: The recordings, in words.
     """
     fed = [joined(recordings[index::streams]) for index in range(streams)]
+    spent_s, started = server.processor_s(), time.monotonic()
     for _ in progress(range(1), f"live, {what}"):
         heard = [each for stream in asyncio.run(_all(server.url, fed)) for each in stream]
+    cores = (server.processor_s() - spent_s) / (time.monotonic() - started)
     first = [each.first_s for each in heard if each.first_s is not None]
     final = [each.final_s for each in heard if each.final_s is not None]
     shown = sum(len(words.split()) for each in heard for words in each.shown)
@@ -116,8 +159,9 @@ def live(server: Server, recordings: Sequence[Samples], *, streams: int, what: s
         taken_back(shown, said) for each in heard for shown, said in zip(each.shown, each.said, strict=True)
     )
     pieces = sum(len(each.items) for each in heard)
+    word = [each.word_s for each in heard if each.word_s is not None]
     note = f"{len(heard)} recordings, {pieces} utterances; {len(heard) - len(final)} without an answer"
-    return [
+    rows = [
         figure(
             f"first words after speech begins, median; {streams} streams of {what}",
             f"{1000 * _quantile(first, 0.5):.0f} ms",
@@ -139,6 +183,14 @@ def live(server: Server, recordings: Sequence[Samples], *, streams: int, what: s
             Target(high=10),
         ),
     ]
+    rows.append(
+        figure("cores that are busy with it, of all processes of the service", f"{cores:.2f}", cores, None)
+    )
+    if word:
+        median_ms = 1000 * _quantile(word, 0.5)
+        what = "first words after the first word has ended, median"
+        rows.insert(1, figure(what, f"{median_ms:.0f} ms", median_ms, Target(high=480)))
+    return rows
 
 
 def taken_back(shown: str, said: str) -> int:
@@ -156,7 +208,7 @@ async def _all(url: str, streams: Sequence[Stream]) -> list[list[Heard]]:
 
 
 async def _fed(client: aiohttp.ClientSession, address: str, stream: Stream) -> list[Heard]:
-    heard = [Heard() for _ in stream.spoken_s]
+    heard = [Heard() for _ in stream.spoken]
     items: dict[str, tuple[Heard, int]] = {}
     async with client.ws_connect(address, max_msg_size=0) as socket:
         sound = {"format": {"type": "audio/pcm", "rate": SAMPLING_RATE}}
@@ -189,7 +241,7 @@ async def _listen(
     heard: list[Heard],
     items: dict[str, tuple[Heard, int]],
 ) -> None:
-    ends = [stop + _PAUSE_S / 2 for _, stop in stream.spoken_s]
+    ends = [spoken.stop_s + _PAUSE_S / 2 for spoken in stream.spoken]
     async for message in socket:
         now = time.monotonic() - began
         event: dict[str, Any] = message.json()
@@ -207,11 +259,13 @@ async def _listen(
             one, number = items[event["item_id"]]
             one.shown[one.items.index(event["item_id"])] += event["delta"]
             if one.first_s is None:
-                one.first_s = now - stream.spoken_s[number][0]
+                spoken = stream.spoken[number]
+                one.first_s = now - spoken.start_s
+                one.word_s = None if spoken.word_s is None else now - spoken.word_s
         elif kind == "completed":
             one, number = items[event["item_id"]]
             one.said[one.items.index(event["item_id"])] = event["transcript"]
-            one.final_s = now - stream.spoken_s[number][1]
+            one.final_s = now - stream.spoken[number].stop_s
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 __all__ = ["Agreement"]
 
 _WORDS_PER_S = 2.5  # of unhurried speech
+_FIRST_S = 0.3  # of speech, for its first word
 _HELD_S = 1.0  # of hurried speech: by its own pace, words of the last second wait
 
 
@@ -56,10 +57,10 @@ class Agreement:
 
 def _said_by(spoken_s: float, num_words: int) -> int:
     """Return how many of a reading's words may have been said."""
-    if spoken_s <= 0:
+    if spoken_s < _FIRST_S:
         return 0
     own_pace = num_words * (1 - _HELD_S / spoken_s)
-    return int(max(_WORDS_PER_S * spoken_s, own_pace))
+    return int(max(1 + _WORDS_PER_S * (spoken_s - _FIRST_S), own_pace))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:

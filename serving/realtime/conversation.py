@@ -173,6 +173,7 @@ class Conversation:
         if self._utterance is None:
             return
         self._utterance.spoken = self._turns.quiet_at - self._utterance.start
+        self._utterance.hushed = self._turns.hushed
         if turn is Turn.PAUSED:
             self._utterance.hear(self._samples[self._utterance.start - self._at :])
             self._utterance.pause()

@@ -47,6 +47,11 @@ class Turns:
         self.started_at = at  # sample at which the turn's speech began
         self.quiet_at = at  # sample at which its last speech ended
 
+    @property
+    def hushed(self) -> bool:
+        """Whether a silence has begun."""
+        return self._quiet > 0
+
     def step(self, probability: float) -> Turn | None:
         """Take the probability of speech in the next frame; say what changed with it."""
         self._at += FRAME

@@ -26,7 +26,8 @@ from serving.replies import facts
 __all__ = ["Utterance"]
 
 _log = logging.getLogger(__name__)
-_STEP_S = 0.1  # of new sound, after which it is read again
+_FIRST_STEP_S = 0.1  # of new sound, after which it is read again, until its first words are shown
+_STEP_S = 0.2  # and afterwards
 _BUSY_STATUS = (429, 503)
 
 Samples = npt.NDArray[np.float32]
@@ -74,6 +75,7 @@ class Utterance:
         self.start = start
         self.samples: Samples = np.zeros(0, np.float32)
         self.lead = 0  # samples before its speech
+        self.hushed = False  # a silence has begun: it will be read when that is a pause, and not just before
         self.spoken = 0  # samples until the last speech that was heard
         self.began_at = time.monotonic()  # when speech began
         self.announced = False  # to the client, as speech
@@ -135,13 +137,15 @@ class Utterance:
     async def _along(self) -> _Read | None:
         """Read again and again until it has ended; return the last reading."""
         read: _Read | None = None
-        done, step_s = 0, _STEP_S
+        done, step_s = 0, _FIRST_STEP_S
         while True:
             await self._changed.wait()
             self._changed.clear()
             if self._ended or self._dropped:
                 return read
-            if self._paused or (len(self.samples) - done >= step_s * SAMPLING_RATE and self.spoken > done):
+            if self._paused or (
+                len(self.samples) - done >= step_s * SAMPLING_RATE and self.spoken > done and not self.hushed
+            ):
                 whole, self._paused = self._paused, False
                 done = len(self.samples)
                 try:
@@ -150,9 +154,10 @@ class Utterance:
                     if error.status not in _BUSY_STATUS:
                         raise
                     continue  # words come later, then
-                step_s = max(_STEP_S, read.latency_ms / 1000)  # a long one is read less often
                 spoken_s = (min(self.spoken, read.count) - self.lead) / SAMPLING_RATE
                 await self._show(self._agreement.read(read.text.text, spoken_s))
+                # A long one is read less often.
+                step_s = max(_FIRST_STEP_S if self._is_first else _STEP_S, read.latency_ms / 1000)
                 self._changed.set()  # there may be enough for the next one
 
     async def _read(self, *, whole: bool) -> _Read:

@@ -45,6 +45,7 @@ export const drawHour = (minutes, scales) => {
   for (const [ago, text] of [[60, "60 min ago"], [30, "30 min ago"], [0, "now"]])
     draw("text", { class: ago === 60 ? "" : ago ? "middle" : "end", x: RIGHT - (RIGHT - LEFT) * ago / 60, y: 214 }, text);
   const requests = minutes.reduce((sum, minute) => sum + minute.requests, 0);
-  const level = levels.length ? `; signal to noise from ${Math.min(...levels).toFixed(0)} to ${Math.max(...levels).toFixed(0)} dB` : "";
+  const [least, most] = [Math.min(...levels).toFixed(0), Math.max(...levels).toFixed(0)];
+  const level = levels.length ? `; signal to noise ${least === most ? "" : `${least} to `}${most} dB` : "";
   show("hour-note", `${requests} ${requests === 1 ? "answer" : "answers"} of this worker at ${used.join(", ")}${level}. The line is the median noise of a minute, the bars its scale.`);
 };
