@@ -38,6 +38,7 @@ def _command() -> None:
     parser.add_argument("--streams", type=int, default=4, help="live sessions at a time")
     parser.add_argument("--recordings", type=int, default=32, help="of all live sessions")
     parser.add_argument("--speech", type=Path, help="folder of their recordings; default: synthetic speakers")
+    parser.add_argument("--scale", help="at which they are read; default: the one in force")
     parser.add_argument("--alignments", type=Path, help="table of when their words are said")
     given = parser.parse_args()
     bundle = read_bundle(given.bundle)
@@ -73,7 +74,7 @@ def _live(server: Server, given: argparse.Namespace) -> list[Row]:
         recordings, what = synthetic_speech(given.recordings), "synthetic speakers"
     else:
         recordings, what = real_speech(given.speech, given.recordings, given.alignments), given.speech.name
-    return live(server, recordings, streams=given.streams, what=what)
+    return live(server, recordings, streams=given.streams, what=what, scale=given.scale)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def joined(recordings: Sequence[Spoken]) -> Stream:
     return Stream(np.concatenate(parts), tuple(moved))
 
 
-def live(server: Server, recordings: Sequence[Spoken], *, streams: int, what: str) -> list[Row]:
+def live(
+    server: Server, recordings: Sequence[Spoken], *, streams: int, what: str, scale: str | None
+) -> list[Row]:
     """Return the figures of sessions that are fed in real time, all at the same time.
 
     Args:
@@ -146,11 +148,12 @@ def live(server: Server, recordings: Sequence[Spoken], *, streams: int, what: st
         recordings: They are dealt out to the streams.
         streams: How many sessions.
         what: The recordings, in words.
+        scale: At which they are read; None for the one in force.
     """
     fed = [joined(recordings[index::streams]) for index in range(streams)]
     spent_s, started = server.processor_s(), time.monotonic()
     for _ in progress(range(1), f"live, {what}"):
-        heard = [each for stream in asyncio.run(_all(server.url, fed)) for each in stream]
+        heard = [each for stream in asyncio.run(_all(server.url, fed, scale)) for each in stream]
     cores = (server.processor_s() - spent_s) / (time.monotonic() - started)
     first = [each.first_s for each in heard if each.first_s is not None]
     final = [each.final_s for each in heard if each.final_s is not None]
@@ -201,20 +204,19 @@ def taken_back(shown: str, said: str) -> int:
     return min(word_errors(shown, " ".join(words[:count]))[0] for count in range(len(words) + 1))
 
 
-async def _all(url: str, streams: Sequence[Stream]) -> list[list[Heard]]:
+async def _all(url: str, streams: Sequence[Stream], scale: str | None) -> list[list[Heard]]:
     address = f"{url.replace('http', 'ws', 1)}/v1/realtime?intent=transcription"
     async with aiohttp.ClientSession() as client:
-        return await asyncio.gather(*(_fed(client, address, stream) for stream in streams))
+        return await asyncio.gather(*(_fed(client, address, stream, scale) for stream in streams))
 
 
-async def _fed(client: aiohttp.ClientSession, address: str, stream: Stream) -> list[Heard]:
+async def _fed(client: aiohttp.ClientSession, address: str, stream: Stream, scale: str | None) -> list[Heard]:
     heard = [Heard() for _ in stream.spoken]
     items: dict[str, tuple[Heard, int]] = {}
     async with client.ws_connect(address, max_msg_size=0) as socket:
         sound = {"format": {"type": "audio/pcm", "rate": SAMPLING_RATE}}
-        await socket.send_json(
-            {"type": "session.update", "session": {"type": "transcription", "audio": {"input": sound}}}
-        )
+        session = {"type": "transcription", "audio": {"input": sound}, "compression_scale": scale}
+        await socket.send_json({"type": "session.update", "session": session})
         began = time.monotonic()
         feeding = asyncio.create_task(_feed(socket, stream.samples, began))
         listening = asyncio.create_task(_listen(socket, stream, began, heard, items))

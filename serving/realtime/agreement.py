@@ -14,7 +14,7 @@ from collections.abc import Sequence
 __all__ = ["Agreement"]
 
 _WORDS_PER_S = 2.5  # of unhurried speech
-_FIRST_S = 0.3  # of speech, for its first word
+_FIRST_S = 0.4  # of speech, for its first word
 _HELD_S = 1.0  # of hurried speech: by its own pace, words of the last second wait
 
 
