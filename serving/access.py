@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.engine import Engine
@@ -16,6 +17,7 @@ from serving.replies import error_reply
 __all__ = ["AllowOrigins", "RequireKey", "given_key"]
 
 _SCHEME = "bearer"  # RFC 9110: in any case
+_KEY_AS_SUBPROTOCOL = "openai-insecure-api-key."  # a page can send no header with a WebSocket
 # What a page may read of a reply, beyond what every page may.
 _EXPOSED = ("X-MoME-Scale", "X-MoME-Version", "X-MoME-Cut", "X-Request-ID", "Retry-After", "Location")
 
@@ -29,7 +31,7 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         keys = self._engine().settings.api_keys
-        if scope["type"] == "http" and keys and not _is_known(given_key(scope), keys):
+        if scope["type"] in ("http", "websocket") and keys and not _is_known(given_key(scope), keys):
             error = ApiError(
                 "missing or wrong API key; expected the header 'Authorization: Bearer <key>'",
                 status=401,
@@ -51,11 +53,27 @@ class AllowOrigins:
         self._checked: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and not self._may_open(HTTPConnection(scope)):
+            error = ApiError(
+                "pages of this origin may not open a live session; MOME_CORS_ORIGINS names those that may",
+                status=403,
+                code="origin_not_allowed",
+            )
+            self._engine().metrics.refused("origin_not_allowed")
+            await error_reply(error)(scope, receive, send)
+            return
         # Settings exist when the first request comes, not when the routes are made.
         if self._checked is None:
             origins = self._engine().settings.cors_origins
             self._checked = self._app if not origins else self._with(origins)
         await self._checked(scope, receive, send)
+
+    def _may_open(self, connection: HTTPConnection) -> bool:
+        """Tell whether a page may: unlike for requests, browsers leave that to the server alone."""
+        origin = connection.headers.get("origin")
+        if origin is None or not {"*", origin}.isdisjoint(self._engine().settings.cors_origins):
+            return True
+        return urlsplit(origin).netloc == connection.headers.get("host")
 
     def _with(self, origins: tuple[str, ...]) -> ASGIApp:
         return CORSMiddleware(
@@ -69,9 +87,12 @@ class AllowOrigins:
 
 
 def given_key(scope: Scope) -> str:
-    """Return the key that a request came with; empty if it has none."""
-    scheme, _, key = Request(scope).headers.get("authorization", "").strip().partition(" ")
-    return key.strip() if scheme.lower() == _SCHEME else ""
+    """Return the key that a request or a WebSocket came with; empty if it has none."""
+    scheme, _, key = HTTPConnection(scope).headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == _SCHEME:
+        return key.strip()
+    named = (each for each in scope.get("subprotocols", ()) if each.startswith(_KEY_AS_SUBPROTOCOL))
+    return next(named, "").removeprefix(_KEY_AS_SUBPROTOCOL)
 
 
 def _is_known(given: str, keys: tuple[str, ...]) -> bool:

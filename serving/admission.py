@@ -140,7 +140,7 @@ class Place:
         self._in.waiting_s += seconds - self._seconds
         self._seconds = seconds
         self._come()
-        if seconds > 0:
+        if seconds > 0 and self._num_bytes:  # a clip that is decoded already says nothing of bodies
             now = self._num_bytes / seconds
             self._in.bytes_per_s = _MEMORY * self._in.bytes_per_s + (1 - _MEMORY) * now
         self._in._changed()

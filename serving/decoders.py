@@ -27,6 +27,7 @@ from mome.errors import ServiceError
 from serving.decode import Decoded, Upload
 from serving.decoding_process import COMMAND, Broken
 from serving.errors import ApiError
+from serving.pictures import Mouths, Pictures
 
 __all__ = ["Decoders"]
 
@@ -69,17 +70,31 @@ class Decoders:
         """
         part, own = await self._first(upload, request_id)
         try:
+            assert isinstance(part, Decoded)
             yield part
             while not part.ended:
                 assert own is not None
                 part = self._judged(await self._in_thread(own.more), request_id)
+                assert isinstance(part, Decoded)
                 yield part
         finally:
             if own is not None:
                 own.end()
 
-    async def _first(self, upload: Upload, request_id: str) -> tuple[Decoded, _Process | None]:
-        """Return the first part, and the process that has the others if there are any."""
+    async def look(self, pictures: Pictures, request_id: str) -> Mouths:
+        """Find the mouth in pictures, likewise.
+
+        Raises:
+            ApiError: As `serving.pictures.look`, and as `decode`.
+        """
+        mouths, _ = await self._first(pictures, request_id)
+        assert isinstance(mouths, Mouths)
+        return mouths
+
+    async def _first(
+        self, upload: Upload | Pictures, request_id: str
+    ) -> tuple[Decoded | Mouths, _Process | None]:
+        """Return the first answer, and the process that has the others if there are any."""
         async with self._turns:
             process = self._idle.pop()
             own = None
@@ -113,9 +128,9 @@ class Decoders:
     def _new(self) -> _Process:
         return _Process(self._memory_bytes, self.timeout_s)
 
-    def _judged(self, answer: _Answer, request_id: str) -> Decoded:
+    def _judged(self, answer: _Answer, request_id: str) -> Decoded | Mouths:
         match answer:
-            case Decoded():
+            case Decoded() | Mouths():
                 return answer
             case ApiError():
                 raise answer
@@ -172,7 +187,7 @@ class _Process:
         """Whether it answers no more."""
         return self._process.poll() is not None
 
-    def ask(self, upload: Upload) -> _Answer:
+    def ask(self, upload: Upload | Pictures) -> _Answer:
         """Return the first answer; afterwards the process has ended if there was none."""
         try:
             if not self._ready:
@@ -189,7 +204,7 @@ class _Process:
             if not self._connection.poll(self._timeout_s):
                 self.end()
                 return _Lost(None)
-            answer: Decoded | ApiError | Broken = self._connection.recv()
+            answer: Decoded | Mouths | ApiError | Broken = self._connection.recv()
             return answer
         except (EOFError, OSError):
             self.end()
@@ -207,7 +222,7 @@ class _Process:
         self._ready = True
 
 
-_Answer: TypeAlias = Decoded | ApiError | Broken | _Lost
+_Answer: TypeAlias = Decoded | Mouths | ApiError | Broken | _Lost
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:

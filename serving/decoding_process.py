@@ -1,8 +1,8 @@
 """The process that decodes recordings, one after the other.
 
-It reads an `Upload` from the connection and answers with a `Decoded`, with several of a long recording,
-or with why there is none. A decoder that crashes, hangs or asks for all of memory ends this process and
-nothing else.
+It reads an `Upload` or `Pictures` from the connection and answers with a `Decoded`, with several of a long
+recording, or with `Mouths`; or with why there is none. A decoder that crashes, hangs or asks for all of
+memory ends this process and nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from serving.decode import Decoded, Upload, decode
 from serving.errors import ApiError
+from serving.pictures import Mouths, Pictures, look
 
 __all__ = ["COMMAND", "Broken", "answers", "serve"]
 
@@ -41,10 +42,16 @@ class Broken:
     place: str
 
 
-def answers(upload: Upload) -> Iterator[Decoded | ApiError | Broken]:
-    """Decode one recording, whatever its decoder does; the last answer is no `Decoded`, or has ended."""
+def answers(upload: Upload | Pictures) -> Iterator[Decoded | Mouths | ApiError | Broken]:
+    """Decode one recording or look at pictures, whatever their decoder does.
+
+    The last answer is no `Decoded`, or one that has ended.
+    """
     try:
-        yield from decode(upload)
+        if isinstance(upload, Pictures):
+            yield look(upload)
+        else:
+            yield from decode(upload)
     except ApiError as error:
         yield error
     except Exception as error:  # noqa: BLE001 - whatever it is, the recording did it

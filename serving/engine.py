@@ -29,6 +29,7 @@ from serving.decode import PART_S, Decoded, Piece, Upload
 from serving.decoders import Decoders
 from serving.errors import ApiError
 from serving.features import Features, whole
+from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
@@ -88,6 +89,7 @@ class Segment:
         said: What was said; empty where nobody speaks.
         features: What was measured on it.
         modality: What was read.
+        num_tokens: That the language model was given of it.
     """
 
     start_s: float
@@ -95,6 +97,7 @@ class Segment:
     said: Text
     features: Features
     modality: Modality
+    num_tokens: int
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,8 @@ class Engine:
             settings.max_waiting_s, min(settings.max_duration_s, PART_S), settings.max_long, metrics
         )
         self._recogniser = recogniser
-        self._decoders = decoders
+        self.decoders = decoders
+        self.last_hour = LastHour()
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
             recogniser,
@@ -297,7 +301,7 @@ class Engine:
         )
         num_bytes = sum(map(_size, files.values()))
         with self.admission.place(num_bytes, is_job=is_job) as place, self._recorded(request):
-            async with aclosing(self._decoders.decode(upload, request.request_id)) as parts:
+            async with aclosing(self.decoders.decode(upload, request.request_id)) as parts:
                 part = await anext(parts)
                 if timed:
                     self._check_times(part)
@@ -315,6 +319,29 @@ class Engine:
                         if job is not None:
                             job.leave()
             yield self._answered(request)
+
+    async def read(self, clip: Clip, scale: Scale) -> Text:
+        """Read a clip that is decoded already; whoever asks measures it, and records it where it counts.
+
+        Raises:
+            ApiError: If too much waits already, or the clip is not for this model.
+        """
+        with self.admission.place(0) as place:
+            place.decoded(clip.duration_s)
+            job = Job(Reading(clip.filled(scale), scale), live=False, began=place.began)
+            self._batcher.put(job)
+            try:
+                return await job.text()
+            except MediaError as error:
+                raise ApiError(str(error), code="unusable_media") from error
+            finally:
+                job.leave()
+
+    def record(self, done: Transcription, status: int) -> None:
+        """Write a clip that was read so into the request log, and count it."""
+        self._log(done, status)
+        if status == 200:
+            self.metrics.answered(done.scale, done.latency_ms / 1000)
 
     def close(self) -> None:
         """End the model's thread and close the request log."""
@@ -356,7 +383,8 @@ class Engine:
                     yield text
             waiting.popleft()
             end_s = piece.start_s + piece.clip.duration_s
-            segment = Segment(piece.start_s, end_s, said, piece.features, piece.clip.modality)
+            num_tokens = 0 if job is None else piece.clip.num_tokens(request.scale)
+            segment = Segment(piece.start_s, end_s, said, piece.features, piece.clip.modality, num_tokens)
             request.segments.append(segment)
             place.read(piece.clip.duration_s)
             yield segment
@@ -428,25 +456,33 @@ class Engine:
             features=whole([(seconds, features) for seconds, _, features in request.measured]),
             latency_ms=(time.perf_counter() - request.started) * 1000,
         )
-        self._requests.append(
-            RequestRecord(
-                request_id=request.request_id,
-                at=datetime.now(UTC),
-                scale=str(request.scale),
-                modality=done.modality,
-                duration_s=done.duration_s,
-                latency_ms=done.latency_ms,
-                snr_db=done.features.snr_db,
-                snr_confident=done.features.snr_confident,
-                noise_kind=done.features.noise_kind,
-                noise_confidence=done.features.noise_confidence,
-                level_db=done.features.level_db,
-                speech_share=done.features.speech_share,
-                mouth_sharpness=done.features.mouth_sharpness,
-                status=status,
-            )
-        )
+        self._log(done, status)
         return done
+
+    def _log(self, done: Transcription, status: int) -> None:
+        record = _record(done, status)
+        self._requests.append(record)
+        if status == 200:
+            self.last_hour.add(record)
+
+
+def _record(done: Transcription, status: int) -> RequestRecord:
+    return RequestRecord(
+        request_id=done.request_id,
+        at=datetime.now(UTC),
+        scale=str(done.scale),
+        modality=done.modality,
+        duration_s=done.duration_s,
+        latency_ms=done.latency_ms,
+        snr_db=done.features.snr_db,
+        snr_confident=done.features.snr_confident,
+        noise_kind=done.features.noise_kind,
+        noise_confidence=done.features.noise_confidence,
+        level_db=done.features.level_db,
+        speech_share=done.features.speech_share,
+        mouth_sharpness=done.features.mouth_sharpness,
+        status=status,
+    )
 
 
 def _most(measured: Sequence[tuple[float, Modality, Features]]) -> Modality:

@@ -50,6 +50,19 @@ class Metrics:
         self._in_flight = _gauge(
             "mome_in_flight_requests", "Requests that were let in and are not answered yet", registry
         )
+        self._sessions = _gauge("mome_realtime_sessions", "Live sessions that are open", registry)
+        self._first_delta = Histogram(
+            "mome_realtime_first_delta_seconds",
+            "From the beginning of an utterance to the first of its words",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._final = Histogram(
+            "mome_realtime_final_seconds",
+            "From the last speech of an utterance, or its commit, to its whole text",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._refusals = Counter(
             "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
         )
@@ -90,6 +103,18 @@ class Metrics:
         self._waiting.set(waiting)
         self._waiting_s.set(waiting_s)
         self._in_flight.set(in_flight)
+
+    def sessions(self, count: int) -> None:
+        """Show how many live sessions are open."""
+        self._sessions.set(count)
+
+    def first_delta(self, seconds: float) -> None:
+        """Count how long the first words of an utterance took."""
+        self._first_delta.observe(seconds)
+
+    def final(self, seconds: float) -> None:
+        """Count how long the whole text of an utterance took."""
+        self._final.observe(seconds)
 
     def refused(self, code: str) -> None:
         """Count one refusal by its stable word, never by its path: paths are the caller's and endless."""

@@ -1,43 +1,38 @@
-"""The page at ``/``: speak or choose a clip, and see text, scale, noise and latency."""
+"""The page at ``/``: live captions, one clip at every scale, and what was served in the last hour."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 __all__ = ["create_page"]
 
-_PAGE = Path(__file__).with_name("page.html")
+_FOLDER = Path(__file__).with_name("web")
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript"}
+# Scripts and style are files of this service; a page that something was put into runs none of it.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src blob:; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 
 
 def create_page() -> Starlette:
-    """Make the application that serves the page, one file without any other asset."""
-    html = _PAGE.read_text(encoding="utf-8")
-    headers = {"Content-Security-Policy": _policy(html), "X-Content-Type-Options": "nosniff"}
-
-    async def page(_: Request) -> Response:
-        return HTMLResponse(html, headers=headers)
-
-    return Starlette(routes=[Route("/", page)])
+    """Make the application that serves the page and its parts, and nothing else."""
+    return Starlette(routes=[_route(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES])
 
 
-def _policy(html: str) -> str:
-    """Allow this page's own script and style by their hash, calls to this service, and nothing else."""
+def _route(path: Path) -> Route:
+    content = path.read_bytes()
 
-    def hashes(tag: str) -> str:
-        parts = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
-        digests = (base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in parts)
-        return " ".join(f"'sha256-{digest}'" for digest in digests)
+    async def answer(_: Request) -> Response:
+        return Response(content, media_type=_TYPES[path.suffix], headers=_HEADERS)
 
-    return (
-        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; "
-        "connect-src 'self'; media-src blob:; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    )
+    return Route("/" if path.name == "index.html" else f"/{path.name}", answer)

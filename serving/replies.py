@@ -148,6 +148,7 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     return {
         "request_id": transcription.request_id,
         "scale": str(transcription.scale),
+        "tokens": sum(segment.num_tokens for segment in transcription.segments),
         "snr_db": features.snr_db,
         "snr_confident": features.snr_confident,
         "noise_kind": features.noise_kind,

@@ -5,6 +5,8 @@ POST /v1/audio/transcriptions/jobs   and what follows from it, see serving/job_r
 GET  /v1/models                 what is served
 GET  /v1/models/{id}
 GET  /v1/scale                  the scale in force, and why
+GET  /v1/scale/last-hour        served scale and noise of the last hour, by minute
+WS   /v1/realtime               live transcription, see serving/realtime
 
 Every reply names the version of the model in ``X-MoME-Version``, and itself in ``X-Request-ID``, as
 the logs do.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -22,7 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import AllowOrigins, RequireKey
@@ -33,6 +36,7 @@ from serving.fields import FIELDS, Wanted, check_fields, wanted_reply, wants_str
 from serving.job_routes import job_routes
 from serving.job_runner import JobRunner
 from serving.patience import in_time_or_late
+from serving.realtime.connection import Sessions
 from serving.replies import MEDIA_TYPES, error_reply, model_card, reply
 from serving.upload import Upload, receive_upload
 
@@ -93,6 +97,9 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
             }
         )
 
+    async def last_hour(_: Request) -> Response:
+        return JSONResponse({"minutes": engine().last_hour.minutes(datetime.now(UTC))})
+
     def refuse(request: Request, error: Exception) -> Response:
         refusal = _as_api_error(request, error)
         engine().metrics.refused(refusal.code or f"http_{refusal.status}")
@@ -105,6 +112,8 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
             Route("/models", models),
             Route("/models/{id}", model),
             Route("/scale", scale),
+            Route("/scale/last-hour", last_hour),
+            WebSocketRoute("/realtime", Sessions(engine).serve),
         ],
         middleware=[
             Middleware(AllowOrigins, engine=engine),

@@ -21,6 +21,8 @@ MOME_DECODERS          recordings decoded at a time, each in a process; default:
 MOME_MAX_BATCH         most requests that the model reads together; default 16
 MOME_MAX_BATCH_S       most seconds of recordings that it reads together; default 60
 MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
+MOME_MAX_SESSIONS      most live sessions at a time, of each worker; default 16
+MOME_SESSION_IDLE_S    a live session that sends nothing for so many seconds is closed; default 60
 MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_NUM_BEAMS         hypotheses kept in parallel, 1 is greedy; default: as the bundle was judged
@@ -69,6 +71,8 @@ class Settings:
     max_batch: int = 16
     max_batch_s: float = 60.0
     max_waiting_s: float = 300.0
+    max_sessions: int = 16
+    session_idle_s: float = 60.0
     threads: Threads = "auto"
     device: str = "cpu"
     num_beams: int | None = None  # as judged
@@ -113,6 +117,8 @@ class Settings:
             max_batch=_count(values, "MOME_MAX_BATCH") or cls.max_batch,
             max_batch_s=_required(values, "MOME_MAX_BATCH_S", cls.max_batch_s),
             max_waiting_s=_required(values, "MOME_MAX_WAITING_S", cls.max_waiting_s),
+            max_sessions=_count(values, "MOME_MAX_SESSIONS") or cls.max_sessions,
+            session_idle_s=_required(values, "MOME_SESSION_IDLE_S", cls.session_idle_s),
             threads="auto" if threads is None else threads,
             device=device,
             num_beams=_count(values, "MOME_NUM_BEAMS"),

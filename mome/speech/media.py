@@ -84,6 +84,13 @@ class Clip:
             mouth = np.pad(mouth, ((0, max(0, scale.video_rate - len(mouth))), (0, 0), (0, 0)), mode="edge")
         return Clip(samples, mouth)
 
+    def num_tokens(self, scale: Scale) -> int:
+        """Return how many tokens the language model is given of the clip."""
+        filled = self.filled(scale)
+        frames = 0 if filled.samples is None else len(filled.samples) // SAMPLES_PER_AUDIO_FRAME
+        mouths = 0 if filled.mouth is None else len(filled.mouth)
+        return frames // scale.audio_rate + mouths // scale.video_rate
+
     @property
     def duration_s(self) -> float:
         """Length of the sound; of the video when there is no sound."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from mome.scales import Scale
+from serving.benchmark.live import Spoken, joined, taken_back
 from serving.benchmark.load import Answers, closed_loop, open_loop
 from serving.benchmark.recordings import BOUNDARY, Call, calls
 from serving.benchmark.table import figure, table
@@ -105,3 +107,29 @@ def test_a_figure_without_a_comparison_is_judged_by_its_target() -> None:
     assert "| reached |" in reached
     assert "| missed |" in missed
     assert json.dumps(reached).count("|") == 9
+
+
+@pytest.mark.parametrize(
+    ("shown", "said", "count"),
+    [
+        ("", "bin blue", 0),
+        ("bin blue", "bin blue at f", 0),
+        ("bin red", "bin blue at f", 1),
+        ("bin blue at", "bin at f", 1),
+        ("bin at", "bin blue at", 1),
+        ("bin blue", "", 2),
+    ],
+)
+def test_words_that_a_text_does_not_begin_with_are_taken_back(shown: str, said: str, count: int) -> None:
+    assert taken_back(shown, said) == count
+
+
+def test_joined_recordings_keep_their_moments() -> None:
+    samples = np.ones(8_000, np.float32)
+    stream = joined([Spoken(samples, 0.1, 0.4, 0.2), Spoken(samples, 0.0, 0.5)])
+
+    first, second = stream.spoken
+    assert (first.start_s, first.stop_s, first.word_s) == pytest.approx((1.3, 1.6, 1.4))
+    assert (second.start_s, second.stop_s, second.word_s) == (pytest.approx(2.9), pytest.approx(3.4), None)
+    loud = np.flatnonzero(np.abs(stream.samples) > 0.5) / 16_000
+    assert (loud[0], loud[-1]) == (pytest.approx(1.2), pytest.approx(3.4, abs=1e-3))

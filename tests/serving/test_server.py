@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
@@ -18,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import openai
 import pytest
 import yaml
+from websockets.exceptions import ConnectionClosed
 
 from mome.bundle import read_bundle
 from mome.config import PackageParams
@@ -134,7 +137,7 @@ def test_a_container_gets_pinned_packages_and_none_of_the_other_tools(packaged: 
     lines = (packaged / "bento" / "env" / "python" / "requirements.txt").read_text().split()
 
     names = {line.partition("==")[0] for line in lines}
-    assert {"bentoml", "torch", "transformers", "uvloop", "starlette"} <= names
+    assert {"bentoml", "torch", "transformers", "uvloop", "starlette", "wsproto"} <= names
     assert not names & {"kfp", "dvc", "evidently", "great-expectations", "pytest"}
     assert all("==" in line for line in lines)
 
@@ -287,6 +290,30 @@ def test_sigterm_answers_what_was_let_in_and_resets_nobody(bento: Path, tmp_path
     ended = next(reply for reply in replies if reply.status_code == 503)
     assert ended.json()["error"]["code"] == "shutting_down"
     assert (ended.headers["Retry-After"], ended.headers["Connection"]) == ("1", "close")
+
+
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")
+def test_a_live_session_is_answered_before_sigterm_ends_it(bento: Path, tmp_path: Path) -> None:
+    pcm = (syllables().clip(-1, 1) * 32_767).astype("<i2").tobytes()
+    sound = {"format": {"type": "audio/pcm", "rate": 16_000}, "turn_detection": None}
+    with served(bento, tmp_path, PLANTED_PAUSE_S="0.3") as server:
+        client = openai.OpenAI(base_url=f"{server.client.base_url}/v1", api_key="any")
+        with client.realtime.connect(extra_query={"intent": "transcription"}) as live:
+            live.session.update(session={"type": "transcription", "audio": {"input": sound}})
+            live.input_audio_buffer.append(audio=base64.b64encode(pcm).decode())
+            live.input_audio_buffer.commit()
+            kinds = [live.recv().type for _ in range(3)]
+            server.process.send_signal(signal.SIGTERM)
+            last = [live.recv() for _ in range(4)][-1]
+            with pytest.raises(ConnectionClosed) as closed:
+                live.recv()
+        assert server.process.wait(20) == 0
+
+    assert kinds == ["session.created", "session.updated", "input_audio_buffer.committed"]
+    assert last.type == "conversation.item.input_audio_transcription.completed"
+    assert last.transcript == "audio at a16v5"
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
 
 
 def test_a_service_that_is_full_refuses_within_milliseconds(bento: Path, tmp_path: Path) -> None:

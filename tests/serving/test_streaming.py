@@ -191,4 +191,4 @@ def test_a_bad_value_of_stream_is_named(served: Served) -> None:
     error = served.post(SPEECH, stream="yes").json()["error"]
     assert error["message"] == "stream 'yes' is not supported; supported: true, false"
     with pytest.raises(ApiError, match="unknown compression_scale"):
-        anyio.run(served.engine.transcribe, {"file": SPEECH}, "a3v3")
+        anyio.run(complete, served.engine.answer({"file": SPEECH}, "a3v3", live=False))

@@ -1,0 +1,1 @@
+"""Live transcription: OpenAI's Realtime transcription sessions over a WebSocket, at ``/v1/realtime``."""
