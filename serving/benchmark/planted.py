@@ -61,6 +61,7 @@ class Backend:
         median_s: Of the time that an answer takes.
         different: Share of the words that it hears otherwise.
         cuts_stream: After how many events a stream breaks off; None for not.
+        ending: How many requests are sent elsewhere, as by a pod that ends.
     """
 
     version: str
@@ -68,6 +69,7 @@ class Backend:
     median_s: float = 0.0
     different: float = 0.0
     cuts_stream: int | None = None
+    ending: int = 0
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
@@ -82,6 +84,9 @@ class Backend:
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append((request.rel_url.raw_path_qs, dict(request.headers)))
+        if self.ending:
+            self.ending -= 1
+            return web.json_response({}, status=503, headers={"Connection": "close"})
         draw = random.Random(body)
         said = [draw.choice(_WORDS) for _ in range(8)]
         mine = random.Random(body + self.version.encode())

@@ -138,13 +138,14 @@ class Backend:
         """Return the reply; one of the status 502 or 504 if there is none.
 
         A connection that ended before a byte of a reply was there is tried once more: it may have been an
-        idle one that the backend closed just then, or a pod that ends.
+        idle one that the backend closed just then, or a pod that ends. So is one whose server says that
+        it ends (503, and no more requests on this connection): another pod of the same version goes on.
         """
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    return await self._ask(sent, started)
+                    return await self._ask(sent, started, is_first=True)
                 except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError):
                     return await self._ask(sent, started)
         except TimeoutError:
@@ -152,7 +153,7 @@ class Backend:
         except (aiohttp.ClientError, ConnectionError) as error:
             return self._none(502, f"cannot be reached ({type(error).__name__})", started)
 
-    async def _ask(self, sent: Sent, started: float) -> Reply:
+    async def _ask(self, sent: Sent, started: float, *, is_first: bool = False) -> Reply:
         response = await self._session.request(
             sent.method,
             URL(self.url + sent.path, encoded=True),
@@ -161,6 +162,9 @@ class Backend:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._timeout_s),
         )
+        if is_first and response.status == 503 and response.headers.get("Connection", "").lower() == "close":
+            response.close()
+            raise aiohttp.ServerDisconnectedError("it ends")
         body = bytearray()
         is_stream = response.content_type == _STREAM
         try:

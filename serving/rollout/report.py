@@ -22,6 +22,9 @@ _NEXT = {
     "withdrawn": "It gets no request any more. Take the component out of the overlay and apply; the registry "
     "keeps the version, and whoever looks for the fault has it there.",
 }
+_CANARY = (
+    "Let callers have its replies: canary as mode in mome-rollout, and apply. A trial of its own begins."
+)
 
 
 def as_json(state: TrialState) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def as_page(state: TrialState) -> str:
         f"{bounds.false_alarm:.0%} of all trials, however long they last. The interval is for one look."
     )
     report.heading("Next")
-    report.say(_NEXT[state.decision])
+    is_heard = state.decision == "proven" and state.mode == "shadow"
+    report.say(_CANARY if is_heard else _NEXT[state.decision])
     return report.html()
 
 

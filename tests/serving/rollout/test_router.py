@@ -212,6 +212,17 @@ def test_requests_that_find_no_room_are_told_to_come_again(tmp_path: Path) -> No
         assert load(router.url, 2, seed=2, clients=1)[0] == [200, 200], "the room was given back"
 
 
+def test_a_pod_that_ends_sends_nobody_away(tmp_path: Path) -> None:
+    champion, candidate = Backend("one", ending=1), Backend("two", ending=1)
+    with routed(tmp_path, "canary", champion, candidate, "--share", "1") as router:
+        assert httpx.post(router.url + PATH, content=b"1").headers["X-MoME-Version"] == "two"
+        eventually(lambda: state(router)["compared"] == 1)
+        assert state(router)["rates"]["failures"]["rate"] == 0.0
+        # All of them end: that is said.
+        champion.ending, candidate.ending = 2, 2
+        assert httpx.post(router.url + PATH, content=b"2").status_code == 503
+
+
 def test_a_router_that_is_told_to_end_answers_what_it_has(tmp_path: Path) -> None:
     champion = Backend("one", median_s=0.5)
     with routed(tmp_path, "canary", champion, Backend("two", median_s=0.5), "--share", "1") as router:
