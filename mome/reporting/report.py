@@ -66,4 +66,8 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all."""
-        write_text(path, page.page(self._title, "\n".join(self._page)))
+        write_text(path, self.html())
+
+    def html(self) -> str:
+        """Return the page."""
+        return page.page(self._title, "\n".join(self._page))

@@ -35,6 +35,7 @@ from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
 from mome.training.state import History, load_state, save_state
+from mome.training.status import Report, reporting
 from mome.training.step import backward, scales_of_step, tasks_of
 from mome.training.validation import validate
 
@@ -104,7 +105,8 @@ def _train(
     if encoded_once and processes.is_first:
         processes.wait()
     pace = Pace()
-    history = _fit(recogniser, train, validation, params, state, processes, pace)
+    with reporting(params.steps, wanted=processes.is_first) as report:
+        history = _fit(recogniser, train, validation, params, state, processes, pace, report)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
         aligner = teach_aligner(recogniser, train, params)
@@ -131,6 +133,7 @@ def _fit(
     state: Path,
     processes: Processes,
     pace: Pace,
+    report: Report,
 ) -> History:
     """Train; returns the losses by step."""
     parameters, model = recogniser.trained_parameters(), recogniser.model
@@ -183,6 +186,7 @@ def _fit(
             keep_weights(state.parent, parameters, [*history, row], params)
             save_state(state, parameters, optimizer, [*history, row], step + 1)
         history.append(row)
+        report(step + 1, {name: value for name, value in row.items() if name != "step"})
     return history
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
-EVERYTHING = "everything"  # overlays/cpu with every component beside those that it has
+INSTEAD = {"kserve"}  # components that take objects of the base away
+EVERYTHING = "everything"  # overlays/cpu with every other component beside those that it has
 
 Manifest = dict[str, Any]
 
@@ -40,12 +41,17 @@ def rendered(name: str) -> tuple[Manifest, ...]:
     return tuple(yaml.safe_load_all(build(MANIFESTS / "overlays" / name)))
 
 
-def with_components(folder: Path) -> tuple[Manifest, ...]:
-    """Return the objects of overlays/cpu with every component."""
+def with_components(
+    folder: Path,
+    names: Sequence[str] = tuple(name for name in COMPONENTS if name not in INSTEAD),
+    overlay: str = "cpu",
+) -> tuple[Manifest, ...]:
+    """Return the objects of an overlay with components beside those that it has."""
     shutil.copytree(MANIFESTS, folder / "manifests")
-    path = folder / "manifests" / "overlays" / "cpu" / "kustomization.yaml"
+    path = folder / "manifests" / "overlays" / overlay / "kustomization.yaml"
     content = yaml.safe_load(path.read_text())
-    content["components"] = [f"../../components/{name}" for name in COMPONENTS]
+    own = content["components"]
+    content["components"] = [*own, *(f for n in names if (f := f"../../components/{n}") not in own)]
     path.write_text(yaml.safe_dump(content))
     return tuple(yaml.safe_load_all(build(path.parent)))
 

@@ -75,6 +75,8 @@ def test_every_selector_finds_its_pods_and_no_others(objects: tuple[Manifest, ..
         selector = found["spec"]["selector"]
         selector = {"matchLabels": selector} if found["kind"] == "Service" else selector
         meant = found["metadata"]["name"]
+        if found["kind"] == "Service" and "mome-router" in labels:
+            meant = {"mome-serving": "mome-router", "mome-champion": "mome-serving"}.get(meant, meant)
         assert {name for name, own in labels.items() if selects(selector, own)} == {meant}
     for found in of_kind(objects, "HorizontalPodAutoscaler"):
         target = found["spec"]["scaleTargetRef"]
