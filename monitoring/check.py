@@ -32,6 +32,7 @@ from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
 from monitoring.parameters import load_monitor_params
 from monitoring.policy import clean_scale, decide, servable_scales
+from monitoring.recent import Recent
 from monitoring.window import Window, read_window
 
 __all__ = ["run"]
@@ -70,13 +71,16 @@ def run(
         history = read_decisions(
             state / "decisions.jsonl", now - timedelta(seconds=max(params.max_age_s, params.cooldown_s))
         )
+        recent = Recent(evaluation, params)
+        recent.add(window.requests)
         verdict = decide(
-            window.requests,
+            recent.window(now),
             evaluation,
             current or clean_scale(evaluation, params),
             history,
             params,
             now,
+            recent.changed_at,
         )
         drift = compare(window.requests, baseline, params.min_requests, params.drift_p_value)
         decision = verdict.decision.model_copy(
