@@ -40,11 +40,11 @@ def check_drift(
     """
     from pathlib import Path
 
-    from components.check_drift.report import describe
     from mome.config import MonitorParams, TrainParams, parse_section
     from mome.reporting.metadata import checked
     from monitoring import check
     from monitoring.publish import publish, target
+    from monitoring.report import describe
     from monitoring.wish import is_open
 
     parse_section(TrainParams, train)
