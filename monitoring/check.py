@@ -36,11 +36,12 @@ from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
 from monitoring.window import read_window
 
-__all__ = ["Monitor", "run"]
+__all__ = ["Monitor", "newest", "run"]
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
 _ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
+_REPORTED = timedelta(days=1)
 _STALE = 3  # times as old as what counts: decisions that a look still reads
 
 
@@ -171,6 +172,18 @@ def run(
         monitor.report_drift(drift, decision, history[-1].drifted if history else ())
         monitor.record(verdict._replace(decision=decision), current, window.requests)
     return decision
+
+
+def newest(state: Path) -> ScaleDecision:
+    """Return the newest decision of whoever is at work on a folder.
+
+    Raises:
+        MonitorError: If there is none.
+    """
+    found = read_decisions(state / "decisions.jsonl", datetime.now(UTC) - _REPORTED)
+    if not found:
+        raise MonitorError(f"{state}: a monitor is at work here, and has decided nothing for a day")
+    return found[-1]
 
 
 def _read_table(bundle: Path) -> Evaluation:

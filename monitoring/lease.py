@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
-from mome.errors import MonitorError
+from mome.errors import MonitorError, Occupied
 from monitoring.access import connect
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ class FileLease:
 
     def __enter__(self) -> Self:
         if not self.hold():
-            raise MonitorError(
-                f"{self._path}: another monitor is at work on this folder; expected to be alone"
-            )
+            raise Occupied(f"{self._path}: another monitor is at work on this folder; expected to be alone")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +104,8 @@ class ClusterLease:
         """Let the next one have it at once."""
         if self._renewed is not None:
             self._renewed = None
-            self._call(self._give_back, datetime.now(UTC))
+            with suppress(MonitorError):  # it ends by itself
+                self._call(self._give_back, datetime.now(UTC))
 
     def _take(self, api: CoordinationV1Api, namespace: str, now: datetime) -> bool:
         from kubernetes.client import ApiException, V1Lease, V1LeaseSpec, V1ObjectMeta

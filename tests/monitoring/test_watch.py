@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mome.errors import MonitorError
 from mome.records import ScaleDecision
-from monitoring.lease import FileLease
 from monitoring.metrics import Metrics
 from monitoring.orders import Orders
 from monitoring.publish import File
@@ -220,18 +218,6 @@ def test_a_bundle_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "later").rename(controller.site.bundle)
     controller.turn(30.0)
     assert controller.served == "a16v5"
-
-
-def test_a_lock_is_for_one(tmp_path: Path) -> None:
-    first, second = FileLease(tmp_path / "lock"), FileLease(tmp_path / "lock")
-    assert first.hold()
-    assert first.hold()
-    assert not second.hold()
-    with pytest.raises(MonitorError, match="another monitor is at work"), second:
-        pass
-    first.release()
-    assert second.hold()
-    second.release()
 
 
 def test_two_processes_and_a_kill(tmp_path: Path) -> None:
