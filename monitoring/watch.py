@@ -15,6 +15,7 @@ import logging
 import signal
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mome.errors import MomeError, MonitorError
 from mome.records import RequestRecord, ScaleDecision
 from mome.scales import Scale
 from monitoring.check import Monitor
+from monitoring.drift import Drift
 from monitoring.journal import append_decision
 from monitoring.lease import FileLease, Lease
 from monitoring.metrics import Metrics
@@ -38,7 +40,7 @@ __all__ = ["Watch", "watch"]
 
 _log = logging.getLogger(__name__)
 _POLL_S = 1.0
-_DRIFT_S = 300.0  # Evidently takes a second, and its drift is evidence, not a cause
+_DRIFT_S = 300.0  # Evidently takes a second, ten at first, and its drift is evidence, not a cause
 _KNOWN = 10  # windows of request ids
 
 _Identity = tuple[int, int, int]
@@ -79,6 +81,8 @@ class Watch:
         self._looked: datetime | None = None
         self._drift_at: datetime | None = None
         self._drifted: tuple[str, ...] = ()
+        self._beside = ThreadPoolExecutor(1)
+        self._drifting: Future[Drift] | None = None
         self._trouble = ""
         metrics.run_length.set(params.run_length)
 
@@ -133,12 +137,6 @@ class Watch:
         now: datetime,
     ) -> None:
         verdict = monitor.decide(current, self._history, now, unreadable)
-        if self._drift_at is None or abs((now - self._drift_at).total_seconds()) >= _DRIFT_S:
-            drift = monitor.drift(window)
-            monitor.report_drift(
-                drift, verdict.decision.model_copy(update={"drifted": drift.drifted}), self._drifted
-            )
-            self._drifted, self._drift_at = drift.drifted, now
         decision = verdict.decision.model_copy(update={"drifted": self._drifted})
         monitor.record(verdict._replace(decision=decision), current, window)
         self._looked = now
@@ -148,6 +146,20 @@ class Watch:
         if current is None or decision.switched:
             self._served, self._unpublished = decision, True
             _log.info("serving scale %s: %s", decision.scale, decision.reason)
+        self._follow_drift(monitor, window, decision)
+
+    def _follow_drift(self, monitor: Monitor, window: list[RequestRecord], decision: ScaleDecision) -> None:
+        """Compare with the baseline now and then, beside the turns: nothing waits for it."""
+        if self._drifting is not None and self._drifting.done():
+            done, self._drifting = self._drifting, None
+            drift = done.result()
+            before, self._drifted = self._drifted, drift.drifted
+            monitor.report_drift(drift, decision.model_copy(update={"drifted": drift.drifted}), before)
+        if self._drifting is not None:
+            return
+        if self._drift_at is None or abs((decision.at - self._drift_at).total_seconds()) >= _DRIFT_S:
+            self._drift_at = decision.at
+            self._drifting = self._beside.submit(monitor.drift, window)
 
     def _reread(self, now: datetime) -> Monitor:
         """Return the monitor of the bundle that lies there now; a new bundle starts a new one."""

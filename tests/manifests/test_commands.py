@@ -94,7 +94,7 @@ def pod(cpu: tuple[Manifest, ...], tmp_path: Path) -> Pod:
 
 
 def wait_for(what: Callable[[], bool], processes: list[subprocess.Popen[str]]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not what():
         assert all(process.poll() is None for process in processes)
         assert time.monotonic() < deadline

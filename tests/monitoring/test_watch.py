@@ -250,7 +250,7 @@ def test_two_processes_and_a_kill(tmp_path: Path) -> None:
             return False
 
     def wait_for(what: object) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not what():  # type: ignore[operator]
             assert time.monotonic() < deadline
             time.sleep(0.2)
