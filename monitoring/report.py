@@ -75,12 +75,14 @@ def _report(looks: list[ScaleDecision], decision: ScaleDecision) -> Report:
 
 
 def _row(look: ScaleDecision) -> list[str]:
-    noise = sorted(look.noise.items(), key=lambda item: -item[1])[:3]
+    noise = sorted(
+        ((key, share) for key, share in look.noise.items() if share >= 0.01), key=lambda item: -item[1]
+    )
     return [
         f"{look.at:%Y-%m-%d %H:%M:%S}",
         look.previous or "–",
         look.scale,
-        ", ".join(f"{share:.0%} {level(key)}" for key, share in noise) or _decibel(look.snr_db),
+        ", ".join(f"{share:.0%} {level(key)}" for key, share in noise[:3]) or _decibel(look.snr_db),
         ", ".join(f"{scale} {rate:.1%}" for scale, rate in look.expected_wer.items()) or "–",
         "–" if look.max_wer is None else f"{look.max_wer:.1%}",
         str(look.requests),
