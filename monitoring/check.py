@@ -42,7 +42,7 @@ _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
 _ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
 _REPORTED = timedelta(days=1)
-_STALE = 3  # times as old as what counts: decisions that a look still reads
+_REACH = 3  # times as old as what counts: decisions that a look still reads
 
 
 class Monitor:
@@ -67,10 +67,13 @@ class Monitor:
         self._state = state
         self.recent = Recent(self.evaluation, params)
 
+    def oldest(self, now: datetime) -> datetime:
+        """Return since when a look still needs to know what was decided."""
+        return now - timedelta(seconds=_REACH * max(self.params.max_age_s, self.params.cooldown_s))
+
     def history(self, now: datetime) -> list[ScaleDecision]:
         """Return the decisions that a look still needs to know, oldest first."""
-        reach = _STALE * max(self.params.max_age_s, self.params.cooldown_s)
-        return read_decisions(self._state / "decisions.jsonl", now - timedelta(seconds=reach))
+        return read_decisions(self._state / "decisions.jsonl", self.oldest(now))
 
     def current(self) -> Scale | None:
         """Return the scale that is served, None before the first look.

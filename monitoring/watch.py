@@ -16,7 +16,7 @@ import signal
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -140,7 +140,7 @@ class Watch:
         decision = verdict.decision.model_copy(update={"drifted": self._drifted})
         monitor.record(verdict._replace(decision=decision), current, window)
         self._looked = now
-        oldest = now - timedelta(seconds=3 * max(self._params.max_age_s, self._params.cooldown_s))
+        oldest = monitor.oldest(now)
         self._history = [*(each for each in self._history if each.at >= oldest), decision]
         self._metrics.look(decision)
         if current is None or decision.switched:
@@ -152,9 +152,14 @@ class Watch:
         """Compare with the baseline now and then, beside the turns: nothing waits for it."""
         if self._drifting is not None and self._drifting.done():
             done, self._drifting = self._drifting, None
-            drift = done.result()
-            before, self._drifted = self._drifted, drift.drifted
-            monitor.report_drift(drift, decision.model_copy(update={"drifted": drift.drifted}), before)
+            problem = done.exception()
+            if problem is not None:  # whatever it is: the evidence is missing, and nothing else
+                _log.error("drift could not be compared: %s", problem)
+                self._metrics.errors.inc()
+            else:
+                drift = done.result()
+                before, self._drifted = self._drifted, drift.drifted
+                monitor.report_drift(drift, decision.model_copy(update={"drifted": drift.drifted}), before)
         if self._drifting is not None:
             return
         if self._drift_at is None or abs((decision.at - self._drift_at).total_seconds()) >= _DRIFT_S:

@@ -182,6 +182,28 @@ def test_a_disk_that_takes_nothing_leaves_the_scale_and_recovers(
     assert controller.served == "a4v2"
 
 
+def test_drift_is_evidence_that_comes_later_and_whose_loss_harms_nothing(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_until_compared() -> ScaleDecision:
+        controller.site.now += timedelta(seconds=301)
+        for _ in range(3):
+            controller.site.serve(4.0, 20)
+            controller.site.now += timedelta(seconds=6)
+            found = controller.turn()
+            if controller.watch._drifting is not None:
+                controller.watch._drifting.exception(timeout=120)
+        return found
+
+    assert look_until_compared().drifted == ("snr_db",)
+    assert list((controller.site.state / "drift").glob("*.json"))
+    before = controller.count("errors_total")
+    monkeypatch.setattr("monitoring.check.compare", lambda *_: 1 / 0)
+    assert look_until_compared().drifted == ("snr_db",)  # as it was
+    assert controller.count("errors_total") == before + 1
+    assert controller.served == "a4v2"
+
+
 def test_silence_holds_and_then_serves_the_finest(controller: Controller) -> None:
     for _ in range(30):
         controller.turn(30.0)
