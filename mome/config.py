@@ -279,6 +279,7 @@ class MonitorParams(Section):
     tolerance_db: FiniteFloat = Field(ge=0)  # noisier than all evaluated is what lies further below its clips
     max_age_s: FiniteFloat = Field(gt=0)  # older requests say nothing about now
     drift_p_value: FiniteFloat = Field(gt=0, lt=1)  # Kolmogorov-Smirnov
+    run_length: int = Field(ge=100)  # requests between two false alarms of the test for a change
 
 
 class RehearseParams(Section):

@@ -16,6 +16,7 @@ MomeError
 ├── Stopped (RuntimeError)            a step was told to stop before it was done
 ├── ServiceError (RuntimeError)       an endpoint, a storage or a registry did not start or did not answer
 └── MonitorError (ValueError)         the request log or the scale file cannot be used
+    └── Occupied                      another monitor is at work on the same folder
 """
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "MediaError",
     "MomeError",
     "MonitorError",
+    "Occupied",
     "RevisionError",
     "ServiceError",
     "Stopped",
@@ -100,3 +102,7 @@ class Stopped(MomeError, RuntimeError):
 
 class MonitorError(MomeError, ValueError):
     """The request log or the scale file cannot be used."""
+
+
+class Occupied(MonitorError):
+    """Another monitor is at work on the same folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["Expected", "Noises", "Surroundings", "expected_wer"]
 Shares = dict[str, float]  # by column of the word error table; they sum to 1
 
 _NEVER_NAMED = 1e-3  # a name that no test clip got is still possible
+_TEN_TO_NINETY = NormalDist().inv_cdf(0.9) * 2  # standard deviations between the 10th and the 90th percentile
 _INTERVAL = NormalDist().inv_cdf(0.975) * 2  # standard deviations that a 95 % interval is wide
 
 
@@ -36,35 +38,79 @@ class Noises:
 
     def place(self, snr_db: float, kind: NoiseKind) -> Shares:
         """Return the columns that a measurement lies between, with the share of each."""
-        lines = self._lines()
-        weights = [
-            max(_NEVER_NAMED, float(np.mean([point.kinds.get(kind, 0.0) for point in line if point.noise])))
-            if any(point.noise for point in line)
-            else 1.0
-            for line in lines
-        ]
-        shares: Shares = {}
-        for line, weight in zip(lines, weights, strict=True):
-            estimates = [point.estimated_snr_db for point in line]
-            for number, point in enumerate(line):
-                # What linear interpolation takes of this point.
-                part = float(np.interp(snr_db, estimates, np.eye(len(line))[number]))
-                if part > 0.0:
-                    shares[point.key] = shares.get(point.key, 0.0) + part * weight / sum(weights)
+        (shares,) = self.place_all([snr_db], [kind])
+        return {key: float(share) for key, share in zip(self.columns, shares, strict=True) if share > 0.0}
+
+    def place_all(self, snrs_db: Sequence[float] | np.ndarray, kinds: Sequence[NoiseKind]) -> np.ndarray:
+        """Return the share of every column for each of many measurements.
+
+        Args:
+            snrs_db: Estimated levels.
+            kinds: What the estimator called the noise of each.
+
+        Returns:
+            Array of shape (measurements, columns), in the order of `columns`; rows sum to 1.
+        """
+        weights = {kind: self._weights(kind) for kind in set(kinds)}
+        weight_of = np.array([weights[kind] for kind in kinds]).reshape(len(kinds), len(self._lines))
+        shares = np.zeros((len(kinds), len(self.columns)))
+        rows = np.arange(len(kinds))
+        for number, line in enumerate(self._lines):
+            columns = np.array([self.columns.index(point.key) for point in line])
+            # Linear interpolation: how far along the line, and so how much of the points on both sides.
+            along = np.interp(snrs_db, [point.estimated_snr_db for point in line], np.arange(len(line)))
+            below = along.astype(int)
+            part = along - below
+            shares[rows, columns[below]] += (1 - part) * weight_of[:, number]
+            shares[rows, columns[np.minimum(below + 1, len(line) - 1)]] += part * weight_of[:, number]
         return shares
+
+    def without_error(self, snrs_db: Sequence[float], kinds: Sequence[NoiseKind]) -> np.ndarray:
+        """Take the spread of the estimator out of many measurements, so that their true spread remains.
+
+        Harm grows faster than noise: measurements that err to both sides would look worse than what they
+        measure. Those of one kind move towards their mean until their variance is what they had before, less
+        that of clips of one true level.
+
+        Args:
+            snrs_db: Estimated levels.
+            kinds: What the estimator called the noise of each.
+
+        Returns:
+            As many levels.
+        """
+        levels = np.array(snrs_db, float)
+        for kind in set(kinds):
+            chosen = np.array([each == kind for each in kinds])
+            line = max(self._lines, key=lambda points: sum(point.kinds.get(kind, 0.0) for point in points))
+            spreads = [(point.high - point.low) / _TEN_TO_NINETY for point in line]
+            of_kind = levels[chosen]
+            error = np.interp(of_kind, [point.estimated_snr_db for point in line], spreads)
+            variance = float(np.var(of_kind))
+            true = max(0.0, variance - float(np.mean(error**2)))
+            if variance > 0.0:
+                middle = of_kind.mean()
+                levels[chosen] = middle + (of_kind - middle) * (true / variance) ** 0.5
+        return levels
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns of the table, in the order of the conditions."""
+        return [condition.key for condition in self.conditions]
 
     def is_beyond(self, snr_db: float, kind: NoiseKind, tolerance_db: float) -> bool:
         """Whether a measurement lies below nearly all clips of the noisiest level of its kind."""
-        named = [line[0] for line in self._lines()]
-        likeliest = max(named, key=lambda condition: condition.kinds.get(kind, 0.0))
-        return snr_db < likeliest.low - tolerance_db
+        if kind not in self._lowest:
+            named = [line[0] for line in self._lines]
+            self._lowest[kind] = max(named, key=lambda condition: condition.kinds.get(kind, 0.0)).low
+        return snr_db < self._lowest[kind] - tolerance_db
 
     def true_snr_db(self, snr_db: float, kind: NoiseKind) -> float:
         """Turn a measurement into the level at which noise of its kind has to be mixed to look like that.
 
         Linear between the evaluated noisy conditions, one decibel per decibel outside them.
         """
-        lines = [[point for point in line if point.snr_db is not None] for line in self._lines()]
+        lines = [[point for point in line if point.snr_db is not None] for line in self._lines]
         lines = [line for line in lines if line]
         if not lines:
             return snr_db
@@ -73,8 +119,29 @@ class Noises:
         inside = min(max(snr_db, estimated[0]), estimated[-1])
         return float(np.interp(inside, estimated, [point.snr_db or 0.0 for point in line])) + snr_db - inside
 
+    def _weights(self, kind: NoiseKind) -> np.ndarray:
+        """Return how likely each line is where a clip was called that; they sum to 1."""
+        weights = np.array(
+            [
+                max(
+                    _NEVER_NAMED,
+                    float(np.mean([point.kinds.get(kind, 0.0) for point in line if point.noise])),
+                )
+                if any(point.noise for point in line)
+                else 1.0
+                for line in self._lines
+            ]
+        )
+        return weights / weights.sum()
+
+    @cached_property
+    def _lowest(self) -> dict[NoiseKind, float]:
+        """By kind, what nearly all clips of its noisiest level lie above; filled as it is asked for."""
+        return {}
+
+    @cached_property
     def _lines(self) -> list[list[Condition]]:
-        """Return the conditions of each noise with the clean one, noisiest first."""
+        """The conditions of each noise with the clean one, noisiest first."""
         clean = [condition for condition in self.conditions if condition.noise is None]
         noises = dict.fromkeys(condition.noise for condition in self.conditions if condition.noise)
         lines = [[*clean, *(each for each in self.conditions if each.noise == noise)] for noise in noises]
@@ -84,19 +151,23 @@ class Noises:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What requests of one modality are surrounded by: a share of table columns for each of them."""
+    """What requests of one modality are surrounded by.
+
+    Args:
+        modality: Of all of them.
+        columns: Of the word error table.
+        shares: Of each column, for each request; shape (requests, columns).
+    """
 
     modality: Modality
-    requests: Sequence[Shares]
+    columns: Sequence[str]
+    shares: np.ndarray
 
     @property
     def mean(self) -> Shares:
         """The share of each column in all of them."""
-        total: Shares = {}
-        for shares in self.requests:
-            for key, share in shares.items():
-                total[key] = total.get(key, 0.0) + share / len(self.requests)
-        return total
+        each = self.shares.mean(axis=0).tolist()
+        return {key: share for key, share in zip(self.columns, each, strict=True) if share > 0.0}
 
 
 @dataclass(frozen=True)
@@ -134,9 +205,10 @@ def expected_wer(
 
 
 def _expected(row: Mapping[str, WordErrors], surroundings: Surroundings) -> Expected:
-    each = [sum(share * row[key].rate for key, share in shares.items()) for shares in surroundings.requests]
+    shares = surroundings.shares
+    each = shares @ np.array([row[key].rate for key in surroundings.columns])
     # The columns were heard by the same test speakers: their errors add up, they do not cancel out.
-    of_table = sum(share * _error(row[key]) for key, share in surroundings.mean.items())
+    of_table = float(shares.mean(axis=0) @ np.array([_error(row[key]) for key in surroundings.columns]))
     of_window = float(np.std(each, ddof=1)) / len(each) ** 0.5 if len(each) > 1 else 0.0
     return Expected(float(np.mean(each)), float(np.hypot(of_table, of_window)))
 

@@ -354,6 +354,8 @@ class ScaleDecision(Record):
     expected_wer: dict[ScaleText, FiniteFloat] = Field(default_factory=dict)  # in that noise
     max_wer: FiniteFloat | None = None  # promised
     keeps_promise: bool | None = None  # whether any scale is expected to; None = it saw too little to say
+    changed_at: Moment | None = None  # first request after the last change of the noise
+    rule: str = ""  # version of the rules
 
 
 class RetrainRequest(Record):

@@ -3,6 +3,7 @@
     state/
     ├── scale.json       the scale to serve: written when it changes, renamed into place
     ├── decisions.jsonl  every look with its inputs and its reason
+    ├── orders.json      what people have ordered: `monitoring.orders`
     ├── retrain.json     the latest noise that no scale copes with
     ├── drift/           Evidently's snapshot of each of the newest looks
     └── drift.html       Evidently's report of the last look that saw a new drift
@@ -13,10 +14,8 @@ A look that cannot see holds: whatever goes wrong, the served scale stays.
 from __future__ import annotations
 
 import argparse
-import fcntl
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,23 +29,125 @@ from mome.records import Evaluation, RequestRecord, RetrainRequest, ScaleDecisio
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
+from monitoring.lease import FileLease
+from monitoring.orders import read_orders
 from monitoring.parameters import load_monitor_params
-from monitoring.policy import clean_scale, decide, servable_scales
-from monitoring.window import Window, read_window
+from monitoring.policy import Verdict, clean_scale, decide, servable_scales
+from monitoring.recent import Recent
+from monitoring.window import read_window
 
-__all__ = ["run"]
+__all__ = ["Monitor", "newest", "run"]
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
 _ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
+_REPORTED = timedelta(days=1)
+_REACH = 3  # times as old as what counts: decisions that a look still reads
+
+
+class Monitor:
+    """Looks at requests, decides and writes what follows; nobody else may write into its folder meanwhile.
+
+    Only the table and the baseline of the bundle are read; who loads the weights verifies them.
+
+    Args:
+        params: Damping and drift.
+        bundle: Folder of the served bundle.
+        state: Folder for the scale, the decisions and the reports; it exists.
+
+    Raises:
+        MonitorError: If the bundle cannot be used.
+    """
+
+    def __init__(self, params: MonitorParams, bundle: Path, state: Path) -> None:
+        self.params = params
+        self.evaluation = _read_table(bundle)
+        self.scales = servable_scales(self.evaluation, params)
+        self._baseline = read_baseline(bundle / "baseline.parquet")
+        self._state = state
+        self.recent = Recent(self.evaluation, params)
+
+    def oldest(self, now: datetime) -> datetime:
+        """Return since when a look still needs to know what was decided."""
+        return now - timedelta(seconds=_REACH * max(self.params.max_age_s, self.params.cooldown_s))
+
+    def history(self, now: datetime) -> list[ScaleDecision]:
+        """Return the decisions that a look still needs to know, oldest first."""
+        return read_decisions(self._state / "decisions.jsonl", self.oldest(now))
+
+    def current(self) -> Scale | None:
+        """Return the scale that is served, None before the first look.
+
+        Raises:
+            MonitorError: If ``scale.json`` names none of the table.
+        """
+        return _current_scale(self._state / "scale.json", self.scales)
+
+    def decide(
+        self, current: Scale | None, history: Sequence[ScaleDecision], now: datetime, unreadable: int = 0
+    ) -> Verdict:
+        """Return what follows from the requests taken in, and from what people have ordered.
+
+        Args:
+            current: The scale that is served, None before the first look.
+            history: Earlier decisions, oldest first.
+            now: The moment of this look.
+            unreadable: Lines of the log that were none.
+
+        Raises:
+            MonitorError: If the orders cannot be read.
+        """
+        orders = read_orders(self._state)
+        allowed = orders.within(self.evaluation)
+        served = current or clean_scale(allowed, self.params)
+        past = [decision for decision in history if decision.at <= now]  # a clock that went back has others
+        verdict = decide(
+            self.recent.window(now), allowed, served, past, self.params, now, self.recent.changed_at
+        )
+        remarks = []
+        if len(past) < len(history):
+            remarks.append("the clock went back: looks of later times do not count")
+        if current is None:
+            remarks.append("first look, serving the choice for clean speech")
+        if unreadable:
+            remarks.append(f"{unreadable} unreadable lines in the log")
+        decision = orders.apply(verdict.decision, now, servable_scales(allowed, self.params))
+        return verdict._replace(
+            decision=decision.model_copy(
+                update={
+                    "previous": None if current is None else str(current),
+                    "reason": "; ".join([decision.reason, *remarks]),
+                }
+            )
+        )
+
+    def drift(self, requests: Sequence[RequestRecord]) -> Drift:
+        """Compare requests with the baseline of the bundle."""
+        return compare(requests, self._baseline, self.params.min_requests, self.params.drift_p_value)
+
+    def record(self, verdict: Verdict, current: Scale | None, requests: Sequence[RequestRecord]) -> None:
+        """Write a decision, and what follows from it.
+
+        Raises:
+            OSError: If it cannot be written; the scale is then as it was.
+        """
+        decision = verdict.decision
+        if verdict.beyond_promise:
+            _request_retraining(self._state / "retrain.json", requests, self.evaluation, decision)
+        # The line first: no scale is ever served without a reason on record.
+        append_decision(self._state / "decisions.jsonl", decision)
+        if current is None or decision.switched:
+            decision.write(self._state / "scale.json")
+
+    def report_drift(self, drift: Drift, decision: ScaleDecision, before: Sequence[str]) -> None:
+        """Keep Evidently's snapshot, and its page when a new feature has drifted."""
+        _write_drift(drift, self._state, decision, before)
 
 
 def run(
     params: MonitorParams, bundle: Path, requests: Path, state: Path, now: datetime | None = None
 ) -> ScaleDecision:
     """Look once and publish what follows from it.
-
-    Only the table and the baseline of the bundle are read; who loads the weights verifies them.
 
     Args:
         params: Damping and drift.
@@ -62,51 +163,30 @@ def run(
     """
     now = now or datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
-    with _single_writer(state / "monitor.lock"):
-        evaluation = _read_table(bundle)
-        baseline = read_baseline(bundle / "baseline.parquet")
-        current = _current_scale(state / "scale.json", servable_scales(evaluation, params))
+    with FileLease(state / "monitor.lock"):
+        monitor = Monitor(params, bundle, state)
+        current = monitor.current()
         window = read_window(requests, params.window, params.max_age_s, now)
-        history = read_decisions(
-            state / "decisions.jsonl", now - timedelta(seconds=max(params.max_age_s, params.cooldown_s))
-        )
-        verdict = decide(
-            window.requests,
-            evaluation,
-            current or clean_scale(evaluation, params),
-            history,
-            params,
-            now,
-        )
-        drift = compare(window.requests, baseline, params.min_requests, params.drift_p_value)
-        decision = verdict.decision.model_copy(
-            update={
-                "drifted": drift.drifted,
-                "previous": None if current is None else str(current),
-                "reason": verdict.decision.reason + _remarks(window, current),
-            }
-        )
-        _write_drift(drift, state, decision, history[-1].drifted if history else ())
-        if verdict.beyond_promise:
-            _request_retraining(state / "retrain.json", window.requests, evaluation, decision)
-        # The line first: no scale is ever served without a reason on record.
-        append_decision(state / "decisions.jsonl", decision)
-        if current is None or decision.switched:
-            decision.write(state / "scale.json")
+        history = monitor.history(now)
+        monitor.recent.add(window.requests)
+        verdict = monitor.decide(current, history, now, window.unreadable)
+        drift = monitor.drift(window.requests)
+        decision = verdict.decision.model_copy(update={"drifted": drift.drifted})
+        monitor.report_drift(drift, decision, history[-1].drifted if history else ())
+        monitor.record(verdict._replace(decision=decision), current, window.requests)
     return decision
 
 
-@contextmanager
-def _single_writer(path: Path) -> Iterator[None]:
-    """Hold the lock file; the system lets go of it when the process ends, however it ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MonitorError(
-                f"{path}: another monitor is at work on this folder; expected to be alone"
-            ) from None
-        yield
+def newest(state: Path) -> ScaleDecision:
+    """Return the newest decision of whoever is at work on a folder.
+
+    Raises:
+        MonitorError: If there is none.
+    """
+    found = read_decisions(state / "decisions.jsonl", datetime.now(UTC) - _REPORTED)
+    if not found:
+        raise MonitorError(f"{state}: a monitor is at work here, and has decided nothing for a day")
+    return found[-1]
 
 
 def _read_table(bundle: Path) -> Evaluation:
@@ -129,11 +209,6 @@ def _current_scale(path: Path, scales: Sequence[Scale]) -> Scale | None:
             " delete the file to start anew"
         )
     return scale
-
-
-def _remarks(window: Window, current: Scale | None) -> str:
-    first = "; first look, serving the choice for clean speech" if current is None else ""
-    return first + (f"; {window.unreadable} unreadable lines in the log" if window.unreadable else "")
 
 
 def _write_drift(drift: Drift, state: Path, decision: ScaleDecision, before: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
 The word error table has the gate's numbers; the promise to callers is not the gate's budget. Expected is
 the rate over the noise of the whole window, so that traffic which is half clean and half noisy counts as
-that. The damping exists because a window of requests is a small sample. A drift flag is no input here;
+that. The damping exists because a window of requests is a small sample; where the test for a change has
+spoken, it has been waited for already, and the first look after it counts. A drift flag is no input here:
 "different from the baseline" is not "noisier".
 """
 
@@ -14,15 +15,20 @@ from datetime import datetime, timedelta
 from statistics import median_low
 from typing import NamedTuple
 
+import numpy as np
+
 from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.expectation import Expected, Noises, Surroundings, expected_wer
 from mome.records import ESTIMATOR, Evaluation, Modality, RequestRecord, ScaleDecision, level, snr_key
 from mome.scales import Scale
 
-__all__ = ["Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
+__all__ = ["RULE", "Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
 
+RULE = "2"  # of the rules below; every decision names it
 _A_FEW = 0.1  # of the window: a modality that makes up less is not decided for
+_ENOUGH_AFTER_A_CHANGE = 5  # requests; the test has weighed them already
+_STALE = 2  # times as old as what still counts, and nothing is known any more
 
 
 class Verdict(NamedTuple):
@@ -89,7 +95,8 @@ def clean_scale(evaluation: Evaluation, params: MonitorParams) -> Scale:
     """Return what to serve before anything was measured: the choice for clean speech."""
     scales = servable_scales(evaluation, params)
     cleanest = max(evaluation.conditions, key=lambda condition: condition.estimated_snr_db)
-    clean = Surroundings(evaluation.modality, [{cleanest.key: 1.0}])
+    columns = [condition.key for condition in evaluation.conditions]
+    clean = Surroundings(evaluation.modality, columns, _only(columns.index(cleanest.key), columns))
     return _choose(evaluation, [clean], scales, params).scale
 
 
@@ -111,7 +118,7 @@ def propose(
     noises = Noises(evaluation.conditions)
 
     def at(offset_db: float) -> Proposal:
-        return _choose(evaluation, _surroundings(window, evaluation, noises, offset_db), scales, params)
+        return _choose(evaluation, _surroundings(window, noises, offset_db), scales, params)
 
     proposal = at(0.0)
     if current.is_finer_than(proposal.scale):
@@ -134,16 +141,18 @@ def decide(
     history: Sequence[ScaleDecision],
     params: MonitorParams,
     now: datetime,
+    changed_at: datetime | None = None,
 ) -> Verdict:
     """Take one decision from a window of requests.
 
     Args:
-        window: Newest requests, oldest first.
+        window: Newest requests, oldest first; none from before a change of the noise.
         evaluation: The bundle's table.
         current: The scale that is served now.
         history: Earlier decisions, oldest first.
         params: Promise and damping.
         now: The moment of this look.
+        changed_at: First request after the last change of the noise, if there was one.
 
     Raises:
         MonitorError: As `servable_scales`.
@@ -170,10 +179,21 @@ def decide(
             else {str(scale): round(expected.rate, 5) for scale, expected in seen.expected.items()},
             max_wer=None if seen is None else params.max_wer[seen.modality],
             keeps_promise=None if seen is None else seen.keeps,
+            changed_at=changed_at,
+            rule=RULE,
         )
         return Verdict(decision, beyond_promise)
 
-    if len(measured) < params.min_requests:
+    # As long as the change fills no window of its own, what it was noticed by is all there is.
+    changed = bool(window) and window[0].at == changed_at and len(measured) < params.min_requests
+    if len(measured) < (_ENOUGH_AFTER_A_CHANGE if changed else params.min_requests):
+        finest = servable_scales(evaluation, params)[0]
+        if not window and current != finest and _is_stale(history, now, params):
+            return verdict(
+                f"finer: nothing was measured for {_STALE * params.max_age_s:g} s; {finest} is safest",
+                finest,
+                switch=True,
+            )
         return verdict(f"hold: {len(measured)} measured requests, {params.min_requests} needed", None)
     if history and max(request.at for request in window) <= history[-1].at:
         return verdict("hold: no new request since the last look", None)
@@ -181,24 +201,36 @@ def decide(
     seen = propose(measured, evaluation, current, params)
     proposed = seen.scale
     looks = 1 + _agreeing_looks(history, str(proposed), now - timedelta(seconds=params.max_age_s))
-    agreed = looks >= params.consecutive_windows
-    beyond_promise = agreed and not seen.keeps and _clean_keeps(evaluation, params)
+    agreed = changed or looks >= params.consecutive_windows
+    beyond_promise = (
+        looks >= params.consecutive_windows and not seen.keeps and _clean_keeps(evaluation, params)
+    )
     why = _explain(seen, measured, params)
-    switches = [earlier.at for earlier in history if earlier.switched]
-    cooling = bool(switches) and (now - switches[-1]).total_seconds() < params.cooldown_s
+    if changed:
+        why += f"; the noise changed {len(measured)} requests ago"
     if proposed == current:
         return verdict(f"keep {current}: {why}", proposed, beyond_promise=beyond_promise)
     if not agreed:
         return verdict(
             f"hold: {looks} of {params.consecutive_windows} looks ask for {proposed}: {why}", proposed
         )
-    if cooling:
+    # A broken promise is not waited for; what saves tokens can.
+    finer = proposed.is_finer_than(current)
+    switches = [earlier.at for earlier in history if earlier.switched]
+    if not finer and switches and (now - switches[-1]).total_seconds() < params.cooldown_s:
         waited = f"{params.cooldown_s:g} s have not passed since the last switch"
         return verdict(
             f"hold: {waited}; {proposed} is wanted: {why}", proposed, beyond_promise=beyond_promise
         )
-    direction = "finer" if proposed.is_finer_than(current) else "coarser"
-    return verdict(f"{direction}: {why}", proposed, switch=True, beyond_promise=beyond_promise)
+    return verdict(
+        f"{'finer' if finer else 'coarser'}: {why}", proposed, switch=True, beyond_promise=beyond_promise
+    )
+
+
+def _is_stale(history: Sequence[ScaleDecision], now: datetime, params: MonitorParams) -> bool:
+    """Whether something was measured, and so long ago that it says nothing any more."""
+    seen = [earlier.at for earlier in history if earlier.proposed is not None]
+    return bool(seen) and (now - seen[-1]).total_seconds() > _STALE * params.max_age_s
 
 
 def _is_measured(request: RequestRecord, evaluation: Evaluation, params: MonitorParams) -> bool:
@@ -209,23 +241,32 @@ def _is_measured(request: RequestRecord, evaluation: Evaluation, params: Monitor
 
 def _surroundings(
     window: Sequence[RequestRecord],
-    evaluation: Evaluation,
     noises: Noises,
     offset_db: float,
 ) -> list[Surroundings]:
     """Return what the requests of each modality are surrounded by, were each that much louder."""
-    found: dict[Modality, list[dict[str, float]]] = {}
+    found: dict[Modality, list[RequestRecord]] = {}
     for request in window:
-        if request.snr_db is None or request.noise_kind is None:  # lips alone, which no noise is seen on
-            shares = {evaluation.conditions[0].key: 1.0}
-        else:
-            shares = noises.place(request.snr_db + offset_db, request.noise_kind)
-        found.setdefault(request.modality, []).append(shares)
-    return [
-        Surroundings(modality, requests)
-        for modality, requests in found.items()
-        if len(requests) >= _A_FEW * len(window)
-    ]
+        found.setdefault(request.modality, []).append(request)
+    surroundings = []
+    for modality, requests in found.items():
+        if len(requests) < _A_FEW * len(window):
+            continue
+        heard = [
+            (request.snr_db, request.noise_kind)
+            for request in requests
+            if request.snr_db is not None and request.noise_kind is not None
+        ]
+        kinds = [kind for _, kind in heard]
+        shares = noises.place_all(noises.without_error([snr for snr, _ in heard], kinds) + offset_db, kinds)
+        # Lips alone, which no noise is seen on, count as the first condition.
+        unheard = np.repeat(_only(0, noises.columns), len(requests) - len(heard), axis=0)
+        surroundings.append(Surroundings(modality, noises.columns, np.concatenate([shares, unheard])))
+    return surroundings
+
+
+def _only(column: int, columns: Sequence[str]) -> np.ndarray:
+    return np.eye(len(columns))[[column]]
 
 
 def _choose(

@@ -1,15 +1,21 @@
 """Hand the scale of the last look to a service elsewhere: through a ConfigMap, or a file on shared storage.
 
     python -m monitoring.publish STATE/scale.json configmap/mome-scale
+    python -m monitoring.publish STATE/scale.json configmap/mome-scale --follow --lease mome-controller
 
-``state/scale.json`` stays the truth; publishing makes the other place equal to it. It is done after
-every look, switched or not: what a look could not publish, the next one does. Publishing the same
+``state/scale.json`` stays the truth; publishing makes the other place equal to it. After single looks it is
+done once each, switched or not: what one could not publish, the next one does. Beside the controller it
+follows the file, under a lease, for two that follow would write against each other. Publishing the same
 again changes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +23,17 @@ from mome.cli import main
 from mome.errors import MomeError, MonitorError
 from mome.records import ScaleDecision
 from monitoring.access import connect
+from monitoring.lease import ClusterLease, Lease
 
-__all__ = ["KEY", "ConfigMap", "File", "Here", "Target", "publish", "target"]
+__all__ = ["KEY", "ConfigMap", "File", "Here", "Target", "follow", "publish", "target"]
+
+_log = logging.getLogger(__name__)
 
 KEY = "scale.json"  # in the ConfigMap; the service mounts it as a file of that name
 _SCHEME = "configmap/"
 _TIMEOUT_S = 10.0
+_POLL_S = 2.0
+_AGAIN_S = 60.0  # somebody else may have changed the place
 _WRITER = "mome-monitor"  # who wrote the key, as `kubectl get configmap --show-managed-fields` says
 
 
@@ -138,6 +149,39 @@ def publish(scale_file: Path, place: Target) -> ScaleDecision:
     return decision
 
 
+def follow(scale_file: Path, place: Target, lease: Lease, stop: threading.Event) -> None:
+    """Publish every new decision, and the newest again each minute, until told to stop.
+
+    What fails is said once and tried again; without the lease nothing is published.
+
+    Args:
+        scale_file: ``scale.json`` in the monitor's state folder; it may not be there yet.
+        place: Where the service reads.
+        lease: Of the place.
+        stop: Ends it.
+    """
+    published, at, trouble = None, 0.0, ""
+    try:
+        while not stop.is_set():
+            try:
+                found = scale_file.stat() if scale_file.exists() else None
+                identity = found and (found.st_mtime_ns, found.st_ino)
+                due = identity != published or time.monotonic() - at >= _AGAIN_S
+                if lease.hold() and identity and due:
+                    decision = publish(scale_file, place)
+                    if identity != published:
+                        _log.info("published %s: %s", decision.scale, decision.reason)
+                    published, at = identity, time.monotonic()
+                trouble = ""
+            except (MonitorError, OSError) as error:
+                if str(error) != trouble:
+                    _log.error("%s", error)
+                trouble = str(error)
+            stop.wait(_POLL_S)
+    finally:
+        lease.release()
+
+
 def _explain(status: int, reason: str) -> str:
     known = {
         401: "the service account's token was refused (401)",
@@ -157,7 +201,19 @@ def _command() -> None:
     parser.add_argument(
         "--if-decided", action="store_true", help="publish nothing while there was no look and so no decision"
     )
+    parser.add_argument("--follow", action="store_true", help="publish every decision to come, until stopped")
+    parser.add_argument("--lease", help="name of the Lease without which nothing is published; with --follow")
     arguments = parser.parse_args()
+    if arguments.follow:
+        if not arguments.lease:
+            raise MonitorError("--follow needs --lease: two that follow would publish against each other")
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        lease = ClusterLease(arguments.lease, namespace=arguments.namespace)
+        follow(arguments.scale_file, target(arguments.target, arguments.namespace), lease, stop)
+        return
     if arguments.if_decided and not arguments.scale_file.exists():
         print(f"nothing is decided yet: {arguments.scale_file} is not there")
         return

@@ -12,7 +12,7 @@ from mome.errors import MonitorError
 from mome.records import RequestRecord
 from monitoring.journal import lines_from_the_end
 
-__all__ = ["Window", "read_window"]
+__all__ = ["Window", "is_from_the_future", "read_window"]
 
 
 _CLOCKS_APART = timedelta(minutes=1)  # of the machines that write and read
@@ -23,6 +23,11 @@ class Window(NamedTuple):
 
     requests: list[RequestRecord]
     unreadable: int
+
+
+def is_from_the_future(request: RequestRecord, now: datetime) -> bool:
+    """Whether it was written by a clock that is wrong."""
+    return request.at > now + _CLOCKS_APART
 
 
 def read_window(folder: Path, size: int, max_age_s: float, now: datetime) -> Window:
@@ -54,7 +59,7 @@ def read_window(folder: Path, size: int, max_age_s: float, now: datetime) -> Win
                 unreadable += 1
                 continue
             readable += 1
-            if request.at > now + _CLOCKS_APART or request.request_id in known:
+            if is_from_the_future(request, now) or request.request_id in known:
                 continue  # a clock that is wrong, or a line that was copied: neither says anything of now
             known.add(request.request_id)
             # Lines of one file are in order of time, give or take requests that overlapped.

@@ -38,7 +38,7 @@ __all__ = ["Recurring", "Wish", "check_cron"]
 
 NAME = "mome-monitoring"
 ROOT = Path(__file__).parents[1]
-TRAFFIC = ROOT / "manifests" / "components" / "monitor" / "monitor.yaml"  # the CronJob's, too
+TRAFFIC = ROOT / "manifests" / "components" / "monitor" / "monitor.yaml"  # the controller's, too
 EVERY_15_MINUTES = "0 */15 * * * *"
 _FIELDS = ("second", "minute", "hour", "day of month", "month", "day of week")
 _RANGES = (

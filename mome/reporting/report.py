@@ -64,10 +64,10 @@ class Report:
         """Add what only a page can show; whoever made it has escaped what is not their own."""
         self._page.append(html)
 
-    def write(self, path: Path) -> None:
-        """Write the page, whole or not at all."""
-        write_text(path, self.html())
-
     def html(self) -> str:
         """Return the page."""
         return page.page(self._title, "\n".join(self._page))
+
+    def write(self, path: Path) -> None:
+        """Write the page, whole or not at all."""
+        write_text(path, self.html())

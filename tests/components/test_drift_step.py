@@ -11,6 +11,7 @@ from kfp import dsl
 from components.catalogue import check_drift, request_retraining
 from mome.errors import ConfigError, MomeError, MonitorError
 from mome.records import ScaleDecision
+from monitoring.lease import FileLease
 from tests.monitoring.test_check import Site
 
 Sections = dict[str, dict[str, Any]]
@@ -62,6 +63,18 @@ def test_a_wish_outlives_the_look_that_failed_after_it(watched: Watched) -> None
     assert watched.look()[2]
     assert -10.0 in watched.request()["noise_snrs_db"]
     assert not watched.look()[2], "a training was asked for"
+
+
+def test_beside_a_controller_the_step_reports_and_does_not_decide(watched: Watched) -> None:
+    watched.site.serve(4.0)
+    watched.look()
+    before = (watched.site.state / "decisions.jsonl").read_text()
+    with FileLease(watched.site.state / "monitor.lock"):
+        watched.site.serve(30.0)
+        # It would fail if it tried to publish.
+        assert watched.look(publish_to="/proc/scale.json") == ("a4v2", True, False)
+    assert (watched.site.state / "decisions.jsonl").read_text() == before
+    assert "Monitor: switched to a4v2" in Path(watched.page.path).read_text()
 
 
 def test_a_bundle_that_is_not_there_is_refused(watched: Watched) -> None:

@@ -38,6 +38,7 @@ MONITOR = MonitorParams(
     max_wer={"audio": 0.08},
     confidence=0.8,
     drift_p_value=0.01,
+    run_length=10_000,
 )
 RATES = {"a4v2": {"clean": 1, "babble_0": 4}, "a16v5": {"clean": 3, "babble_0": 25}}
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from components.check_drift.report import describe as describe_look
 from components.rehearse.report import write_report as write_rehearsal
 from components.request_retraining.noise import learn_noise
 from components.request_retraining.report import describe as describe_retraining
@@ -44,6 +43,7 @@ from mome.speech.media import Clip
 from mome.speech.shards import write_manifest
 from mome.training.pace import Pace, write_pace
 from monitoring.journal import append_decision
+from monitoring.report import describe as describe_look
 from serving.bundle_report import describe as describe_bundle
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage

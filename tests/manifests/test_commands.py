@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from mome.scales import Scale
 from monitoring.parameters import load_monitor_params
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage
-from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, of_kind, pods
-from tests.monitoring.cluster import PATH, running
+from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, of_kind
+from tests.monitoring.cluster import LEASE, PATH, running
 from tests.serving.planted import write_parts
 
 CORPUS = "embedded"
@@ -92,6 +93,14 @@ def pod(cpu: tuple[Manifest, ...], tmp_path: Path) -> Pod:
     return Pod(cpu, tmp_path, bundle.version, {})
 
 
+def wait_for(what: Callable[[], bool], processes: list[subprocess.Popen[str]]) -> None:
+    deadline = time.monotonic() + 180
+    while not what():
+        assert all(process.poll() is None for process in processes)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def log_requests(folder: Path, snr_db: float) -> None:
     with (folder / "requests-2026-11-20-pod-7.jsonl").open("w") as file:
         for number in range(80):
@@ -126,16 +135,22 @@ def test_a_version_goes_from_the_registry_to_the_volume_to_the_monitor_to_the_co
     assert served.stat().st_mtime_ns == before
 
     log_requests(pod.root / "requests", snr_db=30.0)
-    checked = pod.run("mome-monitor/check")
-    assert checked.returncode == 0, checked.stderr
-    decided = ScaleDecision.read(pod.root / "state" / "scale.json")
-    assert decided.requests == 80
-
+    scale, journal = pod.root / "state" / "scale.json", pod.root / "state" / "decisions.jsonl"
     with running(pod.root) as (api, config):
+        api.leases[LEASE] = {"metadata": {"name": "mome-controller", "resourceVersion": "1"}, "spec": {}}
         pod.more = {"KUBECONFIG": config}
-        published = pod.run("mome-monitor/publish")
-        assert published.returncode == 0, published.stderr
+        processes = [pod.start("mome-monitor/watch"), pod.start("mome-monitor/publish")]
+        try:
+            wait_for(lambda: "scale.json" in api.config_maps[PATH]["data"], processes)
+        finally:
+            for process in processes:
+                process.terminate()
+                assert process.wait(timeout=30) == 0
+                process.communicate()
+        decided = ScaleDecision.model_validate_json(journal.read_text().splitlines()[0])
+        assert decided.requests == 80
         assert ScaleDecision.model_validate_json(api.config_maps[PATH]["data"]["scale.json"]) == decided
+        assert ScaleDecision.read(scale) == decided
 
 
 def test_a_pod_waits_for_a_version_that_is_not_there_yet_and_names_those_there_are(
@@ -174,13 +189,23 @@ def test_a_pod_that_waits_goes_at_once_when_it_is_told_to(pod: Pod) -> None:
         waiting.communicate()
 
 
-def test_the_monitor_has_nothing_to_do_and_nothing_to_complain_of_before_the_first_version(pod: Pod) -> None:
+def test_the_monitor_waits_for_the_first_version_and_changes_nothing(pod: Pod) -> None:
     pod.values["VERSION"] = "000000000000"
-    for name, said in (("check", "nothing is served yet"), ("publish", "nothing is decided yet")):
-        looked = pod.run(f"mome-monitor/{name}")
-        assert looked.returncode == 0, looked.stderr
-        assert looked.stdout.startswith(said)
-    assert not list((pod.root / "state").iterdir())
+    with running(pod.root) as (api, config):
+        api.leases[LEASE] = {"metadata": {"name": "mome-controller", "resourceVersion": "1"}, "spec": {}}
+        pod.more = {"KUBECONFIG": config}
+        processes = [pod.start("mome-monitor/watch"), pod.start("mome-monitor/publish")]
+        try:
+            wait_for(lambda: "holderIdentity" in api.leases[LEASE]["spec"], processes)
+            assert processes[0].stderr is not None
+            assert "the bundle cannot be monitored" in processes[0].stderr.readline()
+            assert all(process.poll() is None for process in processes)
+        finally:
+            for process in processes:
+                process.terminate()
+                process.communicate(timeout=30)
+        assert "scale.json" not in api.config_maps[PATH]["data"]
+    assert {path.name for path in (pod.root / "state").iterdir()} == {"monitor.lock"}
 
 
 def test_old_days_of_the_request_log_go_and_nothing_else(pod: Pod) -> None:
@@ -203,7 +228,7 @@ def test_every_module_that_is_called_is_in_the_image_that_calls_it(cpu: tuple[Ma
         "mome-serving/wait": ("mome-serve", "serving"),
         "mome-serving/pull": ("mome-serve", "serving"),
         "mome-serving/serving": ("mome-serve", "serving"),
-        "mome-monitor/check": ("mome-monitor", "monitoring"),
+        "mome-monitor/watch": ("mome-monitor", "monitoring"),
         "mome-monitor/publish": ("mome-monitor", "monitoring"),
     }
     for name, (image, folder) in called.items():
@@ -232,8 +257,9 @@ def test_a_job_ends_also_when_its_image_is_not_there(objects: tuple[Manifest, ..
         assert 0 < spec["activeDeadlineSeconds"] <= 600, found["metadata"]["name"]
 
 
-def test_two_looks_never_overlap(cpu: tuple[Manifest, ...]) -> None:
-    spec = named(cpu, "CronJob", "mome-monitor")["spec"]
-    assert spec["concurrencyPolicy"] == "Forbid"
-    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
-    assert pods(cpu)["mome-monitor"]["spec"]["restartPolicy"] == "Never"
+def test_two_monitors_never_overlap(cpu: tuple[Manifest, ...]) -> None:
+    spec = named(cpu, "Deployment", "mome-monitor")["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
+    lease = container(cpu, "mome-monitor/publish")["args"]
+    assert named(cpu, "Lease", lease[lease.index("--lease") + 1])

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from mome.config import load_params
-from mome.records import ScaleDecision
 from pipelines.cluster import load_cluster
 from pipelines.compile import PIPELINES
 from tests.manifests.rendered import (
@@ -151,7 +150,7 @@ def test_every_module_and_option_that_is_typed_exists() -> None:
         word = re.match(r"\s*(?:--\w+ \S+\s+)*([a-z]+)\b", match[2])
         if word and match[1] in ("serving.registry", "pipelines.recurring"):
             assert f'"{word[1]}"' in code, line
-    assert {"serving.registry", "pipelines.submit", "pipelines.recurring", "monitoring.publish"} <= seen
+    assert {"serving.registry", "pipelines.submit", "pipelines.recurring", "monitoring.orders"} <= seen
 
 
 def test_every_object_that_is_named_exists(everything: tuple[Manifest, ...]) -> None:
@@ -260,11 +259,6 @@ def test_the_recurring_run_publishes_where_serving_reads() -> None:
     profile = rendered("kubeflow-profile")
     kind, _, name = load_cluster().parameters["publish_to"].partition("/")
     assert (kind, named(profile, "ConfigMap", name)["metadata"]["name"]) == ("configmap", "mome-scale")
-
-
-def test_the_decision_that_is_published_by_hand_is_one() -> None:
-    (text,) = re.findall(r"```json\n(.*?)```", MANUAL, re.DOTALL)
-    assert ScaleDecision.model_validate_json(text).scale == "a4v2"
 
 
 def test_every_target_of_make_exists() -> None:

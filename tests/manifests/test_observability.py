@@ -6,12 +6,12 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry
 
+from monitoring.metrics import Metrics as MonitorMetrics
 from serving.metrics import Metrics
 from tests.manifests.rendered import MANIFESTS, Manifest, named, of_kind
 
-# Of the kubelet and of kube-state-metrics.
+# Of the kubelet.
 CLUSTER = {
-    "kube_cronjob_status_last_successful_time": {"cronjob"},
     "kubelet_volume_stats_available_bytes": {"persistentvolumeclaim"},
     "kubelet_volume_stats_capacity_bytes": {"persistentvolumeclaim"},
 }
@@ -42,7 +42,7 @@ class Instruments:
 
 @pytest.fixture(scope="module")
 def exposed() -> dict[str, set[str]]:
-    """Return every metric that a serving pod has, with its labels."""
+    """Return every metric that a serving pod and the monitor have, with their labels."""
     from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 
     instruments = Instruments()
@@ -51,6 +51,7 @@ def exposed() -> dict[str, set[str]]:
     )
     registry = CollectorRegistry()
     Metrics(registry)
+    MonitorMetrics(registry)
     ours = {}
     for collector in set(registry._collector_to_names):
         for suffix in SUFFIXES[collector._type]:
@@ -95,7 +96,7 @@ def test_every_alert_asks_for_what_is_there(
 def test_every_panel_asks_for_what_is_there(exposed: dict[str, set[str]]) -> None:
     path = MANIFESTS / "components" / "prometheus" / "mome.json"
     panels = json.loads(path.read_text())["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 6
+    assert len({panel["id"] for panel in panels}) == len(panels) == 10
     for panel in panels:
         for target in panel["targets"]:
             check(target["expr"], exposed)
@@ -137,7 +138,7 @@ def scraped(endpoint: Manifest, name: str, labels: dict[str, str]) -> dict[str, 
 
 
 def test_invented_paths_are_not_kept(everything: tuple[Manifest, ...]) -> None:
-    (monitor,) = of_kind(everything, "PodMonitor")
+    monitor = named(everything, "PodMonitor", "mome-serving")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
 
@@ -154,6 +155,6 @@ def test_invented_paths_are_not_kept(everything: tuple[Manifest, ...]) -> None:
 
 
 def test_prometheus_is_let_in(everything: tuple[Manifest, ...]) -> None:
-    policy = named(everything, "NetworkPolicy", "mome-metrics")["spec"]
-    (monitor,) = of_kind(everything, "PodMonitor")
-    assert policy["podSelector"] == monitor["spec"]["selector"]
+    for name, policy in (("mome-serving", "mome-metrics"), ("mome-monitor", "mome-monitor-metrics")):
+        opened = named(everything, "NetworkPolicy", policy)["spec"]
+        assert opened["podSelector"] == named(everything, "PodMonitor", name)["spec"]["selector"]

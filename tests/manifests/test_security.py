@@ -94,6 +94,7 @@ def test_roles_hold_exactly_these_verbs(everything: tuple[Manifest, ...]) -> Non
     trainer = "trainer.kubeflow.org"
     assert rules == {
         ("mome-scale-writer", "", "configmaps"): (["patch"], ["mome-scale"]),
+        ("mome-controller", "coordination.k8s.io", "leases"): (["get", "update"], ["mome-controller"]),
         ("mome-trainjobs", trainer, "trainjobs"): (["create", "get", "delete"], None),
         ("mome-trainjobs", trainer, "trainingruntimes"): (["get"], None),
         ("mome-trainjobs", "", "pods"): (["list"], None),
@@ -113,7 +114,8 @@ def test_roles_are_bound_to_whoever_does_the_work(
             for binding in of_kind(objects, "RoleBinding", "ClusterRoleBinding")
         }
 
-    assert bound(cpu) == {"mome-scale-writer": ["mome/mome-monitor"]}
+    monitor = ["mome/mome-monitor"]
+    assert bound(cpu) == {"mome-scale-writer": monitor, "mome-controller": monitor}
     pipelines = {"mome-trainjobs": ["mome/default-editor"], "mome-training-runtimes": ["mome/default-editor"]}
     assert bound(rendered("kubeflow-profile")) == pipelines | {"mome-scale-writer": ["mome/default-editor"]}
     # Also outside a profile: without a namespace Kubernetes refuses the binding of the cluster.
@@ -154,10 +156,15 @@ def test_serving_calls_nobody_and_is_called_on_one_port_by_clients(objects: tupl
             )
 
 
-def test_the_other_pods_are_not_called_and_only_the_monitor_calls(everything: tuple[Manifest, ...]) -> None:
+def test_the_other_pods_are_called_by_prometheus_at_most_and_only_the_monitor_calls(
+    everything: tuple[Manifest, ...],
+) -> None:
     assert allowed(everything, "mome-retention", "ingress") == []
     assert allowed(everything, "mome-retention", "egress") == []
-    assert allowed(everything, "mome-monitor", "ingress") == []
+    (rule,) = allowed(everything, "mome-monitor", "ingress")
+    assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+    (peer,) = rule["from"]
+    assert peer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}
     assert [rule["ports"] for rule in allowed(everything, "mome-monitor", "egress")] == [
         [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]
     ]

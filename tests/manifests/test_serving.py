@@ -134,7 +134,7 @@ def test_a_changed_version_changes_the_pods_and_can_be_undone(cpu: tuple[Manifes
     assert re.fullmatch(r"mome-model-[a-z0-9]{10}", name)
     references = [
         variable["valueFrom"]["configMapKeyRef"]["name"]
-        for where in ("mome-serving/wait", "mome-serving/pull", "mome-serving/serving", "mome-monitor/check")
+        for where in ("mome-serving/wait", "mome-serving/pull", "mome-serving/serving", "mome-monitor/watch")
         for variable in container(cpu, where)["env"]
         if "configMapKeyRef" in variable.get("valueFrom", {})
     ]

@@ -1,4 +1,4 @@
-"""As much of the Kubernetes API as one ConfigMap needs, on a local port."""
+"""As much of the Kubernetes API as one ConfigMap and one Lease need, on a local port."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import yaml
 
 TOKEN = "planted-token"
 PATH = "/api/v1/namespaces/speech/configmaps/mome-scale"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/speech/leases/mome-controller"
 
 
 class Api(ThreadingHTTPServer):
@@ -23,6 +24,7 @@ class Api(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.config_maps: dict[str, dict[str, Any]] = {PATH: {"data": {"other": "kept"}}}
+        self.leases: dict[str, dict[str, Any]] = {}
         self.refusal: int | None = None
         self.seen: list[tuple[str, str, str]] = []  # method, path with query, content type
 
@@ -46,6 +48,21 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(415, {"message": "expected a merge patch"})
         found["data"] |= json.loads(body)["data"]
         return self.answer(200, {"apiVersion": "v1", "kind": "ConfigMap"} | found)
+
+    def do_GET(self) -> None:
+        found = self.server.leases.get(self.path)
+        if self.server.refusal is not None:
+            return self.answer(self.server.refusal, {"message": "refused"})
+        return self.answer(404, {"message": "not found"}) if found is None else self.answer(200, found)
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        version = self.server.leases[self.path]["metadata"]["resourceVersion"]
+        if body["metadata"].get("resourceVersion") != version:
+            return self.answer(409, {"message": "the object has been modified"})
+        body["metadata"]["resourceVersion"] = str(int(version) + 1)
+        self.server.leases[self.path] = body
+        return self.answer(200, body)
 
     def answer(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()

@@ -47,6 +47,7 @@ PARAMS = MonitorParams(
     tolerance_db=1.0,
     max_age_s=600.0,
     drift_p_value=0.01,
+    run_length=10_000,
 )
 
 

@@ -1,0 +1,73 @@
+"""What Prometheus is told about the controller."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from mome.records import ScaleDecision
+from mome.scales import Scale
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """Gauges and counters of one controller.
+
+    Args:
+        registry: Where they are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._looks = Counter(
+            "mome_monitor_looks", "Looks by what they came to.", ["outcome"], registry=registry
+        )
+        self.changes = Counter(
+            "mome_monitor_changes", "How often the noise was called another.", registry=registry
+        )
+        self.errors = Counter(
+            "mome_monitor_errors", "Turns in which something could not be read or written.", registry=registry
+        )
+        self.leads = Gauge(
+            "mome_monitor_leads", "1 while this controller holds the lease.", registry=registry
+        )
+        self.evidence = Gauge(
+            "mome_monitor_change_evidence", "Of another noise; an alarm at 1.", registry=registry
+        )
+        self.run_length = Gauge(
+            "mome_monitor_run_length", "Requests between two false alarms, as set.", registry=registry
+        )
+        self._looked = Gauge("mome_monitor_last_look_seconds", "Time of the last look.", registry=registry)
+        self._tokens = Gauge(
+            "mome_monitor_tokens_per_second", "Of speech, at the served scale.", registry=registry
+        )
+        self._noise = Gauge(
+            "mome_monitor_noise_share",
+            "Share of the window by column of the table.",
+            ["column"],
+            registry=registry,
+        )
+        self._wer = Gauge(
+            "mome_monitor_expected_wer", "Expected word error rate.", ["scale"], registry=registry
+        )
+        self._promise = Gauge("mome_monitor_max_wer", "Promised word error rate.", registry=registry)
+        self._drifted = Gauge(
+            "mome_monitor_drifted_features", "Features that differ from the baseline.", registry=registry
+        )
+
+    def look(self, decision: ScaleDecision) -> None:
+        """Count a look, and show what it saw."""
+        outcome = decision.reason.split()[0].rstrip(":;,")
+        known = ("keep", "hold", "finer", "coarser", "pinned", "stopped", "dry")
+        self._looks.labels(outcome if outcome in known else "other").inc()
+        self._looked.set(decision.at.timestamp())
+        self._tokens.set(Scale.parse(decision.scale).tokens_per_second)
+        self._drifted.set(len(decision.drifted))
+        if decision.max_wer is None:
+            return  # it saw too little to say anything of the noise: what was known stays
+        self._promise.set(decision.max_wer)
+        self._noise.clear()
+        for column, share in decision.noise.items():
+            self._noise.labels(column).set(share)
+        for scale, rate in decision.expected_wer.items():
+            self._wer.labels(scale).set(rate)

@@ -1,0 +1,1 @@
+"""Weeks of traffic in seconds, through the monitor's own window, test, policy and records."""
