@@ -2,7 +2,7 @@
 
 import { $, show } from "./service.js";
 
-const LEFT = 96, RIGHT = 890, TOP = 14, BOTTOM = 116, STEPS = 146, STEPS_END = 186;
+const LEFT = 112, RIGHT = 890, TOP = 24, BOTTOM = 116, STEPS = 146, STEPS_END = 186;
 
 const draw = (name, attributes, text) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -24,7 +24,7 @@ export const drawHour = (minutes, scales) => {
   const y = level => BOTTOM - (BOTTOM - TOP) * (level - low) / (high - low);
   for (const level of [0, 10, 20, 30]) {
     draw("line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y(level), y2: y(level) });
-    draw("text", { class: "end", x: LEFT - 8, y: y(level) + 4 }, `${level} dB`);
+    draw("text", { class: level % 30 ? "end minor" : "end", x: LEFT - 8, y: y(level) + 4 }, `${level} dB`);
   }
   draw("polyline", { class: "noise", points: heard.map(minute => `${x(minute.at)},${y(minute.snr_db)}`).join(" ") });
   for (const minute of heard) {

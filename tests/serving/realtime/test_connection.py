@@ -193,6 +193,29 @@ def test_a_long_turn_is_cut_and_every_part_is_announced(
     assert len(set(stopped)) >= 3
 
 
+def test_a_client_faster_than_the_model_is_read_no_faster(serve: Callable[..., Served]) -> None:
+    served = serve(max_duration_s=1.0)
+    served.recogniser.pause_s = 0.1
+    with connected(served) as client:
+        client.hear()
+        client.set(input={"turn_detection": None})
+        client.say(syllables(12.0), piece_s=12.0)
+        client.send("input_audio_buffer.commit")
+        read_s, most_s = 0.0, 0.0
+        committed: dict[str, float] = {}
+        while read_s < 11.99:
+            event = client.hear()
+            if event["type"] == "input_audio_buffer.committed":
+                committed[event["item_id"]] = 1.0  # each part has at most that
+            elif event["type"] == COMPLETED:
+                most_s = max(most_s, sum(committed.values()))
+                del committed[event["item_id"]]
+                read_s += event["usage"]["seconds"]
+
+    assert read_s == pytest.approx(12.0, abs=0.01)
+    assert most_s <= 4.0
+
+
 def test_silence_that_is_committed_has_no_words(client: Client) -> None:
     client.set(input={"turn_detection": None})
     client.say(np.zeros(2 * RATE, np.float32))
