@@ -10,7 +10,7 @@ MOME_LANGUAGE          language of the model, said in replies; default english
 MOME_CORS_ORIGINS      origins whose pages may call, with commas between, or *; default: none
 MOME_MAX_UPLOAD_MB     largest request body, in 10^6 bytes; default 200
 MOME_MAX_DURATION_S    longest recording, in seconds; default 14400, four hours
-MOME_MAX_LONG          recordings of more than two minutes that are read at a time, jobs aside; default 4
+MOME_MAX_LONG          recordings of more than two minutes that are read at a time, jobs aside; default 2
 MOME_JOBS              folder for jobs, shared by all workers; default: none, there are no jobs
 MOME_MAX_JOBS          most jobs that wait or are read; default 100
 MOME_MAX_JOBS_MB       most that was sent for them, in 10^6 bytes; default 10000
@@ -60,7 +60,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     max_upload_bytes: int = 200_000_000
     max_duration_s: float = 14_400.0
-    max_long: int = 4
+    max_long: int = 2
     jobs: Path | None = None
     max_jobs: int = 100
     max_jobs_bytes: int = 10_000_000_000

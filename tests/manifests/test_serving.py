@@ -180,7 +180,8 @@ def test_the_decoders_of_a_pod_fit_beside_its_model(cpu: tuple[Manifest, ...]) -
     resources = container(cpu, "mome-serving/serving")["resources"]["limits"]
     each = int(named(cpu, "ConfigMap", "mome-limits")["data"]["MOME_DECODE_MEMORY_MB"]) * 1e6
     (memory,) = re.fullmatch(r"(\d+)Gi", resources["memory"]).groups()
-    assert int(resources["cpu"]) * each + 1.0e9 < int(memory) * 2**30
+    long = int(named(cpu, "ConfigMap", "mome-limits")["data"]["MOME_MAX_LONG"]) + 1  # and one of a job
+    assert (int(resources["cpu"]) + long) * each + 1.0e9 < int(memory) * 2**30
 
 
 def test_volumes_are_claims_that_exist(objects: tuple[Manifest, ...]) -> None:

@@ -17,7 +17,7 @@ from mome.errors import MediaError
 from mome.reading import Reading
 from mome.scales import Scale
 from mome.speech.media import Clip
-from serving.batcher import Job, fitting
+from serving.batcher import Job, fitting, in_turn
 from serving.engine import complete
 from tests.serving.planted import Served, events, syllables, wav
 from tests.serving.test_streaming import logged
@@ -174,3 +174,13 @@ def test_whoever_waits_longest_is_always_read_next() -> None:
         waiting = [job for job in waiting if job not in batch]
         first += waiting[:1]
     assert all(earlier is not later for earlier, later in pairwise(first))
+
+
+def test_pieces_of_one_recording_take_turns_with_everybody_elses() -> None:
+    async def turns() -> list[str]:
+        names = ["long 1", "long 2", "long 3", "short", "other 1", "other 2"]
+        reading = Reading(Clip(np.zeros(16_000, np.float32), None), Scale(4, 2))
+        jobs = {Job(reading, live=False, began=lambda: None, of=name.split()[0]): name for name in names}
+        return [jobs[job] for job in in_turn(list(jobs))]
+
+    assert anyio.run(turns) == ["long 1", "short", "other 1", "long 2", "other 2", "long 3"]

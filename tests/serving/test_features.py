@@ -9,7 +9,7 @@ import pytest
 
 from mome.speech.media import Clip, read_clip
 from mome.speech.noise import mix_at_snr
-from serving.features import measure
+from serving.features import Features, measure, whole
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 needs_corpora = pytest.mark.skipif(
@@ -44,3 +44,16 @@ def test_real_sentences_are_heard_quiet_and_drowned() -> None:
         start = rng.integers(0, len(dishes) - len(speech))
         assert not is_silent(0.01 * speech), path
         assert not is_silent(mix_at_snr(speech, dishes[start : start + len(speech)], -5.0)), path
+
+
+def test_a_long_recording_is_what_its_pieces_are_for_most_of_the_time() -> None:
+    def piece(snr_db: float | None, level_db: float) -> Features:
+        kind = None if snr_db is None else "steady"
+        return Features(snr_db, snr_db is not None, kind, 0.5, level_db, 0.5, None, voiced_s=1.0)  # type: ignore[arg-type]
+
+    seen = whole([(1.0, piece(30.0, -10.0)), (5.0, piece(5.0, -20.0)), (1.0, piece(None, -80.0))])
+
+    assert (seen.snr_db, seen.snr_confident, seen.noise_kind) == (5.0, True, "steady")
+    assert (seen.level_db, seen.voiced_s, seen.mouth_sharpness) == (-20.0, 3.0, None)
+    alone = piece(7.0, -3.0)
+    assert whole([(2.0, alone)]) is alone

@@ -108,12 +108,13 @@ def test_nothing_is_asked_of_the_model_where_nobody_speaks(served: Served) -> No
 
 def test_a_short_request_does_not_wait_for_the_end_of_a_long_one(serve: Callable[..., Served]) -> None:
     served = serve(max_batch=2)
-    served.recogniser.pause_s = 0.4
+    served.recogniser.pause_s = 1.0
     order: list[str] = []
 
     def post(content: bytes, name: str) -> None:
         assert served.post(content).status_code == 200
         order.append(name)
+        served.recogniser.pause_s = 0.0
 
     with ThreadPoolExecutor(2) as threads:
         threads.submit(post, THREE_MINUTES, "long")
@@ -126,12 +127,13 @@ def test_a_short_request_does_not_wait_for_the_end_of_a_long_one(serve: Callable
 
 def test_only_so_many_long_recordings_are_read_at_a_time(serve: Callable[..., Served]) -> None:
     served = serve(max_long=1, max_batch=1)
-    served.recogniser.pause_s = 0.4
+    served.recogniser.pause_s = 2.0
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(served.post, THREE_MINUTES)
         while not served.engine.admission.long:
             time.sleep(0.01)
         refused = served.post(THREE_MINUTES)
+        served.recogniser.pause_s = 0.0
         assert served.post(wav(syllables(1.0))).status_code == 200
         assert first.result().status_code == 200
 

@@ -341,6 +341,28 @@ def test_a_service_that_is_full_refuses_within_milliseconds(bento: Path, tmp_pat
         assert line.endswith(" 0.0")
 
 
+def test_a_job_outlasts_the_service_that_took_it(bento: Path, tmp_path: Path) -> None:
+    path = "/v1/audio/transcriptions/jobs"
+    shared = {"MOME_JOBS": str(tmp_path / "jobs")}
+    (tmp_path / "first").mkdir()
+    with served(bento, tmp_path / "first", **shared, PLANTED_PAUSE_S="2") as first:
+        reply = first.client.post(path, files={"file": ("a.wav", wav(syllables(180.0)))})
+        assert reply.status_code == 202, reply.text
+        job = reply.headers["Location"]
+        while first.client.get(job).json()["status"] == "queued":
+            time.sleep(0.1)
+
+    (tmp_path / "second").mkdir()
+    with served(bento, tmp_path / "second", **shared) as second:
+        deadline = time.monotonic() + 60
+        while (state := second.client.get(job).json())["ended_at"] is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert (state["status"], state["progress"]) == ("completed", {"seconds": 180.0, "of": 180.0})
+        text = second.client.get(f"{job}/result").json()["text"]
+        assert set(text.split()) == {"audio", "at", "a16v5"}
+        assert second.post(wav(syllables(180.0))).json() == {"text": text}
+
+
 def test_a_damaged_bundle_does_not_start(packaged: Path, tmp_path: Path) -> None:
     bento = tmp_path / "bento"
     shutil.copytree(packaged / "bento", bento)
