@@ -75,7 +75,9 @@ def test_only_files_of_the_service_run() -> None:
 
 @contextmanager
 def running(served: Served) -> Iterator[str]:
-    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine)), Mount("/", create_page())])
+    app = Starlette(
+        routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None)), Mount("/", create_page())]
+    )
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

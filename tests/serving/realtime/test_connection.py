@@ -161,7 +161,8 @@ def test_a_switch_of_the_scale_reaches_the_next_utterance(
 
 
 def test_an_utterance_that_is_too_long_goes_on_as_a_new_item(serve: Callable[..., Served]) -> None:
-    served = serve(max_duration_s=2.0)
+    served = serve()
+    served.engine.max_duration_s = 2.0
     with connected(served) as client:
         client.hear()
         client.set(input={"turn_detection": None})
@@ -179,7 +180,9 @@ def test_an_utterance_that_is_too_long_goes_on_as_a_new_item(serve: Callable[...
 def test_a_long_turn_is_cut_and_every_part_is_announced(
     serve: Callable[..., Served], speech: np.ndarray
 ) -> None:
-    with connected(serve(max_duration_s=1.0)) as client:
+    served = serve()
+    served.engine.max_duration_s = 1.0
+    with connected(served) as client:
         client.hear()
         client.set(input={"turn_detection": {"type": "server_vad", "silence_duration_ms": 1_000}})
         client.say(np.concatenate((speech, speech, quiet(1.5))))
@@ -194,7 +197,8 @@ def test_a_long_turn_is_cut_and_every_part_is_announced(
 
 
 def test_a_client_faster_than_the_model_is_read_no_faster(serve: Callable[..., Served]) -> None:
-    served = serve(max_duration_s=1.0)
+    served = serve()
+    served.engine.max_duration_s = 1.0
     served.recogniser.pause_s = 0.1
     with connected(served) as client:
         client.hear()

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used as a cont
 @pytest.fixture(params=["websockets-sansio", "wsproto"])
 def client(serve: Callable[..., Served], request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
     served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
-    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine))])
+    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None))])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws=request.param)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
