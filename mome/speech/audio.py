@@ -19,13 +19,13 @@ from mome.errors import MediaError, TooLongError
 from mome.scales import AUDIO_FRAMES_PER_SECOND
 from mome.speech.channels import Mono, to_mono
 from mome.speech.container import (
+    LONGEST_GAP_S,
     MAX_DURATION_S,
     contents,
     decoding,
     first_bytes,
     has_stamps,
     is_cut_short,
-    longest_gap_s,
     name_of,
     open_container,
     promised_s,
@@ -326,7 +326,7 @@ class _Track:
         if self._start_s is None:
             self._start_s = self._clock_s = time_s
         gap_s = time_s - self._clock_s - self._filled_s
-        if _GAP_S < gap_s <= longest_gap_s(self.promised_s):
+        if _GAP_S < gap_s <= LONGEST_GAP_S:
             return gap_s
         if abs(gap_s) > _GAP_S:
             self._clock_s += gap_s  # the clock was set: what was joined of two recordings begins again

@@ -16,6 +16,7 @@ from av.stream import Disposition
 from mome.errors import MediaError
 
 __all__ = [
+    "LONGEST_GAP_S",
     "MAX_DURATION_S",
     "contents",
     "decoding",
@@ -23,7 +24,6 @@ __all__ = [
     "has_picture",
     "has_stamps",
     "is_cut_short",
-    "longest_gap_s",
     "moving_picture",
     "name_of",
     "open_container",
@@ -33,6 +33,9 @@ __all__ = [
 # One utterance is seconds long. The bound is there so that a small file cannot decode into all of memory;
 # what is longer is read as a stream.
 MAX_DURATION_S = 120.0
+# Between two time stamps; later than that, one of them is wrong. What a header promises says nothing: whoever
+# wrote the stamps wrote it.
+LONGEST_GAP_S = 120.0
 
 # Only formats that hold media themselves. A playlist or a concatenation script is a "container" to FFmpeg
 # too, and makes it open whatever file or address is written in there.
@@ -158,11 +161,6 @@ def promised_s(source: Path | bytes, container: InputContainer, stream: AudioStr
 def is_cut_short(promised_s: float, decoded_s: float) -> bool:
     """Tell whether a recording clearly holds less than its header promises."""
     return promised_s - decoded_s > _PADDING_S + _PADDING_SHARE * promised_s
-
-
-def longest_gap_s(promised_s: float) -> float:
-    """Return for how long nothing may be recorded between two time stamps; later than that, one is wrong."""
-    return max(MAX_DURATION_S, promised_s)
 
 
 def _says_frames(mp3: Path | bytes) -> bool:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from mome.errors import MediaError, TooLongError
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.container import (
+    LONGEST_GAP_S,
     MAX_DURATION_S,
     is_cut_short,
-    longest_gap_s,
     moving_picture,
     name_of,
     open_container,
@@ -157,7 +157,6 @@ def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[
         if stream is None:
             raise MediaError(f"{name}: holds no video stream; expected a recording of a face or a mouth")
         stream.thread_count = 1
-        longest_gap = longest_gap_s(promised_s(source, container, stream))
         step_s = 1.0 / float(stream.average_rate or stream.base_rate or VIDEO_FRAMES_PER_SECOND)
         last: Frames | None = None
         start_s = last_s = before_s = wrong_s = 0.0
@@ -165,7 +164,7 @@ def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[
         try:
             for frame in container.decode(stream):
                 time_s = last_s + step_s if frame.time is None else float(frame.time) - wrong_s
-                if last is not None and time_s - last_s > longest_gap:
+                if last is not None and time_s - last_s > LONGEST_GAP_S:
                     wrong_s += time_s - last_s - step_s  # the clock was set
                     time_s = last_s + step_s
                 if last is None:

@@ -101,7 +101,9 @@ def test_two_nodes_end_with_the_weights_of_one_and_leave_nothing_behind(
     assert two.keys() == one.keys()
     for name, expected in one.items():
         # Adam turns rounding of a gradient near zero into a part of a step, which is 2e-3 long.
-        torch.testing.assert_close(two[name], expected, atol=2e-4, rtol=1e-3)
+        # The aligner is solved at once from features, for which rounding counts for more.
+        atol = 2e-3 if name.startswith("aligner") else 2e-4
+        torch.testing.assert_close(two[name], expected, atol=atol, rtol=1e-3)
     assert not cluster.jobs
     assert not list((tmp_path / "work" / "jobs").iterdir())
     assert (tmp_path / "page").stat().st_size > 1000

@@ -45,6 +45,13 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def check_aligners(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    """Compare what is solved at once from features of encoders, and take it out: rounding counts for more."""
+    for name in [name for name in one if name.startswith(("one/audio.", "one/video."))]:
+        found = two.pop(name.replace("one/", "two/"))
+        torch.testing.assert_close(found, one.pop(name), atol=2e-3, rtol=1e-2)
+
+
 def left_over(folder: Path) -> list[int]:
     """Return the processes, but for this one, that were started with something in a folder."""
     return [
@@ -112,6 +119,7 @@ def test_two_processes_end_with_the_weights_of_one(
     assert ended.returncode == 0, ended.stderr[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == {name.replace("two/", "one/") for name in two}
+    check_aligners(one, two)
     for name, expected in one.items():
         torch.testing.assert_close(two[name.replace("one/", "two/")], expected, atol=2e-5, rtol=1e-3)
     check_same_gradients(tmp_path)
@@ -172,6 +180,7 @@ def test_two_processes_that_share_the_llm_are_killed_and_end_with_the_weights_of
     assert code == 0, (tmp_path / "log").read_text()[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == {name.replace("two/", "one/") for name in two}
+    check_aligners(one, two)
     # A weight in 50,000 whose gradient is almost nothing comes out apart, another in every run. What else
     # there is must agree to 1e-5; the four steps are up to 2e-4 long.
     for name, expected in one.items():
