@@ -23,7 +23,7 @@ import numpy as np
 
 from mome.cli import main
 from mome.config import MonitorParams
-from mome.errors import MomeError, MonitorError
+from mome.errors import MomeError, MonitorError, Occupied
 from mome.expectation import Noises
 from mome.records import Evaluation, RequestRecord, RetrainRequest, ScaleDecision
 from mome.scales import Scale
@@ -36,7 +36,7 @@ from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
 from monitoring.window import read_window
 
-__all__ = ["Monitor", "newest", "run"]
+__all__ = ["Monitor", "run", "run_or_report"]
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
@@ -177,12 +177,31 @@ def run(
     return decision
 
 
-def newest(state: Path) -> ScaleDecision:
-    """Return the newest decision of whoever is at work on a folder.
+def run_or_report(
+    params: MonitorParams, bundle: Path, requests: Path, state: Path, publish_to: str
+) -> tuple[ScaleDecision, str]:
+    """Look once, or return the newest decision of a controller that is at work on the same folder.
+
+    Args:
+        params: As for `run`.
+        bundle: Likewise.
+        requests: Likewise.
+        state: Likewise.
+        publish_to: Where the decision is to be published.
+
+    Returns:
+        The decision, and where it still has to be published; a controller has published its own.
 
     Raises:
-        MonitorError: If there is none.
+        MonitorError: As `run`, and if a controller is at work that has decided nothing for a day.
     """
+    try:
+        return run(params, bundle, requests, state), publish_to
+    except Occupied:
+        return _newest(state), ""
+
+
+def _newest(state: Path) -> ScaleDecision:
     found = read_decisions(state / "decisions.jsonl", datetime.now(UTC) - _REPORTED)
     if not found:
         raise MonitorError(f"{state}: a monitor is at work here, and has decided nothing for a day")

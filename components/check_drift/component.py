@@ -43,7 +43,6 @@ def check_drift(
     from pathlib import Path
 
     from mome.config import MonitorParams, TrainParams, parse_section
-    from mome.errors import Occupied
     from mome.reporting.metadata import checked
     from monitoring import check
     from monitoring.publish import publish, target
@@ -51,11 +50,8 @@ def check_drift(
     from monitoring.wish import is_open
 
     parse_section(TrainParams, train)
-    try:
-        found = check.run(parse_section(MonitorParams, params), Path(bundle), Path(requests), Path(state))
-    except Occupied:
-        # A controller decides and publishes here: what is left to do is to report.
-        found, publish_to = check.newest(Path(state)), ""
+    section = parse_section(MonitorParams, params)
+    found, publish_to = check.run_or_report(section, Path(bundle), Path(requests), Path(state), publish_to)
     found.write(Path(look.path))
     look.metadata.update(checked(describe(Path(state), found, Path(drift_report.path))))
     # After the reports: a look is on record even when the cluster refuses what it came to.

@@ -43,15 +43,13 @@ def evaluate(
     from mome.reporting.metadata import checked
     from mome.speech.usable import usable
 
-    section = parse_section(EvaluateParams, params)
-    with usable(Path(dataset.path), Path(validation.path)) as recordings:
-        found = measure(
-            section,
-            recordings,
-            Path(foundation.path),
-            Path(checkpoint.path),
-            Path(evaluation.path),
-        )
+    found = measure(
+        parse_section(EvaluateParams, params),
+        usable(Path(dataset.path), Path(validation.path)),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        Path(evaluation.path),
+    )
     shutil.copyfile(Path(evaluation.path) / "evaluation.html", evaluation_report.path)
     print(found.model_dump_json())
     evaluation.metadata.update(checked(found.figures()))

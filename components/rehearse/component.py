@@ -40,13 +40,12 @@ def rehearse(
     from mome.reporting.metadata import checked
     from mome.speech.usable import usable
 
-    sections = parse_section(RehearseParams, params), parse_section(MonitorParams, monitor)
-    with usable(Path(dataset.path), Path(validation.path)) as recordings:
-        found = rehearsing.run(
-            *sections,
-            Path(packaged.path),
-            recordings,
-            Path(rehearsal.path),
-        )
+    found = rehearsing.run(
+        parse_section(RehearseParams, params),
+        parse_section(MonitorParams, monitor),
+        Path(packaged.path),
+        usable(Path(dataset.path), Path(validation.path)),
+        Path(rehearsal.path),
+    )
     shutil.copyfile(Path(rehearsal.path) / "rehearsal.html", rehearsal_report.path)
     rehearsal.metadata.update(checked(found.figures()))

@@ -47,14 +47,12 @@ def train(
     from mome.training.launch import launch
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
-    section = parse_section(TrainParams, params)
-    with usable(Path(dataset.path), Path(validation.path)) as recordings:
-        launch(
-            section,
-            recordings,
-            Path(foundation.path),
-            Path(checkpoint.path),
-            work,
-            processes,
-        )
+    launch(
+        parse_section(TrainParams, params),
+        usable(Path(dataset.path), Path(validation.path)),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        work,
+        processes,
+    )
     checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

@@ -63,14 +63,13 @@ def train_distributed(
     from mome.training.describe import describe
 
     work = Path(os.environ.get("MOME_WORK_DIR", "var/work"))
-    sections = parse_section(TrainParams, params), parse_section(Layout, layout)
-    with usable(Path(dataset.path), Path(validation.path)) as recordings:
-        train_on_nodes(
-            *sections,
-            config,
-            recordings,
-            Path(foundation.path),
-            Path(checkpoint.path),
-            work,
-        )
+    train_on_nodes(
+        parse_section(TrainParams, params),
+        parse_section(Layout, layout),
+        config,
+        usable(Path(dataset.path), Path(validation.path)),
+        Path(foundation.path),
+        Path(checkpoint.path),
+        work,
+    )
     checkpoint.metadata.update(checked(describe(Path(checkpoint.path), work, Path(training_report.path))))

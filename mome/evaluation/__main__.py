@@ -19,8 +19,7 @@ def _evaluate() -> None:
         output="folder for table, hypotheses and report",
     )
     params = load_params(given.params, given.profile).evaluate
-    with usable(given.dataset, given.validation) as recordings:
-        run(params, recordings, given.foundation, given.checkpoint, given.output)
+    run(params, usable(given.dataset, given.validation), given.foundation, given.checkpoint, given.output)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -39,9 +39,10 @@ def read_set_aside(folder: Path) -> list[SetAside]:
         raise CorpusError(f"{path}: not the list of recordings set aside by validation: {error}") from error
 
 
-@contextmanager
-def usable(dataset: Path, validation: Path) -> Iterator[Path]:
-    """Give a folder that is read as the dataset is, but lacks what was set aside; nothing is copied.
+def usable(dataset: Path, validation: Path) -> Path:
+    """Return a folder that is read as the dataset is, but lacks what was set aside; nothing is copied.
+
+    It is the dataset itself where nothing was, else a folder for as long as this process lives.
 
     Args:
         dataset: Folder that `data.prepare` wrote.
@@ -52,16 +53,15 @@ def usable(dataset: Path, validation: Path) -> Iterator[Path]:
     """
     names = {row.utterance_id for row in read_set_aside(validation)}
     if not names:
-        yield dataset
-        return
+        return dataset
     rows = read_manifest(dataset)
     if unknown := names - {row.utterance_id for row in rows}:
         raise CorpusError(
             f"{validation}: {min(unknown)} is not in {dataset}; expected the validation of this dataset"
         )
-    with tempfile.TemporaryDirectory(prefix="mome-usable-") as temporary:
-        folder = Path(temporary)
-        (folder / "shards").symlink_to((dataset / "shards").absolute())
-        shutil.copyfile(dataset / "corpus.json", folder / "corpus.json")
-        write_manifest(folder, [row for row in rows if row.utterance_id not in names])
-        yield folder
+    folder = Path(tempfile.mkdtemp(prefix="mome-usable-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "shards").symlink_to((dataset / "shards").absolute())
+    shutil.copyfile(dataset / "corpus.json", folder / "corpus.json")
+    write_manifest(folder, [row for row in rows if row.utterance_id not in names])
+    return folder

@@ -22,8 +22,8 @@ def _train() -> None:
     )
     params = load_params(given.params, given.profile).train
     check_devices(params.device)
-    with explained(params), usable(given.dataset, given.validation) as recordings:
-        run(params, recordings, given.foundation, given.output, given.work)
+    with explained(params):
+        run(params, usable(given.dataset, given.validation), given.foundation, given.output, given.work)
 
 
 if __name__ == "__main__":

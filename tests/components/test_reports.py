@@ -360,7 +360,7 @@ def test_the_page_of_a_failed_validation_opens_too(
     )
     params = parse_section(ValidateParams, sections["validate"] | {"min_duration_s": 1.05})
     assert not validate.check(params, tmp_path / "d", tmp_path / "v").passed
-    texts = ("stopped: 1 critical expectation not met", "lasts 1 s, expected 1.05 to 10 s")
+    texts = ("stopped: 4 critical expectations not met", "lasts 1 s, expected 1.05 to 10 s")
     opened("validate failed", (tmp_path / "v" / "validation.html").read_text(), texts, chrome, tmp_path)
 
 
