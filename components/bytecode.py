@@ -34,7 +34,7 @@ IMPORTED = {
         _bentoml_sdk bentoml bentoml._internal.service.loader bentoml_cli.cli model_registry prometheus_client
         packaging.requirements pynvml s3fs uvloop {_DRIFT}
     """,
-    "monitor": _DRIFT,
+    "monitor": f"prometheus_client {_DRIFT}",
 }
 
 
