@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from serving.routes import create_app
+from tests.serving.over_http import openai_client
 from tests.serving.planted import Served, syllables, wav
 
 FILE = ("clip.wav", wav(syllables()))
@@ -22,22 +17,8 @@ FILE = ("clip.wav", wav(syllables()))
 @pytest.fixture
 def client(serve: Callable[..., Served]) -> Iterator[openai.OpenAI]:
     served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
-    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None))])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with openai.OpenAI(
-            base_url=f"http://127.0.0.1:{port}/v1", api_key="sesame", max_retries=0
-        ) as connected:
-            yield connected
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with openai_client(served) as connected:
+        yield connected
 
 
 def test_a_client_that_only_knows_whisper_gets_text(client: openai.OpenAI) -> None:

@@ -25,6 +25,7 @@ from mome.synthesis.speakers import speakers
 from mome.synthesis.speech import speak
 from serving.page import create_page
 from serving.routes import create_app
+from tests.serving.over_http import over_http
 from tests.serving.planted import Served, syllables, wav
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -78,16 +79,8 @@ def running(served: Served) -> Iterator[str]:
     app = Starlette(
         routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None)), Mount("/", create_page())]
     )
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with over_http(app) as address:
+        yield f"{address}/"
 
 
 @contextmanager

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import openai
 import pytest
-import uvicorn
 from openai.types import realtime
 from pydantic import BaseModel
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from serving.routes import create_app
+from tests.serving.over_http import openai_client
 from tests.serving.planted import Served, syllables
 
 # The client opens its connection in a way that websockets 17 wants no more.
@@ -27,23 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used as a cont
 @pytest.fixture(params=["websockets-sansio", "wsproto"])
 def client(serve: Callable[..., Served], request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
     served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
-    app = Starlette(routes=[Mount("/v1", create_app(lambda: served.engine, lambda: None))])
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws=request.param)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with openai.OpenAI(
-            base_url=f"http://127.0.0.1:{port}/v1", api_key="sesame", max_retries=0
-        ) as connected:
-            yield connected
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with openai_client(served, ws=request.param) as connected:
+        yield connected
 
 
 def required(model: type[BaseModel]) -> set[str]:
