@@ -29,8 +29,10 @@ from mome.storage import write_text
 __all__ = [
     "ESTIMATOR",
     "MODALITY_NAMES",
+    "CheckedEstimate",
     "Condition",
     "Decoding",
+    "ErrorCurve",
     "Evaluation",
     "ExpectationResult",
     "GateDecision",
@@ -52,9 +54,11 @@ __all__ = [
     "TestedNoise",
     "Utterance",
     "ValidationReport",
+    "WerCalibration",
     "WordErrors",
     "condition_key",
     "condition_order",
+    "estimate_column",
     "level",
     "snr_key",
 ]
@@ -103,6 +107,11 @@ def condition_order(key: str) -> tuple[int, float]:
     noise, _, snr_db = key.rpartition("_")
     noises: tuple[str, ...] = get_args(TestedNoise)
     return noises.index(noise) if noise in noises else len(noises), -float(snr_db)
+
+
+def estimate_column(modality: Modality, scale: ScaleText) -> str:
+    """Return the column of the drift baseline that has the estimated word error rates of a scale."""
+    return f"estimated_wer_{modality}_{scale}"
 
 
 class Record(BaseModel):
@@ -254,6 +263,42 @@ class Decoding(Record):
         return self.max_new_tokens
 
 
+class ErrorCurve(Record):
+    """How the word error rate of one modality follows from the doubt of a text: `mome.estimated_wer`.
+
+    Its log odds are ``offset + slope * log odds of the doubt``, and what the scale and the noise add.
+    """
+
+    offset: FiniteFloat
+    slope: FiniteFloat = Field(ge=0)  # never falls: more doubt is never fewer errors
+    scales: dict[ScaleText, FiniteFloat]
+    noise: dict[str, FiniteFloat]  # by column of the table, for the share of it that a measurement has
+
+
+class CheckedEstimate(Record):
+    """An estimated word error rate beside the true one, of the test clips of one condition."""
+
+    estimated: FiniteFloat
+    true: FiniteFloat
+    windows: int = Field(gt=0)  # of 100 clips, or one of all where there are fewer
+    largest: FiniteFloat  # difference in one of them
+    chance: FiniteFloat  # standard deviation that the errors of a window have whatever the estimate
+
+
+class WerCalibration(Record):
+    """How word errors are estimated without transcripts, and how well that went on the test split."""
+
+    curves: dict[Modality, ErrorCurve]
+    clips: int  # of validation, that the curves were fitted on
+    checked: dict[Modality, dict[ScaleText, dict[str, CheckedEstimate]]]  # as the table
+
+    def error(self, modality: Modality) -> float:
+        """Return by how much an estimate of many requests errs: root mean square over the conditions."""
+        found = [each for row in self.checked.get(modality, {}).values() for each in row.values()]
+        squares = [(each.estimated - each.true) ** 2 for each in found]
+        return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
+
+
 class Evaluation(Record):
     """The word error table and all that gate, service and monitoring derive from it.
 
@@ -276,6 +321,7 @@ class Evaluation(Record):
     # Nineteen of twenty utterances are not longer: what the model is known to read well, and about as long
     # as a long recording is cut. None in a table from before that was written down.
     utterance_s: FiniteFloat | None = None
+    calibration: WerCalibration | None = None  # None without validation clips, or in an older table
 
     @model_validator(mode="before")
     @classmethod
@@ -336,6 +382,8 @@ class RequestRecord(Record):
     speech_share: FiniteFloat
     mouth_sharpness: FiniteFloat | None  # None without video
     status: int  # HTTP
+    # Word error rate, from the decoder's own probabilities; None without words or a calibration.
+    estimated_wer: FiniteFloat | None = None
 
 
 class ScaleDecision(Record):
@@ -356,6 +404,9 @@ class ScaleDecision(Record):
     keeps_promise: bool | None = None  # whether any scale is expected to; None = it saw too little to say
     changed_at: Moment | None = None  # first request after the last change of the noise
     rule: str = ""  # version of the rules
+    estimated_wer: dict[ScaleText, FiniteFloat] = Field(default_factory=dict)  # of the window's requests
+    as_expected: bool | None = None  # whether the table describes them; None = they are too few to say
+    taken_back: ScaleText | None = None  # a coarser scale, as more words went wrong than were promised
 
 
 class RetrainRequest(Record):

@@ -31,6 +31,7 @@ from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
 from monitoring.lease import FileLease
 from monitoring.orders import read_orders
+from monitoring.outcome import judge, tried_in_vain
 from monitoring.parameters import load_monitor_params
 from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
@@ -101,17 +102,21 @@ class Monitor:
         allowed = orders.within(self.evaluation)
         served = current or clean_scale(allowed, self.params)
         past = [decision for decision in history if decision.at <= now]  # a clock that went back has others
-        verdict = decide(
-            self.recent.window(now), allowed, served, past, self.params, now, self.recent.changed_at
-        )
+        window, changed_at = self.recent.window(now), self.recent.changed_at
+        tried = tried_in_vain(past, changed_at, self.oldest(now))
+        table = allowed if tried is None else tried.without(allowed)
+        verdict = decide(window, table, served, past, self.params, now, changed_at)
+        judged = judge(verdict.decision, window, allowed, past, self.params)
         remarks = []
+        if tried is not None:
+            remarks.append(f"{tried.scale} was taken back at {tried.at:%H:%M:%S}, and is not tried again yet")
         if len(past) < len(history):
             remarks.append("the clock went back: looks of later times do not count")
         if current is None:
             remarks.append("first look, serving the choice for clean speech")
         if unreadable:
             remarks.append(f"{unreadable} unreadable lines in the log")
-        decision = orders.apply(verdict.decision, now, servable_scales(allowed, self.params))
+        decision = orders.apply(judged, now, servable_scales(allowed, self.params))
         return verdict._replace(
             decision=decision.model_copy(
                 update={

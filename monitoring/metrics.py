@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from mome.records import ScaleDecision
@@ -50,6 +52,21 @@ class Metrics:
         self._wer = Gauge(
             "mome_monitor_expected_wer", "Expected word error rate.", ["scale"], registry=registry
         )
+        self._estimated = Gauge(
+            "mome_monitor_estimated_wer",
+            "Word error rate of the window's requests, by the decoder's probabilities.",
+            ["scale"],
+            registry=registry,
+        )
+        self._as_expected = Gauge(
+            "mome_monitor_as_expected",
+            "1 while the table describes the traffic, 0 while it does not; NaN before anybody can say.",
+            registry=registry,
+        )
+        self._as_expected.set(math.nan)
+        self._taken_back = Counter(
+            "mome_monitor_taken_back", "Switches to a coarser scale that were taken back.", registry=registry
+        )
         self._promise = Gauge("mome_monitor_max_wer", "Promised word error rate.", registry=registry)
         self._drifted = Gauge(
             "mome_monitor_drifted_features", "Features that differ from the baseline.", registry=registry
@@ -63,6 +80,13 @@ class Metrics:
         self._looked.set(decision.at.timestamp())
         self._tokens.set(Scale.parse(decision.scale).tokens_per_second)
         self._drifted.set(len(decision.drifted))
+        self._taken_back.inc(decision.switched and decision.taken_back is not None)
+        if decision.as_expected is not None:
+            self._as_expected.set(decision.as_expected)
+        if decision.estimated_wer:
+            self._estimated.clear()
+        for scale, rate in decision.estimated_wer.items():
+            self._estimated.labels(scale).set(rate)
         if decision.max_wer is None:
             return  # it saw too little to say anything of the noise: what was known stays
         self._promise.set(decision.max_wer)

@@ -23,9 +23,18 @@ from mome.expectation import Expected, Noises, Surroundings, expected_wer
 from mome.records import ESTIMATOR, Evaluation, Modality, RequestRecord, ScaleDecision, level, snr_key
 from mome.scales import Scale
 
-__all__ = ["RULE", "Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
+__all__ = [
+    "RULE",
+    "Proposal",
+    "Verdict",
+    "clean_scale",
+    "decide",
+    "propose",
+    "servable_scales",
+    "surroundings",
+]
 
-RULE = "2"  # of the rules below; every decision names it
+RULE = "3"  # of the rules below; every decision names it
 _A_FEW = 0.1  # of the window: a modality that makes up less is not decided for
 _ENOUGH_AFTER_A_CHANGE = 5  # requests; the test has weighed them already
 _STALE = 2  # times as old as what still counts, and nothing is known any more
@@ -118,7 +127,7 @@ def propose(
     noises = Noises(evaluation.conditions)
 
     def at(offset_db: float) -> Proposal:
-        return _choose(evaluation, _surroundings(window, noises, offset_db), scales, params)
+        return _choose(evaluation, surroundings(window, noises, offset_db), scales, params)
 
     proposal = at(0.0)
     if current.is_finer_than(proposal.scale):
@@ -239,12 +248,15 @@ def _is_measured(request: RequestRecord, evaluation: Evaluation, params: Monitor
     return request.modality == "video" or (request.snr_db is not None and request.noise_kind is not None)
 
 
-def _surroundings(
+def surroundings(
     window: Sequence[RequestRecord],
     noises: Noises,
     offset_db: float,
 ) -> list[Surroundings]:
-    """Return what the requests of each modality are surrounded by, were each that much louder."""
+    """Return what the requests of each modality are surrounded by, were each that much louder.
+
+    A modality that makes up less than a tenth of them is left out.
+    """
     found: dict[Modality, list[RequestRecord]] = {}
     for request in window:
         found.setdefault(request.modality, []).append(request)

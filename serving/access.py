@@ -19,7 +19,15 @@ __all__ = ["AllowOrigins", "RequireKey", "given_key"]
 _SCHEME = "bearer"  # RFC 9110: in any case
 _KEY_AS_SUBPROTOCOL = "openai-insecure-api-key."  # a page can send no header with a WebSocket
 # What a page may read of a reply, beyond what every page may.
-_EXPOSED = ("X-MoME-Scale", "X-MoME-Version", "X-MoME-Cut", "X-Request-ID", "Retry-After", "Location")
+_EXPOSED = (
+    "X-MoME-Scale",
+    "X-MoME-Version",
+    "X-MoME-Cut",
+    "X-MoME-Estimated-WER",
+    "X-Request-ID",
+    "Retry-After",
+    "Location",
+)
 
 
 class RequireKey:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
+from mome.estimated_wer import WerEstimator, together
 from mome.reading import Kept, Listener, Reading, Text, Token, Word
 from mome.records import MODALITY_NAMES, Decoding, Modality, RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
@@ -112,6 +113,7 @@ class Transcription:
         scale: At which.
         features: What was measured on all of it.
         latency_ms: From the body in memory to the last word.
+        estimated_wer: Word error rate, from how sure the decoder was; None without words or a calibration.
     """
 
     request_id: str
@@ -121,6 +123,7 @@ class Transcription:
     scale: Scale
     features: Features
     latency_ms: float
+    estimated_wer: float | None
 
     @property
     def text(self) -> str:
@@ -226,6 +229,7 @@ class Engine:
         self._recogniser = recogniser
         self.decoders = decoders
         self.last_hour = LastHour()
+        self._wer = WerEstimator(bundle.evaluation)
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
             recogniser,
@@ -341,7 +345,19 @@ class Engine:
         """Write a clip that was read so into the request log, and count it."""
         self._log(done, status)
         if status == 200:
-            self.metrics.answered(done.scale, done.latency_ms / 1000)
+            self.metrics.answered(done.scale, done.latency_ms / 1000, done.estimated_wer)
+
+    def estimated_wer(self, segments: Sequence[Segment], scale: Scale) -> float | None:
+        """Return the estimated word error rate of segments, weighted by their words."""
+        return together(
+            (
+                self._wer.estimate(
+                    each.said, each.modality, scale, each.features.snr_db, each.features.noise_kind
+                ),
+                len(each.said.text.split()),
+            )
+            for each in segments
+        )
 
     def close(self) -> None:
         """End the model's thread and close the request log."""
@@ -442,7 +458,7 @@ class Engine:
 
     def _answered(self, request: _Request) -> Transcription:
         done = self._record(request, 200)
-        self.metrics.answered(request.scale, done.latency_ms / 1000)
+        self.metrics.answered(request.scale, done.latency_ms / 1000, done.estimated_wer)
         return done
 
     def _record(self, request: _Request, status: int) -> Transcription:
@@ -455,6 +471,7 @@ class Engine:
             scale=request.scale,
             features=whole([(seconds, features) for seconds, _, features in request.measured]),
             latency_ms=(time.perf_counter() - request.started) * 1000,
+            estimated_wer=self.estimated_wer(request.segments, request.scale),
         )
         self._log(done, status)
         return done
@@ -482,6 +499,7 @@ def _record(done: Transcription, status: int) -> RequestRecord:
         speech_share=done.features.speech_share,
         mouth_sharpness=done.features.mouth_sharpness,
         status=status,
+        estimated_wer=done.estimated_wer,
     )
 
 

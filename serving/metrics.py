@@ -12,6 +12,7 @@ __all__ = ["Metrics"]
 
 # A request of a few seconds of speech takes tens of milliseconds on a GPU and seconds on one CPU core.
 _SECONDS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+_RATES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -34,6 +35,13 @@ class Metrics:
             "mome_first_piece_seconds",
             "From a streamed request's body in memory to the first words of its text",
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self._wer = Histogram(
+            "mome_estimated_wer",
+            "Word error rate of each transcription, estimated from the decoder's probabilities",
+            ["scale"],
+            buckets=_RATES,
             registry=registry,
         )
         self._batches = Histogram(
@@ -86,9 +94,11 @@ class Metrics:
             run="" if registered is None else registered.lineage.run,
         ).set(1)
 
-    def answered(self, scale: Scale, seconds: float) -> None:
+    def answered(self, scale: Scale, seconds: float, estimated_wer: float | None) -> None:
         """Count one transcription."""
         self._latency.labels(scale=str(scale)).observe(seconds)
+        if estimated_wer is not None:
+            self._wer.labels(scale=str(scale)).observe(estimated_wer)
 
     def first_piece(self, seconds: float) -> None:
         """Count how long somebody waited for the first words."""

@@ -33,6 +33,8 @@ def reply(transcription: Transcription, wanted: Wanted, engine: Engine) -> Respo
     headers = {"X-MoME-Scale": str(transcription.scale), "X-Request-ID": transcription.request_id}
     if transcription.cut:
         headers["X-MoME-Cut"] = "true"
+    if transcription.estimated_wer is not None:
+        headers["X-MoME-Estimated-WER"] = f"{transcription.estimated_wer:.4f}"
     match wanted.response_format:
         case "text":
             return PlainTextResponse(transcription.text + "\n", headers=headers)
@@ -161,6 +163,7 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
         "model_version": engine.bundle.version,
         "latency_ms": transcription.latency_ms,
         "cut": transcription.cut,
+        "estimated_wer": transcription.estimated_wer,
         "decoding": _decoding(engine),
     }
 

@@ -207,6 +207,7 @@ class Utterance:
             self._scale,
             read.features,
             read.latency_ms,
+            self._engine.estimated_wer([said], self._scale),
         )
         await self._show(self._agreement.end(text.text))
         await self._outlet.tell(
