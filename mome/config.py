@@ -150,6 +150,10 @@ class TrainParams(Section):
     compression: Compression
     projector_dim: int = Field(gt=0)  # width inside a projector
     adapter_init: Literal["normal", "zero_up"]  # as published; or starting at the LLM itself
+    # Standard deviation of the adapters' start: the LLM's own initializer_range, as published; one that grows
+    # as the LLM gets narrower (mome.model.adaptation.width_std); or a number. Checkpoints from before it was
+    # a setting started with the first.
+    init_std: Literal["llm", "width"] | PositiveFloat = "llm"
     num_experts: int = Field(gt=0)  # MoME: routed experts
     top_k: int | dict[ScaleText, int]  # MoME: kept per token, for all scales or for each
     num_shared_experts: int = Field(ge=0)  # MoME
