@@ -67,7 +67,18 @@ def _report(looks: list[ScaleDecision], decision: ScaleDecision) -> Report:
         report.picture(_rates(looks))
     report.heading("Newest looks")
     report.table(
-        ["at", "before", "after", "noise", "expected word errors", "promised", "requests", "why"],
+        [
+            "at",
+            "before",
+            "after",
+            "cause",
+            "noise",
+            "load",
+            "expected word errors",
+            "promised",
+            "requests",
+            "why",
+        ],
         [_row(look) for look in reversed(looks[-_ROWS:])],
         numbers=False,
     )
@@ -82,7 +93,9 @@ def _row(look: ScaleDecision) -> list[str]:
         f"{look.at:%Y-%m-%d %H:%M:%S}",
         look.previous or "–",
         look.scale,
+        look.cause or "–",
         ", ".join(f"{share:.0%} {level(key)}" for key, share in noise[:3]) or _decibel(look.snr_db),
+        _load(look),
         ", ".join(f"{scale} {rate:.1%}" for scale, rate in look.expected_wer.items()) or "–",
         "–" if look.max_wer is None else f"{look.max_wer:.1%}",
         str(look.requests),
@@ -139,6 +152,14 @@ def _scales(looks: list[ScaleDecision]) -> str:
         2.5,
     )
     return plot.svg()
+
+
+def _load(look: ScaleDecision) -> str:
+    if look.load is None:
+        return "–"
+    waits = "no caller" if look.load.p95_ms is None else f"p95 {look.load.p95_ms:.0f} ms"
+    refused = f", {look.load.refused} refused" if look.load.refused else ""
+    return f"{'busy' if look.load.busy else 'not busy'}, {waits}{refused}"
 
 
 def _decibel(level: float | None) -> str:
