@@ -292,7 +292,7 @@ class MonitorParams(Section):
     def _sees_load(self) -> MonitorParams:
         if self.spend == "spare" and not self.max_latency_ms:
             raise ValueError(
-                "spend is spare and max_latency_ms 0: without a promise on latency nothing would ever be saved"
+                "spend is spare and max_latency_ms 0: without a promise on latency nothing is ever saved"
             )
         return self
 

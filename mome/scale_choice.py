@@ -1,4 +1,4 @@
-"""Which scale keeps a promise on words in given noise: one rule, for what is published and for one request."""
+"""Which scale keeps a promise on words in given noise: one rule, for all requests and for one."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def measure_load(
             return load.model_copy(update={"busy": True, "since": now, "carried": load.speech_s_per_s})
         return load if before is None else load.model_copy(update={"since": before.since})
     busy_s = (now - before.since).total_seconds() if before.since is not None else 0.0
-    # Until those that waited then are answered, it is the same trouble, and more may be carried than was seen.
+    # Until those that waited then are answered, it is the same trouble, and more may be carried.
     carried = before.carried or 0.0
     if busy_s <= _LOOK_BACK_S:
         carried = max(carried, load.speech_s_per_s)
