@@ -67,32 +67,42 @@ class Noises:
             shares[rows, columns[np.minimum(below + 1, len(line) - 1)]] += part * weight_of[:, number]
         return shares
 
-    def likely(self, snr_db: float, kind: NoiseKind, prior: Mapping[str, float]) -> np.ndarray:
-        """Return how probable each column is for one measurement, given what others were surrounded by.
+    def likely(
+        self,
+        snrs_db: Sequence[float] | np.ndarray,
+        kinds: Sequence[NoiseKind],
+        prior: Mapping[str, float],
+    ) -> np.ndarray:
+        """Return how probable each column is for measurements, given what others were surrounded by.
 
         By Bayes' rule: how often clips of a column are measured so, times how frequent that column is. One
         clip says little by itself: quiet speech reads 15 dB now and then, and so does speech at 10 dB.
 
         Args:
-            snr_db: Estimated level.
-            kind: What the estimator called the noise.
+            snrs_db: Estimated levels.
+            kinds: What the estimator called the noise of each.
             prior: Share of each column in earlier requests; nothing if there were none.
 
         Returns:
-            Array of shape (1, columns), in the order of `columns`; it sums to 1.
+            Array of shape (measurements, columns), in the order of `columns`; rows sum to 1.
         """
         estimated = np.array([condition.estimated_snr_db for condition in self.conditions])
         spreads = [(condition.high - condition.low) / _TEN_TO_NINETY for condition in self.conditions]
         spread = np.maximum(spreads, _LEAST_SPREAD_DB)
         # Beyond the ends of the table the widest column would win, whichever it is.
-        level = min(max(snr_db, estimated.min()), estimated.max())
-        named = np.array([max(_NEVER_NAMED, each.kinds.get(kind, 0.0)) for each in self.conditions])
+        levels = np.clip(snrs_db, estimated.min(), estimated.max())
+        named = {
+            kind: np.array([max(_NEVER_NAMED, each.kinds.get(kind, 0.0)) for each in self.conditions])
+            for kind in set(kinds)
+        }
         seen = np.array([prior.get(key, 0.0) for key in self.columns])
         even = np.full(len(seen), 1.0 / len(seen))
         before = (1 - _ELSEWHERE) * seen / seen.sum() + _ELSEWHERE * even if seen.sum() > 0.0 else even
-        logs = np.log(named * before / spread) - ((level - estimated) / spread) ** 2 / 2
-        weights = np.exp(logs - logs.max())
-        return (weights / weights.sum())[None]
+        logs = np.log(before / spread) - ((levels[:, None] - estimated) / spread) ** 2 / 2
+        logs += np.log([named[kind] for kind in kinds])
+        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+        shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+        return shares
 
     def without_error(self, snrs_db: Sequence[float], kinds: Sequence[NoiseKind]) -> np.ndarray:
         """Take the spread of the estimator out of many measurements, so that their true spread remains.

@@ -1,8 +1,9 @@
 """How busy the service is: whether it keeps its promise on latency, from the newest lines of the request log.
 
-What is in the log has been answered; those that wait now will have waited longer. So it is busy from half
-of the promise on. It is so no more when fewer seconds of recordings come than it carried when it became too
-much: a finer scale would otherwise be served, and be too much again, for as long as the callers stay.
+What is in the log has been answered; those that wait now will have waited longer. So it is busy not only when
+callers are late, but as soon as they wait for each other. It is so no more when fewer seconds of recordings
+come than it carried when it became too much: a finer scale would otherwise be served, and be too much again,
+for as long as the callers stay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mome.records import Load, RequestRecord, ScaleDecision
 __all__ = ["explain_load", "latest_load", "measure_load"]
 
 _LOOK_BACK_S = 15.0
-_LATE = 0.5  # of the promise
+_WAITED = 0.2  # of the promise, before the model began
 _FEW_LATE = 0.05  # of the requests: it is of 95 in 100 that something is promised
 _LEAST_LATE = 2  # one may be anything
 _LESS = 0.8  # of what it carried when it became too much
@@ -45,16 +46,17 @@ def measure_load(
     span_s = max(1e-3, (now - recent[0].at).total_seconds()) if filled else _LOOK_BACK_S
     read = [request for request in recent if request.waited_ms is not None]
     latency = np.array([request.latency_ms for request in read])
-    waited = [request.waited_ms for request in read if request.waited_ms is not None]
+    waited = np.array([request.waited_ms for request in read], float)
     load = Load(
         requests=len(read),
         refused=sum(request.refused for request in recent),
         p95_ms=float(np.percentile(latency, 95)) if read else None,
-        waited_p95_ms=float(np.percentile(waited, 95)) if waited else None,
+        waited_p95_ms=float(np.percentile(waited, 95)) if read else None,
         speech_s_per_s=sum(request.duration_s for request in read) / span_s,
         busy=False,
     )
-    late = int((latency > _LATE * params.max_latency_ms).sum())
+    most_ms = params.max_latency_ms
+    late = int(((latency > most_ms) | (waited > _WAITED * most_ms)).sum())
     is_late = load.refused > 0 or (late >= _LEAST_LATE and late > _FEW_LATE * len(read))
     if before is None or not before.busy:
         if is_late:

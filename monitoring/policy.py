@@ -98,7 +98,7 @@ def servable_scales(evaluation: Evaluation, params: MonitorParams) -> list[Scale
 
 def spending(params: MonitorParams, load: Load | None) -> Spending:
     """Return which of the scales that keep the promise is to be served at such a load."""
-    return "finest" if params.spend == "spare" and load is not None and not load.busy else "cheapest"
+    return "finest" if params.spend == "spare" and (load is None or not load.busy) else "cheapest"
 
 
 def clean_scale(evaluation: Evaluation, params: MonitorParams) -> Scale:
@@ -107,7 +107,7 @@ def clean_scale(evaluation: Evaluation, params: MonitorParams) -> Scale:
     cleanest = max(evaluation.conditions, key=lambda condition: condition.estimated_snr_db)
     columns = [condition.key for condition in evaluation.conditions]
     clean = Surroundings(evaluation.modality, columns, _only(columns.index(cleanest.key), columns))
-    return choose(evaluation, [clean], scales, params.promise).scale
+    return choose(evaluation, [clean], scales, params.promise, spending(params, None)).scale
 
 
 def propose(

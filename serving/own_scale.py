@@ -76,7 +76,7 @@ class OwnScale:
         if features.snr_db is None or features.noise_kind is None or not features.snr_confident:
             return None
         prior = {} if decision is None else decision.noise
-        shares = self._noises.likely(features.snr_db, features.noise_kind, prior)
+        shares = self._noises.likely([features.snr_db], [features.noise_kind], prior)
         allowed = self._scales
         if decision is not None and decision.allowed:
             allowed = [scale for scale in self._scales if str(scale) in decision.allowed]

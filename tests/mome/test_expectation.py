@@ -73,13 +73,13 @@ def test_what_one_clip_is_likely_surrounded_by_is_counted_in_many_draws() -> Non
     for measured in (4.0, 12.0, 16.0, 20.0):
         alike = truly[babble & (np.abs(level - measured) < 0.1)]
         counted = np.bincount(alike, minlength=4) / len(alike)
-        (found,) = Noises(named).likely(measured, "babble", prior)
+        (found,) = Noises(named).likely([measured], ["babble"], prior)
         assert found == pytest.approx(counted, abs=0.03)
 
 
 def test_beyond_the_table_a_clip_is_like_its_end_and_nothing_known_before_is_all_alike() -> None:
     for beyond, end in ((-15.0, 1.0), (40.0, 30.0)):
-        (far,), (near,) = (NOISES.likely(level, "babble", {"clean": 1.0}) for level in (beyond, end))
+        far, near = NOISES.likely([beyond, end], ["babble", "babble"], {"clean": 1.0})
         assert far == pytest.approx(near)
-    (found,) = NOISES.likely(1.0, "babble", {})
+    (found,) = NOISES.likely([1.0], ["babble"], {})
     assert dict(zip(NOISES.columns, found, strict=True))["babble_-5"] > 0.9
