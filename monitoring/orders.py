@@ -73,8 +73,11 @@ class Orders(Record):
         elif not decision.switched and Scale.parse(decision.scale) not in allowed:
             finest = str(allowed[0])
             decision = _to(decision, finest, f"{decision.scale} may not be served{said}; {finest} is safest")
-        if self.dry_run and decision.switched:
-            return _held(decision, f"dry run{said}; would serve {decision.scale}: {decision.reason}")
+        if self.dry_run:
+            # Requests whose scale is chosen one by one go on by what they went by.
+            decision = decision.model_copy(update={"promise": None})
+            if decision.switched:
+                return _held(decision, f"dry run{said}; would serve {decision.scale}: {decision.reason}")
         return decision
 
 

@@ -3,8 +3,8 @@
     python -m mome.benchmark.own_scale BUNDLE DATASET
 
 Every test clip is heard twice, as it is and with noise at -5 dB, and read at every scale. Then each rule
-picks among these readings. A rule sees what a service sees: the estimate, the table, and the noise of all requests
-together as the prior; their order plays no part.
+picks among these readings. A rule sees what a service sees: the estimate, the table, and as the prior the
+noise of all requests together; their order plays no part.
 """
 
 from __future__ import annotations
