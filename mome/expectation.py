@@ -144,6 +144,10 @@ class Noises:
             self._lowest[kind] = max(named, key=lambda condition: condition.kinds.get(kind, 0.0)).low
         return snr_db < self._lowest[kind] - tolerance_db
 
+    def is_clear(self, snr_db: float) -> bool:
+        """Whether a measurement is that of nearly all clean clips, or above: by how much does not matter."""
+        return any(snr_db >= condition.low for condition in self.conditions if condition.noise is None)
+
     def true_snr_db(self, snr_db: float, kind: NoiseKind) -> float:
         """Turn a measurement into the level at which noise of its kind has to be mixed to look like that.
 

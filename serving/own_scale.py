@@ -73,7 +73,10 @@ class OwnScale:
             return None
         if modality not in self._evaluation.wer or modality == "video":
             return None
-        if features.snr_db is None or features.noise_kind is None or not features.snr_confident:
+        if features.snr_db is None or features.noise_kind is None:
+            return None
+        # Of quiet rooms the estimator seldom knows how quiet they are.
+        if not (features.snr_confident or self._noises.is_clear(features.snr_db)):
             return None
         prior = {} if decision is None else decision.noise
         shares = self._noises.likely([features.snr_db], [features.noise_kind], prior)

@@ -102,7 +102,7 @@ class Settings:
         return cls(
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
-            default_scale=_default_scale(values),
+            default_scale=_default_scale(values, "MOME_DEFAULT_SCALE"),
             request_log=_path(values, "MOME_REQUEST_LOG"),
             api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
@@ -168,13 +168,13 @@ def _keys_of_file(values: Mapping[str, str]) -> tuple[str, ...]:
     return keys
 
 
-def _default_scale(values: Mapping[str, str]) -> Literal["published", "auto"]:
-    match values.get("MOME_DEFAULT_SCALE", "published"):
+def _default_scale(values: Mapping[str, str], name: str) -> Literal["published", "auto"]:
+    match values.get(name, "published"):
         case "auto":
             return "auto"
         case "published":
             return "published"
-    raise ConfigError(f"MOME_DEFAULT_SCALE: expected published or auto, got {values['MOME_DEFAULT_SCALE']!r}")
+    raise ConfigError(f"{name}: expected published or auto, got {values[name]!r}")
 
 
 def _switch(values: Mapping[str, str], name: str) -> bool:

@@ -83,3 +83,7 @@ def test_beyond_the_table_a_clip_is_like_its_end_and_nothing_known_before_is_all
         assert far == pytest.approx(near)
     (found,) = NOISES.likely([1.0], ["babble"], {})
     assert dict(zip(NOISES.columns, found, strict=True))["babble_-5"] > 0.9
+
+
+def test_clear_is_what_nearly_all_clean_clips_are() -> None:
+    assert [NOISES.is_clear(level) for level in (40.0, 22.0, 21.9, 8.0)] == [True, True, False, False]

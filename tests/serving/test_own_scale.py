@@ -97,6 +97,8 @@ def test_what_cannot_be_measured_or_is_not_promised_has_no_scale_of_its_own(moda
     own = OwnScale(EVALUATED, (FINE, COARSE), PROMISE)
     assert own.choose(served(), modality, features(None)) is None
     assert own.choose(served(), modality, features(-5.0, confident=False)) is None
+    # Of quiet the estimator does not know how quiet, and that does not matter.
+    assert (own.choose(served(), modality, features(30.0, confident=False)) is None) == (modality == "video")
     assert OwnScale(EVALUATED, (FINE, COARSE), None).choose(served(), modality, features(-5.0)) is None
     assert (own.choose(served(), modality, features(-5.0)) is None) == (modality == "video")
 
