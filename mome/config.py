@@ -25,7 +25,7 @@ from pydantic import (
 
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
-from mome.records import Decoding, MaxNewTokens, Modality, ScaleText, TestedNoise
+from mome.records import Decoding, MaxNewTokens, Modality, Promise, ScaleText, TestedNoise
 from mome.scales import Scale
 
 __all__ = [
@@ -284,6 +284,21 @@ class MonitorParams(Section):
     max_age_s: FiniteFloat = Field(gt=0)  # older requests say nothing about now
     drift_p_value: FiniteFloat = Field(gt=0, lt=1)  # Kolmogorov-Smirnov
     run_length: int = Field(ge=100)  # requests between two false alarms of the test for a change
+    max_latency_ms: FiniteFloat = Field(ge=0)  # promised to 95 of 100 callers; 0: load is not looked at
+    spend: Literal["least", "spare"]  # tokens: never more than the promise asks for, or while there is room
+
+    @property
+    def promise(self) -> Promise:
+        """What callers are promised."""
+        return Promise(max_wer=self.max_wer, confidence=self.confidence)
+
+    @model_validator(mode="after")
+    def _sees_load(self) -> MonitorParams:
+        if self.spend == "spare" and not self.max_latency_ms:
+            raise ValueError(
+                "spend is spare and max_latency_ms 0: without a promise on latency nothing is ever saved"
+            )
+        return self
 
 
 class RehearseParams(Section):

@@ -30,6 +30,7 @@ __all__ = [
     "ESTIMATOR",
     "MODALITY_NAMES",
     "CheckedEstimate",
+    "ChosenBy",
     "Condition",
     "Decoding",
     "ErrorCurve",
@@ -37,10 +38,12 @@ __all__ = [
     "ExpectationResult",
     "GateDecision",
     "Latency",
+    "Load",
     "MaxNewTokens",
     "Modality",
     "NoiseKind",
     "PlayedRequest",
+    "Promise",
     "Record",
     "Rehearsal",
     "RequestCounts",
@@ -49,6 +52,7 @@ __all__ = [
     "ScaleDecision",
     "ScaleText",
     "SetAside",
+    "Spending",
     "Split",
     "Switch",
     "TestedNoise",
@@ -67,6 +71,9 @@ Split = Literal["train", "validation", "test"]
 Modality = Literal["audio", "video", "av"]
 NoiseKind = Literal["babble", "steady", "bursts", "none"]  # as the estimator names it
 TestedNoise = Literal["babble", "steady", "bursts", "recorded"]  # as evaluation mixes it in
+# Of the scales that keep the promise: the one of fewest tokens, or the finest, with tokens that are to spare.
+Spending = Literal["cheapest", "finest"]
+ChosenBy = Literal["caller", "published", "auto"]  # who chose the scale of a request
 # Of `mome.speech.noise_estimate`, to be raised with its weights: measurements of two are not comparable.
 # Here, for who only compares records opens no recording.
 ESTIMATOR = "network-1"
@@ -365,6 +372,26 @@ class GateDecision(Record):
     max_wer: dict[ScaleText, FiniteFloat]  # the budget, clean; travels into the bundle
 
 
+class Promise(Record):
+    """What callers are promised: word errors, whatever the noise."""
+
+    max_wer: dict[Modality, FiniteFloat]  # 0.03 = 3 %
+    confidence: FiniteFloat = Field(gt=0, lt=1)  # with which it is kept
+
+
+class Load(Record):
+    """How busy the service was in the last seconds before a decision; recordings read at once count."""
+
+    requests: int  # answered
+    refused: int  # with status 429
+    p95_ms: FiniteFloat | None  # from the body in memory to the last word; None without requests
+    waited_p95_ms: FiniteFloat | None  # of that, before the model began
+    speech_s_per_s: FiniteFloat  # seconds of recordings that were answered in a second
+    busy: bool  # too much for the promise on latency, at the finest scale that keeps that on words
+    since: Moment | None = None  # when that last became true or false; None if it never was
+    carried: FiniteFloat | None = None  # speech_s_per_s when it became too much
+
+
 class RequestRecord(Record):
     """One served request, as features: no audio, no transcript."""
 
@@ -384,6 +411,9 @@ class RequestRecord(Record):
     status: int  # HTTP
     # Word error rate, from the decoder's own probabilities; None without words or a calibration.
     estimated_wer: FiniteFloat | None = None
+    chosen_by: ChosenBy = "published"  # who chose its scale
+    waited_ms: FiniteFloat | None = None  # before the model began; None for long recordings and live ones
+    refused: int = 0  # requests that its worker refused (429) since its last line
 
 
 class ScaleDecision(Record):
@@ -407,6 +437,12 @@ class ScaleDecision(Record):
     estimated_wer: dict[ScaleText, FiniteFloat] = Field(default_factory=dict)  # of the window's requests
     as_expected: bool | None = None  # whether the table describes them; None = they are too few to say
     taken_back: ScaleText | None = None  # a coarser scale, as more words went wrong than were promised
+    # What a service needs that chooses for each request by itself (`mome.scale_choice`).
+    promise: Promise | None = None
+    spending: Spending = "cheapest"
+    allowed: tuple[ScaleText, ...] = ()  # scales that may be chosen; all of the table if none is named
+    load: Load | None = None  # None where no latency is promised
+    cause: Literal["noise", "load"] | None = None  # what asks for another scale than the one served before
 
 
 class RetrainRequest(Record):

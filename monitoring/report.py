@@ -74,7 +74,9 @@ def _report(looks: list[ScaleDecision], decision: ScaleDecision) -> Report:
             "at",
             "before",
             "after",
+            "cause",
             "noise",
+            "load",
             "expected word errors",
             "estimated",
             "promised",
@@ -95,7 +97,9 @@ def _row(look: ScaleDecision) -> list[str]:
         f"{look.at:%Y-%m-%d %H:%M:%S}",
         look.previous or "–",
         look.scale,
+        look.cause or "–",
         ", ".join(f"{share:.0%} {level(key)}" for key, share in noise[:3]) or _decibel(look.snr_db),
+        _load(look),
         _by_scale(look.expected_wer),
         _by_scale(look.estimated_wer),
         "–" if look.max_wer is None else f"{look.max_wer:.1%}",
@@ -165,6 +169,14 @@ def _scales(looks: list[ScaleDecision]) -> str:
         2.5,
     )
     return plot.svg()
+
+
+def _load(look: ScaleDecision) -> str:
+    if look.load is None:
+        return "–"
+    waits = "no caller" if look.load.p95_ms is None else f"p95 {look.load.p95_ms:.0f} ms"
+    refused = f", {look.load.refused} refused" if look.load.refused else ""
+    return f"{'busy' if look.load.busy else 'not busy'}, {waits}{refused}"
 
 
 def _decibel(level: float | None) -> str:

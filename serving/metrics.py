@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from mome.bundle import Bundle
+from mome.records import ChosenBy
 from mome.scales import Scale
 from serving.registry.history import Version
 
@@ -29,6 +30,12 @@ class Metrics:
             "From the request's body in memory to the last token, per compression scale",
             ["scale"],
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self._chosen = Counter(
+            "mome_scale_choices",
+            "Transcriptions by who chose their scale: the caller, the monitor or their own noise",
+            ["scale", "chosen_by"],
             registry=registry,
         )
         self._first = Histogram(
@@ -94,9 +101,12 @@ class Metrics:
             run="" if registered is None else registered.lineage.run,
         ).set(1)
 
-    def answered(self, scale: Scale, seconds: float, estimated_wer: float | None) -> None:
+    def answered(
+        self, scale: Scale, seconds: float, chosen_by: ChosenBy, estimated_wer: float | None
+    ) -> None:
         """Count one transcription."""
         self._latency.labels(scale=str(scale)).observe(seconds)
+        self._chosen.labels(scale=str(scale), chosen_by=chosen_by).inc()
         if estimated_wer is not None:
             self._wer.labels(scale=str(scale)).observe(estimated_wer)
 
