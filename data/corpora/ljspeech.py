@@ -29,7 +29,7 @@ def find_ljspeech(folder: Path) -> Path | None:
     for name in _TABLES:
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
-                if _ROW.match(file.readline().decode("utf-8", "replace")):
+                if _ROW.match(file.readline().decode("utf-8-sig", "replace")):
                     return folder / name
     return None
 

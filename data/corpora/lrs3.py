@@ -24,8 +24,12 @@ _ENDINGS = (".mp4", ".txt")
 
 
 def find_lrs3(folder: Path) -> list[Path]:
-    """Return the parts of LRS3 that a folder has: those with texts two folders deep."""
-    return [folder / part for part in _PARTS if next((folder / part).glob("*/*.txt"), None)]
+    """Return the parts of LRS3 that a folder has: those with texts and videos two folders deep."""
+    return [
+        folder / part
+        for part in _PARTS
+        if all(next((folder / part).glob(f"*/*{ending}"), None) for ending in _ENDINGS)
+    ]
 
 
 def read_lrs3(folder: Path, parts: list[Path]) -> Corpus:

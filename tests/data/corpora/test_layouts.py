@@ -114,7 +114,7 @@ def test_ljspeech_is_read_as_the_corpus_reads_it_or_as_written(tmp_path, prepare
         "only written nineteen oh three",
     ]
     assert [media.audio.content for media in corpus.media()] == [b"a", b"b"]
-    (tmp_path / "metadata.csv").write_text(table + "LJ001-3|too short\n")
+    (tmp_path / "metadata.csv").write_text("\ufeff" + table + "LJ001-3|too short\n")
     with pytest.raises(CorpusError, match=r"metadata\.csv, line 3: 'LJ001-3.*expected LJ001-0001\|text"):
         open_corpus(str(tmp_path), prepare_params)
 
@@ -159,6 +159,10 @@ def test_muavic_is_found_again_where_it_lies_now(tmp_path, prepare_params):
         for media, (name, *_) in zip(corpus.media(), rows(corpus), strict=True):
             assert media.audio.content.decode().replace("/", "-") == f"hear {name}"
             assert media.video.content.decode().replace("/", "-") == f"see {name}"
+    write(tmp_path, {"fr/train.tsv": "/\n", "fr/train.fr": ""})
+    with pytest.raises(CorpusError, match="holds es, fr; expected the folder of one language"):
+        open_corpus(str(tmp_path), prepare_params)
+    (tmp_path / "fr" / "train.tsv").unlink()
     (tmp_path / "es" / "train.es").write_text("hola\n")
     with pytest.raises(CorpusError, match=r"train\.tsv: 2 clips, but train\.es has 1 lines"):
         open_corpus(str(tmp_path), prepare_params)
