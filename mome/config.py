@@ -45,6 +45,7 @@ __all__ = [
     "PrepareParams",
     "RehearseParams",
     "Sharding",
+    "TextForm",
     "Threads",
     "TrainParams",
     "ValidateParams",
@@ -76,6 +77,8 @@ Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+# How a corpus writes its texts: as they are, or in the words in which they are read aloud.
+TextForm = Literal["as-is", "spoken"]
 Share = Annotated[FiniteFloat, Field(gt=0, le=1)]
 
 
@@ -100,6 +103,7 @@ class PrepareParams(Section):
     validation_utterances: int = Field(gt=0)
     test_utterances: int = Field(gt=0)
     utterances_per_shard: int = Field(gt=0)
+    text: TextForm
 
 
 class ValidateParams(Section):
