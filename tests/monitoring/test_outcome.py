@@ -37,6 +37,8 @@ PARAMS = MonitorParams(
     max_age_s=600.0,
     drift_p_value=0.01,
     run_length=10_000,
+    max_latency_ms=0.0,
+    spend="least",
 )
 # An estimate of many requests errs by one point: of the check, the root mean square.
 CHECKED = CheckedEstimate(estimated=0.05, true=0.04, windows=1, largest=0.02, chance=0.01)
