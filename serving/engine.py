@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from serving.errors import ApiError
 from serving.features import Features, whole
 from serving.last_hour import LastHour
 from serving.metrics import Metrics
+from serving.quotas import Quotas
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
@@ -72,6 +73,7 @@ class _Request:
     scale: Scale
     started: float
     timed: bool
+    heard: Callable[[float], None] | None
     duration_s: float = 0.0
     measured: list[tuple[float, Modality, Features]] = field(default_factory=list)  # seconds of each piece
     segments: list[Segment] = field(default_factory=list)
@@ -225,6 +227,7 @@ class Engine:
         )
         self._recogniser = recogniser
         self.decoders = decoders
+        self.quotas = Quotas(settings.api_keys, metrics)
         self.last_hour = LastHour()
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
@@ -271,6 +274,7 @@ class Engine:
         files: Mapping[str, bytes | Path],
         requested_scale: str | None,
         request_id: str | None = None,
+        heard: Callable[[float], None] | None = None,
         *,
         live: bool,
         timed: bool = False,
@@ -282,6 +286,7 @@ class Engine:
             files: Name -> bytes of what was sent, or the file that they are in.
             requested_scale: None for the one in force.
             request_id: For the logs; None makes one up.
+            heard: Told how many seconds were decoded, as they are.
             live: Whether texts are wanted while they are written.
             timed: Whether it is wanted when each word is said.
             is_job: It waits for nobody's reply, and is let in whatever waits.
@@ -294,6 +299,7 @@ class Engine:
             self.choose_scale(requested_scale),
             time.perf_counter(),
             timed=timed,
+            heard=heard,
         )
         known = tuple(self.bundle.evaluation.wer)
         upload = Upload(
@@ -401,6 +407,8 @@ class Engine:
         self, request: _Request, part: Decoded, place: Place, *, live: bool
     ) -> deque[tuple[Piece, Job | None]]:
         """Let the pieces of a part wait for the model; it is not asked where nobody speaks."""
+        if request.heard is not None:
+            request.heard(part.until_s - request.duration_s)
         request.duration_s = part.until_s
         request.measured += [
             (piece.clip.duration_s, piece.clip.modality, piece.features) for piece in part.pieces

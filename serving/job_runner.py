@@ -68,7 +68,9 @@ class JobRunner:
         _log.info("job %s: %.0f MB", job.id, sum(job.files.values()) / 1e6)
         try:
             timed = wanted_reply(job.fields).timed
-            answer = self._engine.answer(files, scale, job.id, live=False, timed=timed, is_job=True)
+            quota = self._engine.quotas.of_digest(job.key)
+            heard = None if quota is None else quota.heard
+            answer = self._engine.answer(files, scale, job.id, heard, live=False, timed=timed, is_job=True)
             async with aclosing(answer):
                 await self._follow(job, answer)
         except ApiError as error:

@@ -4,7 +4,8 @@ MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
 MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
 MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
 MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
-MOME_API_KEY_FILE      file with such keys, one a line, beside those; read when the service starts
+MOME_API_KEY_FILE      file with such keys, one a line, beside those, each with its limits (serving/keys.py);
+                       read when the service starts
 MOME_MODEL_ALIASES     further names of the model, with commas between, such as whisper-1; default: none
 MOME_LANGUAGE          language of the model, said in replies; default english
 MOME_CORS_ORIGINS      origins whose pages may call, with commas between, or *; default: none
@@ -35,12 +36,13 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mome.config import Threads
 from mome.errors import ConfigError
 from mome.records import Decoding
+from serving.keys import Key, named, parse_key
 
 __all__ = ["Settings"]
 
@@ -54,7 +56,7 @@ class Settings:
     bundle: Path = _BUNDLE_IN_BENTO
     scale_file: Path | None = None
     request_log: Path | None = None
-    api_keys: tuple[str, ...] = field(default=(), repr=False)  # a secret must not end up in a log
+    api_keys: tuple[Key, ...] = ()
     model_aliases: tuple[str, ...] = ()
     language: str = "english"
     cors_origins: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Settings:
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
             request_log=_path(values, "MOME_REQUEST_LOG"),
-            api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
+            api_keys=named([*map(Key, _several(values, "MOME_API_KEY")), *_keys_of_file(values)]),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
             language=values.get("MOME_LANGUAGE", cls.language),
             cors_origins=_several(values, "MOME_CORS_ORIGINS"),
@@ -148,14 +150,19 @@ def _several(values: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[\s,]+", values.get(name, "")) if part)
 
 
-def _keys_of_file(values: Mapping[str, str]) -> tuple[str, ...]:
+def _keys_of_file(values: Mapping[str, str]) -> list[Key]:
     path = _path(values, "MOME_API_KEY_FILE")
     if path is None:
-        return ()
+        return []
     try:
-        keys = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"MOME_API_KEY_FILE: {path} cannot be read: {error}") from None
+    keys = [
+        parse_key(line, f"MOME_API_KEY_FILE: {path}, line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
     if not keys:
         # Taken for no key at all, an empty file would open the service.
         raise ConfigError(f"MOME_API_KEY_FILE: {path} is empty; expected one key a line")

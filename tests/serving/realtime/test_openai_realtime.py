@@ -12,6 +12,7 @@ import pytest
 from openai.types import realtime
 from pydantic import BaseModel
 
+from serving.keys import Key
 from tests.serving.over_http import openai_client
 from tests.serving.planted import Served, syllables
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used as a cont
 
 @pytest.fixture(params=["websockets-sansio", "wsproto"])
 def client(serve: Callable[..., Served], request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
-    served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
+    served = serve(api_keys=(Key("sesame"),), model_aliases=("whisper-1",))
     with openai_client(served, ws=request.param) as connected:
         yield connected
 
