@@ -74,7 +74,11 @@ class JobRunner:
             async with aclosing(answer):
                 await self._follow(job, answer)
         except ApiError as error:
-            self.store.end(job, "failed", error.body()["error"])
+            if error.status == 503:  # the recording is not to blame; it was an attempt all the same
+                self.store.write(job.model_copy(update={"status": "queued", "done_s": 0.0}))
+                self.store.release(job)
+            else:
+                self.store.end(job, "failed", error.body()["error"])
         except asyncio.CancelledError:
             self._give_back(job)
             raise
