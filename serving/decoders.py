@@ -184,12 +184,17 @@ class _Process:
         self._ready = False
         self._connection, theirs = Pipe()
         arguments = [str(theirs.fileno()), str(memory_bytes), str(int(timeout_s) + 1)]
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env=_environment(),
-        )
+        # A supervisor sends SIGTERM to children, too: it has to wait until they are ready to ignore it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            self._process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # Whoever forgets to close leaves no process behind: it ends at the end of its connection.
         weakref.finalize(self, _end, self._process, self._connection)

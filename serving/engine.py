@@ -229,6 +229,8 @@ class Engine:
         self.decoders = decoders
         self.quotas = Quotas(settings.api_keys, metrics)
         self.last_hour = LastHour()
+        self.gave_up = False  # the service ends, and what is not answered will not be
+        self._waited_for: set[Job] = set()
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
             recogniser,
@@ -326,6 +328,21 @@ class Engine:
                             job.leave()
             yield self._answered(request)
 
+    def give_up(self) -> None:
+        """Say to whoever still waits for a recording that the service ends before it is read."""
+        self.gave_up = True
+        for job in self._waited_for:
+            job.failed(self._unfinished())
+
+    def _unfinished(self) -> ApiError:
+        elsewhere = "" if self.settings.jobs is None else "; as a job it would outlast the service"
+        return ApiError(
+            f"the service ended before the recording was read; send it again{elsewhere}",
+            status=503,
+            code="shutting_down",
+            headers={"Retry-After": "1"},
+        )
+
     async def read(self, clip: Clip, scale: Scale) -> Text:
         """Read a clip that is decoded already; whoever asks measures it, and records it where it counts.
 
@@ -367,6 +384,9 @@ class Engine:
         """Give the texts of a recording in order; its pieces are read in batches with everybody else's."""
         text = ""
         while waiting or not part.ended:
+            if self.gave_up:
+                self._record(request, 503)
+                raise self._unfinished()
             # There is always work for the model, and never more of one recording than a part or two.
             if len(waiting) <= self.settings.max_batch and not part.ended:
                 part = await anext(parts)
@@ -425,8 +445,12 @@ class Engine:
 
     async def _news(self, job: Job, request: _Request) -> str | Text:
         """Wait for what a job says next, and turn what the model raises into an answer."""
+        self._waited_for.add(job)
         try:
             return await job.news()
+        except ApiError:
+            self._record(request, 503)
+            raise
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
@@ -435,6 +459,8 @@ class Engine:
             raise ApiError(
                 f"the model failed on request {request.request_id}", status=500, code="transcription_failed"
             ) from error
+        finally:
+            self._waited_for.discard(job)
 
     @contextmanager
     def _recorded(self, request: _Request) -> Iterator[None]:

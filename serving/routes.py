@@ -40,7 +40,7 @@ from serving.realtime.connection import Sessions
 from serving.replies import MEDIA_TYPES, error_reply, model_card, reply
 from serving.upload import Upload, receive_upload
 
-__all__ = ["create_app"]
+__all__ = ["SayWho", "create_app"]
 
 
 def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None]) -> Starlette:
@@ -118,7 +118,7 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
         middleware=[
             Middleware(AllowOrigins, engine=engine),
             Middleware(RequireKey, engine=engine),
-            Middleware(_SayWho, engine=engine),
+            Middleware(SayWho, engine=engine),
             Middleware(LimitKeys, engine=engine),
         ],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
@@ -144,8 +144,13 @@ async def _reply(answer: AsyncGenerator[News, None], wanted: Wanted, engine: Eng
     return reply(await complete(answer), wanted, engine)
 
 
-class _SayWho:
-    """Say in every reply which version gave it, and to which request."""
+class SayWho:
+    """Say in every reply which version gave it, and to which request.
+
+    Args:
+        app: Gives the replies.
+        engine: Gives the worker's engine.
+    """
 
     def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
         self._app = app

@@ -24,6 +24,7 @@ MOME_MAX_BATCH_S       most seconds of recordings that it reads together; defaul
 MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
 MOME_MAX_SESSIONS      most live sessions at a time, of each worker; default 16
 MOME_SESSION_IDLE_S    a live session that sends nothing for so many seconds is closed; default 60
+MOME_DRAIN_S           after SIGTERM, what was let in has so many seconds to be answered; default 45
 MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_NUM_BEAMS         hypotheses kept in parallel, 1 is greedy; default: as the bundle was judged
@@ -75,6 +76,7 @@ class Settings:
     max_waiting_s: float = 300.0
     max_sessions: int = 16
     session_idle_s: float = 60.0
+    drain_s: float = 45.0
     threads: Threads = "auto"
     device: str = "cpu"
     num_beams: int | None = None  # as judged
@@ -121,6 +123,7 @@ class Settings:
             max_waiting_s=_required(values, "MOME_MAX_WAITING_S", cls.max_waiting_s),
             max_sessions=_count(values, "MOME_MAX_SESSIONS") or cls.max_sessions,
             session_idle_s=_required(values, "MOME_SESSION_IDLE_S", cls.session_idle_s),
+            drain_s=_required(values, "MOME_DRAIN_S", cls.drain_s),
             threads="auto" if threads is None else threads,
             device=device,
             num_beams=_count(values, "MOME_NUM_BEAMS"),

@@ -277,6 +277,14 @@ def test_a_caller_who_leaves_frees_the_process(own: Decoders) -> None:
     assert decode(own, SPEECH).modality == "audio"
 
 
+def test_a_decoder_that_starts_outlives_the_end_of_the_service_as_one_that_is_ready_does() -> None:
+    with closing(Decoders(1, memory_bytes=300_000_000, timeout_s=20.0)) as made:
+        process(made).terminate()
+        assert decode(made, SPEECH).modality == "audio"
+        process(made).terminate()
+        assert decode(made, SPEECH).modality == "audio"
+
+
 def test_closed_decoders_leave_no_process(tmp_path: Path) -> None:
     made = Decoders(2, memory_bytes=300_000_000, timeout_s=1.0)
     pids = [idle._process.pid for idle in made._idle]
