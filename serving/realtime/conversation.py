@@ -201,6 +201,7 @@ class Conversation:
             self._lips,
             start=start,
             follows=self._turns is not None,
+            with_logprobs=bool(self.session.include),
         )
         self._utterance.began_at = time.monotonic()
         if self._turns is not None:

@@ -89,7 +89,7 @@ class Session(_Part):
 
     type: Literal["transcription"] = "transcription"
     audio: Audio = Audio()
-    include: tuple[()] = ()
+    include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] = ()
     compression_scale: str | None = None  # None for the one in force when an utterance begins
     mouth: bool = False  # whether the mouth that was found in camera frames is sent back
 

@@ -21,7 +21,7 @@ from serving.features import Features, measure
 from serving.realtime.agreement import Agreement
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet, error_body
-from serving.replies import facts
+from serving.replies import facts, logprobs
 
 __all__ = ["Utterance"]
 
@@ -58,6 +58,7 @@ class Utterance:
         lips: The speaker's mouth, where the model reads lips beside the sound and frames come.
         start: Sample of the stream at which it begins.
         follows: Read along.
+        with_logprobs: The whole text comes with how sure the model was of each token.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Utterance:
         *,
         start: int,
         follows: bool,
+        with_logprobs: bool = False,
     ) -> None:
         self.item_id = item_id
         self.start = start
@@ -85,6 +87,7 @@ class Utterance:
         self._outlet = outlet
         self._lips = lips
         self._follows = follows
+        self._with_logprobs = with_logprobs
         self._agreement = Agreement()
         self._is_first = True
         self._paused = False
@@ -209,11 +212,13 @@ class Utterance:
             read.latency_ms,
         )
         await self._show(self._agreement.end(text.text))
+        sure = {"logprobs": logprobs(text.tokens)} if self._with_logprobs else {}
         await self._outlet.tell(
             "conversation.item.input_audio_transcription.completed",
             item_id=self.item_id,
             content_index=0,
             transcript=text.text,
+            **sure,
             usage={"type": "duration", "seconds": self.duration_s},
             x_mome=facts(done, self._engine),
         )
