@@ -8,6 +8,7 @@ check everything again.
 
 from __future__ import annotations
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,7 @@ from serving.running import running_server
 __all__ = ["Door", "put_door_in_front"]
 
 _PATH = "/v1/audio/transcriptions"
+_READ_OFF_S = 1.0
 
 
 class Door:
@@ -41,6 +43,8 @@ class Door:
             await self._app(scope, receive, send)
             return
         self._engine.metrics.refused(error.code or "rate_limit_exceeded")
+        if self._engine.admission.draining:
+            await _read_off(receive)
         await SayWho(error_reply(error), lambda: self._engine)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ApiError | None:
@@ -59,6 +63,13 @@ class Door:
         except ApiError as error:
             return error
         return None
+
+
+async def _read_off(receive: Receive) -> None:
+    """Take what is sent: closed upon while it comes, a connection is reset and the refusal is lost."""
+    with anyio.move_on_after(_READ_OFF_S):
+        while (await receive()).get("more_body", False):
+            pass
 
 
 def put_door_in_front(engine: Engine) -> None:
