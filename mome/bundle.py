@@ -1,7 +1,7 @@
 """The shipped folder: weights, the table they were judged by, and a sum for every file.
 
     bundle/
-    ├── bundle.json        name, version, default scale, SHA-256 of every other file
+    ├── bundle.json        name, version, default scale, promise to callers, SHA-256 of every other file
     ├── foundation/        frozen encoders and language model
     ├── checkpoint/        what was trained on top
     ├── evaluation.json    the word error table
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mome.errors import BundleError, MomeError, UnknownScaleError
-from mome.records import Decoding, Evaluation, GateDecision, Record, ScaleText
+from mome.records import Decoding, Evaluation, GateDecision, Promise, Record, ScaleText
 from mome.scales import Scale
 from mome.storage import new_folder
 
@@ -39,6 +39,7 @@ class _Manifest(Record):
     version: str
     default_scale: ScaleText
     files: dict[str, str]  # path inside the bundle -> SHA-256
+    promise: Promise | None = None  # None in a bundle from before it was kept
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Bundle:
     scales: tuple[Scale, ...]  # evaluated ones, finest first
     evaluation: Evaluation
     gate: GateDecision
+    promise: Promise | None = None  # to callers; None in a bundle from before it was kept
 
     @property
     def decoding(self) -> Decoding:
@@ -83,6 +85,7 @@ def write_bundle(
     evaluation: Path,
     gate: Path,
     output: Path,
+    promise: Promise | None = None,
 ) -> Bundle:
     """Copy the outputs of the stages into one folder, whole or not at all.
 
@@ -94,6 +97,7 @@ def write_bundle(
         evaluation: Folder with ``evaluation.json`` and ``baseline.parquet``.
         gate: Folder with ``gate.json``.
         output: The bundle; an older one is replaced.
+        promise: To callers: what ``auto`` keeps while monitoring has not decided. None promises nothing.
 
     Raises:
         BundleError: If the gate rejected the model, a part is missing or is not safetensors, or the
@@ -121,9 +125,10 @@ def write_bundle(
         sums = _sums(folder)
         _Manifest(
             name=name,
-            version=_version(name, default_scale, sums),
+            version=_version(name, default_scale, promise, sums),
             default_scale=str(default_scale),
             files=sums,
+            promise=promise,
         ).write(folder / _MANIFEST)
     return read_bundle(output)
 
@@ -145,7 +150,7 @@ def read_bundle(path: Path) -> Bundle:
     sums = _sums(path)
     _compare(path, expected=manifest.files, found=sums)
     default_scale = Scale.parse(manifest.default_scale)
-    expected_version = _version(manifest.name, default_scale, sums)
+    expected_version = _version(manifest.name, default_scale, manifest.promise, sums)
     if manifest.version != expected_version:
         raise BundleError(
             f"{path / _MANIFEST}: version {manifest.version}, but the content is {expected_version}"
@@ -159,6 +164,7 @@ def read_bundle(path: Path) -> Bundle:
         scales=_scales(table),
         evaluation=table,
         gate=decision,
+        promise=manifest.promise,
     )
 
 
@@ -217,7 +223,13 @@ def _compare(path: Path, *, expected: dict[str, str], found: dict[str, str]) -> 
             )
 
 
-def _version(name: str, default_scale: Scale, sums: dict[str, str]) -> str:
-    lines = [name, str(default_scale), *(f"{path} {digest}" for path, digest in sorted(sums.items()))]
+def _version(name: str, default_scale: Scale, promise: Promise | None, sums: dict[str, str]) -> str:
+    promised = [] if promise is None else [promise.model_dump_json()]
+    lines = [
+        name,
+        str(default_scale),
+        *promised,
+        *(f"{path} {digest}" for path, digest in sorted(sums.items())),
+    ]
     # 12 hex digits, as git shows: short enough to read out, and long enough for one project's models.
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -25,7 +25,7 @@ from pydantic import (
 
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
-from mome.records import Decoding, MaxNewTokens, Modality, ScaleText, TestedNoise
+from mome.records import Decoding, MaxNewTokens, Modality, Promise, ScaleText, TestedNoise
 from mome.scales import Scale
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "PrepareParams",
     "RehearseParams",
     "Sharding",
+    "TextForm",
     "Threads",
     "TrainParams",
     "ValidateParams",
@@ -76,6 +77,8 @@ Augmentation = Literal["llama-avsr", "cached-lips"]
 Compression = Literal["average", "stack"]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+# How a corpus writes its texts: as they are, or in the words in which they are read aloud.
+TextForm = Literal["as-is", "spoken"]
 Share = Annotated[FiniteFloat, Field(gt=0, le=1)]
 
 
@@ -100,6 +103,7 @@ class PrepareParams(Section):
     validation_utterances: int = Field(gt=0)
     test_utterances: int = Field(gt=0)
     utterances_per_shard: int = Field(gt=0)
+    text: TextForm
 
 
 class ValidateParams(Section):
@@ -150,6 +154,10 @@ class TrainParams(Section):
     compression: Compression
     projector_dim: int = Field(gt=0)  # width inside a projector
     adapter_init: Literal["normal", "zero_up"]  # as published; or starting at the LLM itself
+    # Standard deviation of the adapters' start: the LLM's own initializer_range, as published; one that grows
+    # as the LLM gets narrower (mome.model.adaptation.width_std); or a number. Checkpoints from before it was
+    # a setting started with the first.
+    init_std: Literal["llm", "width"] | PositiveFloat = "llm"
     num_experts: int = Field(gt=0)  # MoME: routed experts
     top_k: int | dict[ScaleText, int]  # MoME: kept per token, for all scales or for each
     num_shared_experts: int = Field(ge=0)  # MoME
@@ -280,6 +288,21 @@ class MonitorParams(Section):
     max_age_s: FiniteFloat = Field(gt=0)  # older requests say nothing about now
     drift_p_value: FiniteFloat = Field(gt=0, lt=1)  # Kolmogorov-Smirnov
     run_length: int = Field(ge=100)  # requests between two false alarms of the test for a change
+    max_latency_ms: FiniteFloat = Field(ge=0)  # promised to 95 of 100 callers; 0: load is not looked at
+    spend: Literal["least", "spare"]  # tokens: never more than the promise asks for, or while there is room
+
+    @property
+    def promise(self) -> Promise:
+        """What callers are promised."""
+        return Promise(max_wer=self.max_wer, confidence=self.confidence)
+
+    @model_validator(mode="after")
+    def _sees_load(self) -> MonitorParams:
+        if self.spend == "spare" and not self.max_latency_ms:
+            raise ValueError(
+                "spend is spare and max_latency_ms 0: without a promise on latency nothing is ever saved"
+            )
+        return self
 
 
 class RehearseParams(Section):

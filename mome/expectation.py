@@ -17,6 +17,8 @@ __all__ = ["Expected", "Noises", "Surroundings", "expected_wer"]
 
 Shares = dict[str, float]  # by column of the word error table; they sum to 1
 
+_ELSEWHERE = 0.1  # of requests whose noise is not that of the window: any of the table is as likely
+_LEAST_SPREAD_DB = 0.5  # of the estimator at one true level, where the test clips say less
 _NEVER_NAMED = 1e-3  # a name that no test clip got is still possible
 _TEN_TO_NINETY = NormalDist().inv_cdf(0.9) * 2  # standard deviations between the 10th and the 90th percentile
 _INTERVAL = NormalDist().inv_cdf(0.975) * 2  # standard deviations that a 95 % interval is wide
@@ -65,6 +67,43 @@ class Noises:
             shares[rows, columns[np.minimum(below + 1, len(line) - 1)]] += part * weight_of[:, number]
         return shares
 
+    def likely(
+        self,
+        snrs_db: Sequence[float] | np.ndarray,
+        kinds: Sequence[NoiseKind],
+        prior: Mapping[str, float],
+    ) -> np.ndarray:
+        """Return how probable each column is for measurements, given what others were surrounded by.
+
+        By Bayes' rule: how often clips of a column are measured so, times how frequent that column is. One
+        clip says little by itself: quiet speech reads 15 dB now and then, and so does speech at 10 dB.
+
+        Args:
+            snrs_db: Estimated levels.
+            kinds: What the estimator called the noise of each.
+            prior: Share of each column in earlier requests; nothing if there were none.
+
+        Returns:
+            Array of shape (measurements, columns), in the order of `columns`; rows sum to 1.
+        """
+        estimated = np.array([condition.estimated_snr_db for condition in self.conditions])
+        spreads = [(condition.high - condition.low) / _TEN_TO_NINETY for condition in self.conditions]
+        spread = np.maximum(spreads, _LEAST_SPREAD_DB)
+        # Beyond the ends of the table the widest column would win, whichever it is.
+        levels = np.clip(snrs_db, estimated.min(), estimated.max())
+        named = {
+            kind: np.array([max(_NEVER_NAMED, each.kinds.get(kind, 0.0)) for each in self.conditions])
+            for kind in set(kinds)
+        }
+        seen = np.array([prior.get(key, 0.0) for key in self.columns])
+        even = np.full(len(seen), 1.0 / len(seen))
+        before = (1 - _ELSEWHERE) * seen / seen.sum() + _ELSEWHERE * even if seen.sum() > 0.0 else even
+        logs = np.log(before / spread) - ((levels[:, None] - estimated) / spread) ** 2 / 2
+        logs += np.log([named[kind] for kind in kinds])
+        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+        shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+        return shares
+
     def without_error(self, snrs_db: Sequence[float], kinds: Sequence[NoiseKind]) -> np.ndarray:
         """Take the spread of the estimator out of many measurements, so that their true spread remains.
 
@@ -104,6 +143,10 @@ class Noises:
             named = [line[0] for line in self._lines]
             self._lowest[kind] = max(named, key=lambda condition: condition.kinds.get(kind, 0.0)).low
         return snr_db < self._lowest[kind] - tolerance_db
+
+    def is_clear(self, snr_db: float) -> bool:
+        """Whether a measurement is that of nearly all clean clips, or above: by how much does not matter."""
+        return any(snr_db >= condition.low for condition in self.conditions if condition.noise is None)
 
     def true_snr_db(self, snr_db: float, kind: NoiseKind) -> float:
         """Turn a measurement into the level at which noise of its kind has to be mixed to look like that.

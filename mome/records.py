@@ -29,16 +29,21 @@ from mome.storage import write_text
 __all__ = [
     "ESTIMATOR",
     "MODALITY_NAMES",
+    "CheckedEstimate",
+    "ChosenBy",
     "Condition",
     "Decoding",
+    "ErrorCurve",
     "Evaluation",
     "ExpectationResult",
     "GateDecision",
     "Latency",
+    "Load",
     "MaxNewTokens",
     "Modality",
     "NoiseKind",
     "PlayedRequest",
+    "Promise",
     "Record",
     "Rehearsal",
     "RequestCounts",
@@ -47,14 +52,17 @@ __all__ = [
     "ScaleDecision",
     "ScaleText",
     "SetAside",
+    "Spending",
     "Split",
     "Switch",
     "TestedNoise",
     "Utterance",
     "ValidationReport",
+    "WerCalibration",
     "WordErrors",
     "condition_key",
     "condition_order",
+    "estimate_column",
     "level",
     "snr_key",
 ]
@@ -63,6 +71,9 @@ Split = Literal["train", "validation", "test"]
 Modality = Literal["audio", "video", "av"]
 NoiseKind = Literal["babble", "steady", "bursts", "none"]  # as the estimator names it
 TestedNoise = Literal["babble", "steady", "bursts", "recorded"]  # as evaluation mixes it in
+# Of the scales that keep the promise: the one of fewest tokens, or the finest, with tokens that are to spare.
+Spending = Literal["cheapest", "finest"]
+ChosenBy = Literal["caller", "published", "auto"]  # who chose the scale of a request
 # Of `mome.speech.noise_estimate`, to be raised with its weights: measurements of two are not comparable.
 # Here, for who only compares records opens no recording.
 ESTIMATOR = "network-1"
@@ -103,6 +114,11 @@ def condition_order(key: str) -> tuple[int, float]:
     noise, _, snr_db = key.rpartition("_")
     noises: tuple[str, ...] = get_args(TestedNoise)
     return noises.index(noise) if noise in noises else len(noises), -float(snr_db)
+
+
+def estimate_column(modality: Modality, scale: ScaleText) -> str:
+    """Return the column of the drift baseline that has the estimated word error rates of a scale."""
+    return f"estimated_wer_{modality}_{scale}"
 
 
 class Record(BaseModel):
@@ -254,6 +270,42 @@ class Decoding(Record):
         return self.max_new_tokens
 
 
+class ErrorCurve(Record):
+    """How the word error rate of one modality follows from the doubt of a text: `mome.estimated_wer`.
+
+    Its log odds are ``offset + slope * log odds of the doubt``, and what the scale and the noise add.
+    """
+
+    offset: FiniteFloat
+    slope: FiniteFloat = Field(ge=0)  # never falls: more doubt is never fewer errors
+    scales: dict[ScaleText, FiniteFloat]
+    noise: dict[str, FiniteFloat]  # by column of the table, for the share of it that a measurement has
+
+
+class CheckedEstimate(Record):
+    """An estimated word error rate beside the true one, of the test clips of one condition."""
+
+    estimated: FiniteFloat
+    true: FiniteFloat
+    windows: int = Field(gt=0)  # of 100 clips, or one of all where there are fewer
+    largest: FiniteFloat  # difference in one of them
+    chance: FiniteFloat  # standard deviation that the errors of a window have whatever the estimate
+
+
+class WerCalibration(Record):
+    """How word errors are estimated without transcripts, and how well that went on the test split."""
+
+    curves: dict[Modality, ErrorCurve]
+    clips: int  # of validation, that the curves were fitted on
+    checked: dict[Modality, dict[ScaleText, dict[str, CheckedEstimate]]]  # as the table
+
+    def error(self, modality: Modality) -> float:
+        """Return by how much an estimate of many requests errs: root mean square over the conditions."""
+        found = [each for row in self.checked.get(modality, {}).values() for each in row.values()]
+        squares = [(each.estimated - each.true) ** 2 for each in found]
+        return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
+
+
 class Evaluation(Record):
     """The word error table and all that gate, service and monitoring derive from it.
 
@@ -276,6 +328,7 @@ class Evaluation(Record):
     # Nineteen of twenty utterances are not longer: what the model is known to read well, and about as long
     # as a long recording is cut. None in a table from before that was written down.
     utterance_s: FiniteFloat | None = None
+    calibration: WerCalibration | None = None  # None without validation clips, or in an older table
 
     @model_validator(mode="before")
     @classmethod
@@ -319,6 +372,26 @@ class GateDecision(Record):
     max_wer: dict[ScaleText, FiniteFloat]  # the budget, clean; travels into the bundle
 
 
+class Promise(Record):
+    """What callers are promised: word errors, whatever the noise."""
+
+    max_wer: dict[Modality, FiniteFloat]  # 0.03 = 3 %
+    confidence: FiniteFloat = Field(gt=0, lt=1)  # with which it is kept
+
+
+class Load(Record):
+    """How busy the service was in the last seconds before a decision; recordings read at once count."""
+
+    requests: int  # answered
+    refused: int  # with status 429
+    p95_ms: FiniteFloat | None  # from the body in memory to the last word; None without requests
+    waited_p95_ms: FiniteFloat | None  # of that, before the model began
+    speech_s_per_s: FiniteFloat  # seconds of recordings that were answered in a second
+    busy: bool  # too much for the promise on latency, at the finest scale that keeps that on words
+    since: Moment | None = None  # when that last became true or false; None if it never was
+    carried: FiniteFloat | None = None  # speech_s_per_s when it became too much
+
+
 class RequestRecord(Record):
     """One served request, as features: no audio, no transcript."""
 
@@ -336,6 +409,11 @@ class RequestRecord(Record):
     speech_share: FiniteFloat
     mouth_sharpness: FiniteFloat | None  # None without video
     status: int  # HTTP
+    # Word error rate, from the decoder's own probabilities; None without words or a calibration.
+    estimated_wer: FiniteFloat | None = None
+    chosen_by: ChosenBy = "published"  # who chose its scale
+    waited_ms: FiniteFloat | None = None  # before the model began; None for long recordings and live ones
+    refused: int = 0  # requests that its worker refused (429) since its last line
 
 
 class ScaleDecision(Record):
@@ -356,6 +434,15 @@ class ScaleDecision(Record):
     keeps_promise: bool | None = None  # whether any scale is expected to; None = it saw too little to say
     changed_at: Moment | None = None  # first request after the last change of the noise
     rule: str = ""  # version of the rules
+    estimated_wer: dict[ScaleText, FiniteFloat] = Field(default_factory=dict)  # of the window's requests
+    as_expected: bool | None = None  # whether the table describes them; None = they are too few to say
+    taken_back: ScaleText | None = None  # a coarser scale, as more words went wrong than were promised
+    # What a service needs that chooses for each request by itself (`mome.scale_choice`).
+    promise: Promise | None = None
+    spending: Spending = "cheapest"
+    allowed: tuple[ScaleText, ...] = ()  # scales that may be chosen; all of the table if none is named
+    load: Load | None = None  # None where no latency is promised
+    cause: Literal["noise", "load"] | None = None  # what asks for another scale than the one served before
 
 
 class RetrainRequest(Record):

@@ -1,7 +1,7 @@
 """One look of the monitor: read the request log, decide, publish the scale.
 
     state/
-    ├── scale.json       the scale to serve: written when it changes, renamed into place
+    ├── scale.json       the scale to serve: written when it changes, or what `auto` goes by does; renamed
     ├── decisions.jsonl  every look with its inputs and its reason
     ├── orders.json      what people have ordered: `monitoring.orders`
     ├── retrain.json     the latest noise that no scale copes with
@@ -25,12 +25,14 @@ from mome.cli import main
 from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError, Occupied
 from mome.expectation import Noises
-from mome.records import Evaluation, RequestRecord, RetrainRequest, ScaleDecision
+from mome.records import Evaluation, Load, RequestRecord, RetrainRequest, ScaleDecision
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
 from monitoring.lease import FileLease
+from monitoring.load import latest_load, measure_load
 from monitoring.orders import read_orders
+from monitoring.outcome import judge, tried_in_vain
 from monitoring.parameters import load_monitor_params
 from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
@@ -40,6 +42,7 @@ __all__ = ["Monitor", "run", "run_or_report"]
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
+_ANOTHER_NOISE = 0.15  # of the shares; by less they differ from window to window
 _ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
 _REPORTED = timedelta(days=1)
 _REACH = 3  # times as old as what counts: decisions that a look still reads
@@ -84,7 +87,12 @@ class Monitor:
         return _current_scale(self._state / "scale.json", self.scales)
 
     def decide(
-        self, current: Scale | None, history: Sequence[ScaleDecision], now: datetime, unreadable: int = 0
+        self,
+        current: Scale | None,
+        history: Sequence[ScaleDecision],
+        now: datetime,
+        unreadable: int = 0,
+        load: Load | None = None,
     ) -> Verdict:
         """Return what follows from the requests taken in, and from what people have ordered.
 
@@ -93,6 +101,7 @@ class Monitor:
             history: Earlier decisions, oldest first.
             now: The moment of this look.
             unreadable: Lines of the log that were none.
+            load: Of the service, if it is looked at.
 
         Raises:
             MonitorError: If the orders cannot be read.
@@ -101,17 +110,25 @@ class Monitor:
         allowed = orders.within(self.evaluation)
         served = current or clean_scale(allowed, self.params)
         past = [decision for decision in history if decision.at <= now]  # a clock that went back has others
-        verdict = decide(
-            self.recent.window(now), allowed, served, past, self.params, now, self.recent.changed_at
-        )
+        window, changed_at = self.recent.window(now), self.recent.changed_at
+        tried = tried_in_vain(past, changed_at, self.oldest(now))
+        table = allowed if tried is None else tried.without(allowed)
+        verdict = decide(window, table, served, past, self.params, now, changed_at, load)
+        judged = judge(verdict.decision, window, allowed, past, self.params)
         remarks = []
+        if tried is not None:
+            remarks.append(f"{tried.scale} was taken back at {tried.at:%H:%M:%S}, and is not tried again yet")
         if len(past) < len(history):
             remarks.append("the clock went back: looks of later times do not count")
         if current is None:
             remarks.append("first look, serving the choice for clean speech")
         if unreadable:
             remarks.append(f"{unreadable} unreadable lines in the log")
-        decision = orders.apply(verdict.decision, now, servable_scales(allowed, self.params))
+        decision = orders.apply(
+            judged.model_copy(update={"allowed": orders.scales}),
+            now,
+            servable_scales(allowed, self.params),
+        )
         return verdict._replace(
             decision=decision.model_copy(
                 update={
@@ -125,8 +142,8 @@ class Monitor:
         """Compare requests with the baseline of the bundle."""
         return compare(requests, self._baseline, self.params.min_requests, self.params.drift_p_value)
 
-    def record(self, verdict: Verdict, current: Scale | None, requests: Sequence[RequestRecord]) -> None:
-        """Write a decision, and what follows from it.
+    def record(self, verdict: Verdict, current: Scale | None, requests: Sequence[RequestRecord]) -> bool:
+        """Write a decision, and what follows from it; return whether it is now the one to serve by.
 
         Raises:
             OSError: If it cannot be written; the scale is then as it was.
@@ -136,8 +153,11 @@ class Monitor:
             _request_retraining(self._state / "retrain.json", requests, self.evaluation, decision)
         # The line first: no scale is ever served without a reason on record.
         append_decision(self._state / "decisions.jsonl", decision)
-        if current is None or decision.switched:
-            decision.write(self._state / "scale.json")
+        path = self._state / "scale.json"
+        counts = current is None or decision.switched or _tells_auto_more(decision, path)
+        if counts:
+            decision.write(path)
+        return counts
 
     def report_drift(self, drift: Drift, decision: ScaleDecision, before: Sequence[str]) -> None:
         """Keep Evidently's snapshot, and its page when a new feature has drifted."""
@@ -169,7 +189,8 @@ def run(
         window = read_window(requests, params.window, params.max_age_s, now)
         history = monitor.history(now)
         monitor.recent.add(window.requests)
-        verdict = monitor.decide(current, history, now, window.unreadable)
+        load = measure_load(window.requests, latest_load(history), now, params)
+        verdict = monitor.decide(current, history, now, window.unreadable, load)
         drift = monitor.drift(window.requests)
         decision = verdict.decision.model_copy(update={"drifted": drift.drifted})
         monitor.report_drift(drift, decision, history[-1].drifted if history else ())
@@ -228,6 +249,25 @@ def _current_scale(path: Path, scales: Sequence[Scale]) -> Scale | None:
             " delete the file to start anew"
         )
     return scale
+
+
+def _tells_auto_more(decision: ScaleDecision, path: Path) -> bool:
+    """Whether requests whose scale is chosen one by one would go by something else now."""
+    if decision.promise is None:
+        return False
+    try:
+        served = ScaleDecision.read(path)
+    except MomeError:
+        return False  # whoever reads the served scale says what is wrong
+    if (served.promise, served.spending, served.allowed) != (
+        decision.promise,
+        decision.spending,
+        decision.allowed,
+    ):
+        return True
+    columns = decision.noise.keys() | served.noise.keys()
+    moved = sum(abs(decision.noise.get(key, 0.0) - served.noise.get(key, 0.0)) for key in columns) / 2
+    return bool(decision.noise) and moved > _ANOTHER_NOISE
 
 
 def _write_drift(drift: Drift, state: Path, decision: ScaleDecision, before: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ requests. Drift says "different", never "noisier": it is evidence beside a decis
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from mome.errors import MonitorError
-from mome.records import RequestRecord, snr_key
+from mome.records import RequestRecord, estimate_column, snr_key
 from mome.storage import new_file, write_text
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FEATURES", "Drift", "compare", "read_baseline"]
 
-# Measured on the raw signal, so that none of them depends on the served scale.
-FEATURES = ("snr_db", "level_db", "speech_share", "mouth_sharpness")
+# Measured on the raw signal, so that none of them depends on the served scale ...
+FEATURES = ("snr_db", "level_db", "speech_share", "mouth_sharpness", "estimated_wer")
+_OF_SCALE = "estimated_wer"  # ... but the last, which is compared at the scale that most requests have
 
 
 class Drift(NamedTuple):
@@ -78,6 +80,7 @@ def compare(
     current = pd.DataFrame(
         [request.model_dump(include=set(FEATURES)) for request in requests], columns=FEATURES
     )
+    current, baseline = _at_one_scale(requests, current, baseline)
     pairs: dict[str, tuple[pd.Series[float], pd.Series[float]]] = {}
     skipped: dict[str, str] = {}
     for feature in FEATURES:
@@ -94,6 +97,25 @@ def compare(
         return Drift((), skipped, None)
     snapshot = _report(pairs, p_value)
     return Drift(_drifted(snapshot.dict()), skipped, snapshot)
+
+
+def _at_one_scale(
+    requests: Sequence[RequestRecord], current: pd.DataFrame, baseline: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both tables with the estimated word errors of the scale that most requests were read at.
+
+    Of another scale or modality they are no fault of the traffic. A baseline from before there were
+    estimates has none.
+    """
+    read_as = Counter((request.modality, request.scale) for request in requests)
+    if not read_as:
+        return current, baseline
+    ((modality, scale), _), *_ = read_as.most_common(1)
+    alike = [(request.modality, request.scale) == (modality, scale) for request in requests]
+    rates = baseline.get(estimate_column(modality, scale), pd.Series(dtype=float))
+    return current.assign(**{_OF_SCALE: current[_OF_SCALE].where(alike)}), baseline.assign(
+        **{_OF_SCALE: rates}
+    )
 
 
 def _numbers(table: pd.DataFrame, feature: str) -> pd.Series[float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from mome.records import ScaleDecision
+from mome.records import Load, ScaleDecision
 from mome.scales import Scale
 
 __all__ = ["Metrics"]
@@ -50,19 +52,68 @@ class Metrics:
         self._wer = Gauge(
             "mome_monitor_expected_wer", "Expected word error rate.", ["scale"], registry=registry
         )
+        self._estimated = Gauge(
+            "mome_monitor_estimated_wer",
+            "Word error rate of the window's requests, by the decoder's probabilities.",
+            ["scale"],
+            registry=registry,
+        )
+        self._as_expected = Gauge(
+            "mome_monitor_as_expected",
+            "1 while the table describes the traffic, 0 while it does not; NaN before anybody can say.",
+            registry=registry,
+        )
+        self._as_expected.set(math.nan)
+        self._taken_back = Counter(
+            "mome_monitor_taken_back", "Switches to a coarser scale that were taken back.", registry=registry
+        )
         self._promise = Gauge("mome_monitor_max_wer", "Promised word error rate.", registry=registry)
+        self._switches = Counter(
+            "mome_monitor_switches",
+            "Switches of the scale by what asked for them.",
+            ["cause"],
+            registry=registry,
+        )
+        self._busy = Gauge(
+            "mome_monitor_busy", "1 while the load decides for a coarser scale.", registry=registry
+        )
+        self._latency = Gauge(
+            "mome_monitor_latency_p95_seconds", "Of the last seconds, with the wait.", registry=registry
+        )
+        self._waited = Gauge(
+            "mome_monitor_waited_p95_seconds", "Of that, before the model began.", registry=registry
+        )
         self._drifted = Gauge(
             "mome_monitor_drifted_features", "Features that differ from the baseline.", registry=registry
         )
+
+    def show_load(self, load: Load | None) -> None:
+        """Show how busy the service is, where that is looked at; without requests the latency stays."""
+        if load is None:
+            return
+        self._busy.set(load.busy)
+        if load.p95_ms is not None:
+            self._latency.set(load.p95_ms / 1000)
+        if load.waited_p95_ms is not None:
+            self._waited.set(load.waited_p95_ms / 1000)
 
     def look(self, decision: ScaleDecision) -> None:
         """Count a look, and show what it saw."""
         outcome = decision.reason.split()[0].rstrip(":;,")
         known = ("keep", "hold", "finer", "coarser", "pinned", "stopped", "dry")
         self._looks.labels(outcome if outcome in known else "other").inc()
+        if decision.switched:
+            self._switches.labels(decision.cause or "order").inc()
         self._looked.set(decision.at.timestamp())
         self._tokens.set(Scale.parse(decision.scale).tokens_per_second)
         self._drifted.set(len(decision.drifted))
+        self._taken_back.inc(decision.switched and decision.taken_back is not None)
+        if decision.as_expected is not None:
+            self._as_expected.set(decision.as_expected)
+        if decision.estimated_wer:
+            self._estimated.clear()
+        for scale, rate in decision.estimated_wer.items():
+            self._estimated.labels(scale).set(rate)
         if decision.max_wer is None:
             return  # it saw too little to say anything of the noise: what was known stays
         self._promise.set(decision.max_wer)

@@ -62,17 +62,22 @@ class Orders(Record):
         """
         said = f": {self.reason}" if self.reason else ""
         if self.stopped:
-            return _held(decision, f"stopped by hand{said}; otherwise {decision.reason}")
+            held = _held(decision, f"stopped by hand{said}; otherwise {decision.reason}")
+            return held.model_copy(update={"allowed": (held.scale,)})
         if self.pin is not None and self.until is not None and now < self.until:
             if Scale.parse(self.pin) not in allowed:
                 raise MonitorError(f"{_FILE} pins {self.pin}; expected one of {', '.join(map(str, allowed))}")
             reason = f"pinned to {self.pin} until {self.until:%Y-%m-%d %H:%M} UTC{said}"
             decision = _to(decision, self.pin, f"{reason}; otherwise {decision.reason}")
+            decision = decision.model_copy(update={"allowed": (self.pin,)})
         elif not decision.switched and Scale.parse(decision.scale) not in allowed:
             finest = str(allowed[0])
             decision = _to(decision, finest, f"{decision.scale} may not be served{said}; {finest} is safest")
-        if self.dry_run and decision.switched:
-            return _held(decision, f"dry run{said}; would serve {decision.scale}: {decision.reason}")
+        if self.dry_run:
+            # Requests whose scale is chosen one by one go on by what they went by.
+            decision = decision.model_copy(update={"promise": None})
+            if decision.switched:
+                return _held(decision, f"dry run{said}; would serve {decision.scale}: {decision.reason}")
         return decision
 
 

@@ -4,7 +4,8 @@ The word error table has the gate's numbers; the promise to callers is not the g
 the rate over the noise of the whole window, so that traffic which is half clean and half noisy counts as
 that. The damping exists because a window of requests is a small sample; where the test for a change has
 spoken, it has been waited for already, and the first look after it counts. A drift flag is no input here:
-"different from the baseline" is not "noisier".
+"different from the baseline" is not "noisier". Load is one: among the scales that keep the promise on words
+it decides which, and it never breaks that promise.
 """
 
 from __future__ import annotations
@@ -13,19 +14,41 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median_low
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mome.config import MonitorParams
 from mome.errors import MonitorError
-from mome.expectation import Expected, Noises, Surroundings, expected_wer
-from mome.records import ESTIMATOR, Evaluation, Modality, RequestRecord, ScaleDecision, level, snr_key
+from mome.expectation import Noises, Surroundings
+from mome.records import (
+    ESTIMATOR,
+    Evaluation,
+    Load,
+    Modality,
+    RequestRecord,
+    ScaleDecision,
+    Spending,
+    level,
+    snr_key,
+)
+from mome.scale_choice import Choice, choose
 from mome.scales import Scale
+from monitoring.load import explain_load
 
-__all__ = ["RULE", "Proposal", "Verdict", "clean_scale", "decide", "propose", "servable_scales"]
+__all__ = [
+    "RULE",
+    "Proposal",
+    "Verdict",
+    "clean_scale",
+    "decide",
+    "propose",
+    "servable_scales",
+    "spending",
+    "surroundings",
+]
 
-RULE = "2"  # of the rules below; every decision names it
+RULE = "4"  # of the rules below; every decision names it
 _A_FEW = 0.1  # of the window: a modality that makes up less is not decided for
 _ENOUGH_AFTER_A_CHANGE = 5  # requests; the test has weighed them already
 _STALE = 2  # times as old as what still counts, and nothing is known any more
@@ -46,20 +69,12 @@ class Proposal(NamedTuple):
     """What one look alone would serve.
 
     Args:
-        scale: The cheapest that keeps every promise, else the best.
-        keeps: Whether it keeps them.
-        expected: Of every scale, for the modality that is hardest to keep the promise for.
-        modality: That modality.
+        choice: By the rule of `mome.scale_choice`, after hysteresis.
         beyond: Share of the window that is noisier than anything evaluated.
-        noise: Share of each column of the table in the window.
     """
 
-    scale: Scale
-    keeps: bool
-    expected: dict[Scale, Expected]
-    modality: Modality
+    choice: Choice
     beyond: float
-    noise: dict[str, float]
 
 
 def servable_scales(evaluation: Evaluation, params: MonitorParams) -> list[Scale]:
@@ -91,47 +106,59 @@ def servable_scales(evaluation: Evaluation, params: MonitorParams) -> list[Scale
     return sorted(map(Scale.parse, wer), key=lambda scale: scale.tokens_per_second, reverse=True)
 
 
+def spending(params: MonitorParams, load: Load | None) -> Spending:
+    """Return which of the scales that keep the promise is to be served at such a load."""
+    return "finest" if params.spend == "spare" and (load is None or not load.busy) else "cheapest"
+
+
 def clean_scale(evaluation: Evaluation, params: MonitorParams) -> Scale:
     """Return what to serve before anything was measured: the choice for clean speech."""
     scales = servable_scales(evaluation, params)
     cleanest = max(evaluation.conditions, key=lambda condition: condition.estimated_snr_db)
     columns = [condition.key for condition in evaluation.conditions]
     clean = Surroundings(evaluation.modality, columns, _only(columns.index(cleanest.key), columns))
-    return _choose(evaluation, [clean], scales, params).scale
+    return choose(evaluation, [clean], scales, params.promise, spending(params, None)).scale
 
 
 def propose(
-    window: Sequence[RequestRecord], evaluation: Evaluation, current: Scale, params: MonitorParams
+    window: Sequence[RequestRecord],
+    evaluation: Evaluation,
+    current: Scale,
+    params: MonitorParams,
+    load: Load | None = None,
 ) -> Proposal:
-    """Return the cheapest scale that keeps the promise in the noise of a window, or the best if none does.
+    """Return the scale that keeps the promise in the noise of a window, or the best if none does.
 
     A coarser scale than the current one is proposed only if it would still be chosen were every request
-    ``hysteresis_db`` noisier: at the border the finer scale stays.
+    ``hysteresis_db`` noisier: at the border the finer scale stays, unless there are more callers than it
+    can serve.
 
     Args:
         window: Measured requests, at least one.
         evaluation: The bundle's table.
         current: The scale that is served now.
         params: The promise and the hysteresis.
+        load: Of the service, if it is looked at.
     """
     scales = servable_scales(evaluation, params)
     noises = Noises(evaluation.conditions)
 
-    def at(offset_db: float) -> Proposal:
-        return _choose(evaluation, _surroundings(window, noises, offset_db), scales, params)
+    def at(offset_db: float) -> Choice:
+        traffic = surroundings(window, noises, offset_db)
+        return choose(evaluation, traffic, scales, params.promise, spending(params, load))
 
-    proposal = at(0.0)
-    if current.is_finer_than(proposal.scale):
+    choice = at(0.0)
+    if current.is_finer_than(choice.scale) and not (load is not None and load.busy):
         cautious = at(-params.hysteresis_db)
         stays = not current.is_finer_than(cautious.scale)
-        proposal = proposal._replace(scale=current if stays else cautious.scale)
+        choice = choice._replace(scale=current if stays else cautious.scale)
     heard = [request for request in window if request.snr_db is not None and request.noise_kind is not None]
     beyond = sum(
         noises.is_beyond(request.snr_db, request.noise_kind, params.tolerance_db)
         for request in heard
         if request.snr_db is not None and request.noise_kind is not None
     )
-    return proposal._replace(beyond=beyond / len(window))
+    return Proposal(choice, beyond / len(window))
 
 
 def decide(
@@ -142,6 +169,7 @@ def decide(
     params: MonitorParams,
     now: datetime,
     changed_at: datetime | None = None,
+    load: Load | None = None,
 ) -> Verdict:
     """Take one decision from a window of requests.
 
@@ -153,13 +181,15 @@ def decide(
         params: Promise and damping.
         now: The moment of this look.
         changed_at: First request after the last change of the noise, if there was one.
+        load: Of the service, if it is looked at.
 
     Raises:
         MonitorError: As `servable_scales`.
     """
     measured = [request for request in window if _is_measured(request, evaluation, params)]
     levels = [request.snr_db for request in measured if request.snr_db is not None]
-    seen: Proposal | None = None
+    seen: Choice | None = None
+    cause: Literal["noise", "load"] | None = None
 
     def verdict(
         reason: str, proposed: Scale | None, *, switch: bool = False, beyond_promise: bool = False
@@ -181,6 +211,10 @@ def decide(
             keeps_promise=None if seen is None else seen.keeps,
             changed_at=changed_at,
             rule=RULE,
+            promise=params.promise,
+            spending=spending(params, load),
+            load=load,
+            cause=cause,
         )
         return Verdict(decision, beyond_promise)
 
@@ -198,26 +232,32 @@ def decide(
     if history and max(request.at for request in window) <= history[-1].at:
         return verdict("hold: no new request since the last look", None)
 
-    seen = propose(measured, evaluation, current, params)
+    seen, beyond = propose(measured, evaluation, current, params, load)
     proposed = seen.scale
+    if proposed != current:
+        cause = _cause(measured, evaluation, current, params, load)
     looks = 1 + _agreeing_looks(history, str(proposed), now - timedelta(seconds=params.max_age_s))
     agreed = changed or looks >= params.consecutive_windows
     beyond_promise = (
         looks >= params.consecutive_windows and not seen.keeps and _clean_keeps(evaluation, params)
     )
-    why = _explain(seen, measured, params)
+    why = _explain(seen, beyond, measured, params)
+    if load is not None:
+        why += f"; {explain_load(load, params)}"
     if changed:
         why += f"; the noise changed {len(measured)} requests ago"
     if proposed == current:
         return verdict(f"keep {current}: {why}", proposed, beyond_promise=beyond_promise)
-    if not agreed:
+    finer = proposed.is_finer_than(current)
+    # Callers wait now, and the promise on words is kept: nothing is gained by looking twice.
+    urgent = load is not None and load.busy and not finer and seen.keeps
+    if not agreed and not urgent:
         return verdict(
             f"hold: {looks} of {params.consecutive_windows} looks ask for {proposed}: {why}", proposed
         )
     # A broken promise is not waited for; what saves tokens can.
-    finer = proposed.is_finer_than(current)
     switches = [earlier.at for earlier in history if earlier.switched]
-    if not finer and switches and (now - switches[-1]).total_seconds() < params.cooldown_s:
+    if not finer and not urgent and switches and (now - switches[-1]).total_seconds() < params.cooldown_s:
         waited = f"{params.cooldown_s:g} s have not passed since the last switch"
         return verdict(
             f"hold: {waited}; {proposed} is wanted: {why}", proposed, beyond_promise=beyond_promise
@@ -239,12 +279,15 @@ def _is_measured(request: RequestRecord, evaluation: Evaluation, params: Monitor
     return request.modality == "video" or (request.snr_db is not None and request.noise_kind is not None)
 
 
-def _surroundings(
+def surroundings(
     window: Sequence[RequestRecord],
     noises: Noises,
     offset_db: float,
 ) -> list[Surroundings]:
-    """Return what the requests of each modality are surrounded by, were each that much louder."""
+    """Return what the requests of each modality are surrounded by, were each that much louder.
+
+    A modality that makes up less than a tenth of them is left out.
+    """
     found: dict[Modality, list[RequestRecord]] = {}
     for request in window:
         found.setdefault(request.modality, []).append(request)
@@ -269,28 +312,18 @@ def _only(column: int, columns: Sequence[str]) -> np.ndarray:
     return np.eye(len(columns))[[column]]
 
 
-def _choose(
-    evaluation: Evaluation, traffic: Sequence[Surroundings], scales: Sequence[Scale], params: MonitorParams
-) -> Proposal:
-    tables = {each.modality: expected_wer(evaluation, each, scales) for each in traffic}
-
-    def excess(scale: Scale) -> float:
-        """How far the scale may lie above what was promised for the modality that it serves worst."""
-        return max(
-            expected[scale].at_most(params.confidence) - params.max_wer[modality]
-            for modality, expected in tables.items()
-        )
-
-    keeping = [scale for scale in scales if excess(scale) <= 0.0]
-    if keeping:
-        chosen = min(keeping, key=lambda scale: scale.tokens_per_second)
-    else:
-        chosen = min(scales, key=lambda scale: (excess(scale), scale.tokens_per_second))
-    hardest = max(
-        tables, key=lambda name: tables[name][chosen].at_most(params.confidence) - params.max_wer[name]
-    )
-    noise = next(each for each in traffic if each.modality == hardest).mean
-    return Proposal(chosen, bool(keeping), tables[hardest], hardest, 0.0, noise)
+def _cause(
+    window: Sequence[RequestRecord],
+    evaluation: Evaluation,
+    current: Scale,
+    params: MonitorParams,
+    load: Load | None,
+) -> Literal["noise", "load"]:
+    """Return what asks for another scale: the load, if at another load the current one would stay."""
+    if load is None:
+        return "noise"
+    other = load.model_copy(update={"busy": not load.busy})
+    return "load" if propose(window, evaluation, current, params, other).choice.scale == current else "noise"
 
 
 def _clean_keeps(evaluation: Evaluation, params: MonitorParams) -> bool:
@@ -310,14 +343,14 @@ def _agreeing_looks(history: Sequence[ScaleDecision], proposed: str, since: date
     return agreeing
 
 
-def _explain(seen: Proposal, window: Sequence[RequestRecord], params: MonitorParams) -> str:
+def _explain(seen: Choice, beyond: float, window: Sequence[RequestRecord], params: MonitorParams) -> str:
     kinds = Counter(request.noise_kind for request in window if request.noise_kind is not None)
     named = {"none": "clean", "babble": "in babble", "steady": "in steady noise", "bursts": "in bursts"}
     heard = ", ".join(f"{count / len(window):.0%} {named[kind]}" for kind, count in kinds.most_common())
     most = max(seen.noise, key=lambda key: seen.noise[key])
     said = f"{heard or 'lips alone'}; mostly like {level(most)}"
-    if seen.beyond > 0.5:
-        said += f", {seen.beyond:.0%} noisier than anything evaluated"
+    if beyond > 0.5:
+        said += f", {beyond:.0%} noisier than anything evaluated"
     expected, promised = seen.expected[seen.scale], params.max_wer[seen.modality]
     rate = f"{seen.scale} is expected to get {expected.rate:.1%} wrong"
     if seen.keeps:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from mome.records import ScaleDecision, level
-from mome.reporting.charts import Axis, Plot, colour, nice_ticks
+from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.reporting.report import Report
 from mome.scales import Scale
 from monitoring.journal import read_decisions
@@ -15,6 +16,7 @@ __all__ = ["describe", "page"]
 
 _SHOWN = timedelta(days=1)
 _ROWS = 50  # looks in the page's table
+_SAID = {True: "yes, by estimated word errors", False: "no longer", None: "not known"}
 
 
 def describe(state: Path, decision: ScaleDecision, path: Path) -> dict[str, float]:
@@ -56,6 +58,7 @@ def _report(looks: list[ScaleDecision], decision: ScaleDecision) -> Report:
             ("measured noise", _decibel(decision.snr_db)),
             ("requests looked at", decision.requests),
             ("noise changed at", f"{decision.changed_at:%Y-%m-%d %H:%M:%S}" if decision.changed_at else "–"),
+            ("the table describes the traffic", _SAID[decision.as_expected]),
             ("features that drifted", ", ".join(decision.drifted) or "none"),
             ("rules", f"version {decision.rule}" if decision.rule else "–"),
         ]
@@ -63,11 +66,23 @@ def _report(looks: list[ScaleDecision], decision: ScaleDecision) -> Report:
     report.heading("Served scale over the last day")
     report.picture(_scales(looks))
     if any(look.max_wer is not None for look in looks):
-        report.heading("Expected word errors of the served scale, and the promise")
-        report.picture(_rates(looks))
+        report.heading("Expected word errors of the served scale, estimated ones, and the promise")
+        report.picture(legend(["expected", "estimated", "promised"]) + _rates(looks))
     report.heading("Newest looks")
     report.table(
-        ["at", "before", "after", "noise", "expected word errors", "promised", "requests", "why"],
+        [
+            "at",
+            "before",
+            "after",
+            "cause",
+            "noise",
+            "load",
+            "expected word errors",
+            "estimated",
+            "promised",
+            "requests",
+            "why",
+        ],
         [_row(look) for look in reversed(looks[-_ROWS:])],
         numbers=False,
     )
@@ -82,12 +97,19 @@ def _row(look: ScaleDecision) -> list[str]:
         f"{look.at:%Y-%m-%d %H:%M:%S}",
         look.previous or "–",
         look.scale,
+        look.cause or "–",
         ", ".join(f"{share:.0%} {level(key)}" for key, share in noise[:3]) or _decibel(look.snr_db),
-        ", ".join(f"{scale} {rate:.1%}" for scale, rate in look.expected_wer.items()) or "–",
+        _load(look),
+        _by_scale(look.expected_wer),
+        _by_scale(look.estimated_wer),
         "–" if look.max_wer is None else f"{look.max_wer:.1%}",
         str(look.requests),
         look.reason,
     ]
+
+
+def _by_scale(rates: Mapping[str, float]) -> str:
+    return ", ".join(f"{scale} {rate:.1%}" for scale, rate in rates.items()) or "–"
 
 
 def _rates(looks: list[ScaleDecision]) -> str:
@@ -96,21 +118,29 @@ def _rates(looks: list[ScaleDecision]) -> str:
     minutes = [(look.at - first).total_seconds() / 60 for look in seen]
     rates = [100 * look.expected_wer[look.scale] for look in seen]
     promised = [100 * (look.max_wer or 0.0) for look in seen]
-    ticks = nice_ticks(max([*rates, *promised, 1.0]))
+    told = [
+        (minute, 100 * look.estimated_wer[scale], f"{look.at:%H:%M:%S}: {scale}, estimated")
+        for minute, look in zip(minutes, seen, strict=True)
+        if (scale := look.previous or look.scale) in look.estimated_wer
+    ]
+    ticks = nice_ticks(max([*rates, *promised, *(rate for _, rate, _ in told), 1.0]))
     plot = Plot(
         _time(looks),
         Axis(0.0, ticks[-1], [(tick, f"{tick:g}%") for tick in ticks], "word errors"),
-        "Expected word error rate of the served scale over time, and what was promised",
+        "Expected and estimated word error rate of the served scale over time, and what was promised",
         height=220,
     )
-    plot.line(list(zip(minutes, promised, strict=True)), colour(2), name="promised", step=True)
-    plot.line(list(zip(minutes, rates, strict=True)), colour(1))
+    plot.line(list(zip(minutes, promised, strict=True)), colour(2), step=True)
+    plot.line(list(zip(minutes, rates, strict=True)), colour(0))
+    if told:
+        plot.line([(minute, rate) for minute, rate, _ in told], colour(1))
+        plot.dots(told, colour(1), 2.5)
     plot.dots(
         [
             (x, y, f"{look.at:%H:%M:%S}: {look.reason}")
             for x, y, look in zip(minutes, rates, seen, strict=True)
         ],
-        colour(1),
+        colour(0),
         2.5,
     )
     return plot.svg()
@@ -139,6 +169,14 @@ def _scales(looks: list[ScaleDecision]) -> str:
         2.5,
     )
     return plot.svg()
+
+
+def _load(look: ScaleDecision) -> str:
+    if look.load is None:
+        return "–"
+    waits = "no caller" if look.load.p95_ms is None else f"p95 {look.load.p95_ms:.0f} ms"
+    refused = f", {look.load.refused} refused" if look.load.refused else ""
+    return f"{'busy' if look.load.busy else 'not busy'}, {waits}{refused}"
 
 
 def _decibel(level: float | None) -> str:

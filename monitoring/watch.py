@@ -3,7 +3,8 @@
     python -m monitoring.watch BUNDLE REQUESTS STATE --port 9464
 
 It decides as one look of `monitoring.check` does, and keeps what it knows between looks: so the test for a
-change has its stated run length. While the noise is new it looks at every request, else once a minute.
+change has its stated run length. While the noise is new it looks at every request, when the service becomes
+busy or is so no more at once, else once a minute.
 Whatever cannot be read or written, the last good scale stays, the reason is on record, and it goes on. The
 lock of ``state`` keeps single looks and a second controller away; that one waits, and takes over.
 """
@@ -24,12 +25,13 @@ from prometheus_client import CollectorRegistry
 from mome.cli import main
 from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError
-from mome.records import RequestRecord, ScaleDecision
+from mome.records import Load, RequestRecord, ScaleDecision
 from mome.scales import Scale
 from monitoring.check import Monitor
 from monitoring.drift import Drift
 from monitoring.journal import append_decision
 from monitoring.lease import FileLease, Lease
+from monitoring.load import latest_load, measure_load
 from monitoring.metrics import Metrics
 from monitoring.pages import serve_pages
 from monitoring.parameters import load_monitor_params
@@ -74,6 +76,7 @@ class Watch:
         self._monitor: Monitor | None = None
         self._table: _Identity | None = None
         self._orders: _Identity | None = None
+        self._load: Load | None = None
         self._history: list[ScaleDecision] = []
         self._served: ScaleDecision | None = None  # the last good one, as scale.json has it
         self._unpublished = False
@@ -118,10 +121,14 @@ class Watch:
             self._metrics.changes.inc()
         self._metrics.evidence.set(monitor.recent.evidence)
         orders = _identity(self._state / "orders.json")
+        decided = latest_load(self._history)
+        self._load = load = measure_load(window, self._load or decided, now, self._params)
+        self._metrics.show_load(load)
         waited = None if self._looked is None else (now - self._looked).total_seconds()
         due = waited is None or not 0 <= waited < self._look_s
-        if due or orders != self._orders or (new and monitor.recent.is_new):
-            self._look(monitor, current, window, unreadable, now)
+        turned = load is not None and load.busy != (decided is not None and decided.busy)
+        if due or turned or orders != self._orders or (new and monitor.recent.is_new):
+            self._look(monitor, current, window, unreadable, now, load)
             self._orders = orders
         if self._unpublished and self._served is not None:
             self._place.publish(self._served)
@@ -135,16 +142,18 @@ class Watch:
         window: list[RequestRecord],
         unreadable: int,
         now: datetime,
+        load: Load | None,
     ) -> None:
-        verdict = monitor.decide(current, self._history, now, unreadable)
+        verdict = monitor.decide(current, self._history, now, unreadable, load)
         decision = verdict.decision.model_copy(update={"drifted": self._drifted})
-        monitor.record(verdict._replace(decision=decision), current, window)
+        counts = monitor.record(verdict._replace(decision=decision), current, window)
         self._looked = now
         oldest = monitor.oldest(now)
         self._history = [*(each for each in self._history if each.at >= oldest), decision]
         self._metrics.look(decision)
-        if current is None or decision.switched:
+        if counts:
             self._served, self._unpublished = decision, True
+        if current is None or decision.switched:
             _log.info("serving scale %s: %s", decision.scale, decision.reason)
         self._follow_drift(monitor, window, decision)
 

@@ -149,6 +149,7 @@ def release(
         evaluation=evaluation,
         decision=decision,
         params=package,
+        monitor=monitor,
     )
     packaged = package_task.outputs["packaged"]
     rehearse_task = steps.rehearse(

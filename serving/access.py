@@ -25,6 +25,7 @@ _EXPOSED = (
     "X-MoME-Scale",
     "X-MoME-Version",
     "X-MoME-Cut",
+    "X-MoME-Estimated-WER",
     "X-Request-ID",
     "Retry-After",
     "Location",

@@ -50,6 +50,12 @@ class Admission:
         self.coming = 0  # of these, whose recordings are not decoded yet
         self.arriving = 0  # requests that may send their recordings, and are not let in yet
         self.draining = False
+        self._refused = 0  # since somebody asked
+
+    def take_refused(self) -> int:
+        """Return how many were told to come again since this was last asked, for the request log."""
+        taken, self._refused = self._refused, 0
+        return taken
 
     @contextmanager
     def arrival(self, num_bytes: int | None) -> Iterator[None]:
@@ -102,6 +108,7 @@ class Admission:
         wait_s = self._rate.time_for(waiting_s)
         # Alone, anything is let in: a bound below one recording would let in none.
         if waiting_s and (waiting_s + seconds > self._max_waiting_s or wait_s > _LONGEST_WAIT_S):
+            self._refused += 1
             raise _come_again(f"{waiting_s:.0f} s of recordings wait already", wait_s)
         return seconds
 
@@ -135,6 +142,8 @@ class Place:
         self._num_bytes = num_bytes
         self._seconds = seconds
         self._waits = True
+        self._since = time.monotonic()
+        self.waited_s: float | None = None  # before the model began; None for a long recording, or until then
         self._is_coming = True
         self._is_job = is_job
         self._is_long = False
@@ -168,6 +177,7 @@ class Place:
         self._is_long = True
         self._in.long += 1
         self.began()
+        self.waited_s = None  # it is read beside the others, whatever waits
         self._come()
         self._long_s = seconds
         self._in.long_s += seconds
@@ -187,6 +197,7 @@ class Place:
         """Say that the model has it: it waits no more."""
         if self._waits:
             self._waits = False
+            self.waited_s = time.monotonic() - self._since
             self._in.waiting -= 1
             self._in.waiting_s = self._in.waiting_s - self._seconds if self._in.waiting else 0.0
             self._in._changed()

@@ -17,8 +17,9 @@ import numpy as np
 
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
+from mome.estimated_wer import WerEstimator, together
 from mome.reading import Kept, Listener, Reading, Text, Token, Word
-from mome.records import MODALITY_NAMES, Decoding, Modality, RequestRecord
+from mome.records import MODALITY_NAMES, ChosenBy, Decoding, Modality, RequestRecord
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -31,6 +32,7 @@ from serving.errors import ApiError
 from serving.features import Features, whole
 from serving.last_hour import LastHour
 from serving.metrics import Metrics
+from serving.own_scale import AUTO, OwnScale, Wish
 from serving.quotas import Quotas
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
@@ -70,15 +72,29 @@ class _Request:
     """One request that was let in, and what is known of it so far."""
 
     request_id: str
-    scale: Scale
+    wish: Wish
     started: float
     timed: bool
     heard: Callable[[float], None] | None
     duration_s: float = 0.0
+    waited_s: Callable[[], float | None] = lambda: None
+    own: list[tuple[float, Wish]] = field(
+        default_factory=list
+    )  # seconds of each piece, and what it is read at
     measured: list[tuple[float, Modality, Features]] = field(default_factory=list)  # seconds of each piece
     segments: list[Segment] = field(default_factory=list)
     is_recorded: bool = False
     has_said: bool = False
+
+    @property
+    def read_at(self) -> Wish:
+        """The scale of most of it, and who chose that."""
+        counts: Counter[Wish] = Counter()
+        for seconds, wish in self.own:
+            counts[wish] += seconds  # type: ignore[assignment]  # typeshed counts in whole numbers
+        if counts:
+            return max(counts, key=lambda wish: counts[wish])
+        return self.wish if self.wish.chosen_by == "caller" else Wish(self.wish.scale, "published")
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class Segment:
         features: What was measured on it.
         modality: What was read.
         num_tokens: That the language model was given of it.
+        scale: At which it was read.
     """
 
     start_s: float
@@ -100,6 +117,7 @@ class Segment:
     features: Features
     modality: Modality
     num_tokens: int
+    scale: Scale
 
 
 @dataclass(frozen=True)
@@ -111,9 +129,12 @@ class Transcription:
         segments: In order.
         duration_s: Of the recording.
         modality: What was read, in most of it.
-        scale: At which.
+        scale: At which, most of it.
         features: What was measured on all of it.
         latency_ms: From the body in memory to the last word.
+        estimated_wer: Word error rate, from how sure the decoder was; None without words or a calibration.
+        chosen_by: Who chose that scale.
+        waited_ms: How much of that it waited for the model; None for long recordings and live speech.
     """
 
     request_id: str
@@ -123,6 +144,9 @@ class Transcription:
     scale: Scale
     features: Features
     latency_ms: float
+    estimated_wer: float | None
+    chosen_by: ChosenBy = "published"
+    waited_ms: float | None = None
 
     @property
     def text(self) -> str:
@@ -162,7 +186,7 @@ class Begun:
 
     Args:
         request_id: As in the logs.
-        scale: At which it is read.
+        scale: At which its beginning is read.
         of_s: How long it is, as far as is known.
     """
 
@@ -220,6 +244,7 @@ class Engine:
         self.scale_source = ScaleSource(
             settings.scale_file, default=bundle.default_scale, available=self.scales
         )
+        self._own_scale = OwnScale(bundle.evaluation, self.scales, bundle.promise)
         self.max_duration_s = recogniser.max_duration_s  # of what is read at once
         self._good_s = bundle.evaluation.utterance_s or self.max_duration_s
         self.admission = Admission(
@@ -231,6 +256,7 @@ class Engine:
         self.last_hour = LastHour()
         self.gave_up = False  # the service ends, and what is not answered will not be
         self._waited_for: set[Job] = set()
+        self._wer = WerEstimator(bundle.evaluation)
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
             recogniser,
@@ -250,26 +276,42 @@ class Engine:
         for scale in self.scales:
             self._recogniser.read([Reading(Clip(samples, mouth), scale)], [Kept()])
 
-    def choose_scale(self, requested: str | None) -> Scale:
-        """Return the scale that the caller asked for, else the one in force.
+    def choose_scale(self, requested: str | None) -> Wish:
+        """Return the scale that the caller asked for, else what the settings say.
 
         Raises:
             ApiError: If the model lacks the scale asked for; the message names those it has.
         """
-        if requested is None:
-            return self.scale_source.current().scale
+        requested = requested or (AUTO if self.settings.default_scale == "auto" else None)
+        if requested in (None, AUTO):
+            published = self.scale_source.current().scale
+            return Wish(published, "published" if requested is None else "auto")
         try:
             scale = Scale.parse(requested)
         except UnknownScaleError:
             scale = None
         if scale not in self.scales:
             raise ApiError(
-                f"unknown compression_scale {requested!r}; available are {', '.join(map(str, self.scales))}",
+                f"unknown compression_scale {requested!r}; available are {', '.join(map(str, self.scales))}"
+                f" and {AUTO}",
                 param="compression_scale",
                 code="unknown_scale",
             )
         assert scale is not None
-        return scale
+        return Wish(scale, "caller")
+
+    def own_scale(self, wish: Wish, measured: tuple[Modality, Features] | None) -> Wish:
+        """Return what is read at which scale: what was wished, or for ``auto`` what its noise asks for.
+
+        Args:
+            wish: As `choose_scale` returned it.
+            measured: What the clip is and what was measured on it; None if nothing was yet.
+        """
+        if wish.chosen_by != "auto":
+            return wish
+        served = self.scale_source.current()
+        chosen = None if measured is None else self._own_scale.choose(served, *measured)
+        return Wish(wish.scale, "published") if chosen is None else Wish(chosen, "auto")
 
     async def answer(
         self,
@@ -286,7 +328,7 @@ class Engine:
 
         Args:
             files: Name -> bytes of what was sent, or the file that they are in.
-            requested_scale: None for the one in force.
+            requested_scale: None for what the settings say.
             request_id: For the logs; None makes one up.
             heard: Told how many seconds were decoded, as they are.
             live: Whether texts are wanted while they are written.
@@ -309,6 +351,7 @@ class Engine:
         )
         num_bytes = sum(map(_size, files.values()))
         with self.admission.place(num_bytes, is_job=is_job) as place, self._recorded(request):
+            request.waited_s = lambda: place.waited_s
             async with aclosing(self.decoders.decode(upload, request.request_id)) as parts:
                 part = await anext(parts)
                 if timed:
@@ -318,7 +361,7 @@ class Engine:
                 else:
                     place.is_long(part.of_s or num_bytes / self.admission.bytes_per_s)
                 waiting = self._begin(request, part, place, live=live)
-                yield Begun(request.request_id, request.scale, part.of_s)
+                yield Begun(request.request_id, request.read_at.scale, part.of_s)
                 try:
                     async for news in self._read(request, part, parts, waiting, place, live=live):
                         yield news
@@ -364,7 +407,19 @@ class Engine:
         """Write a clip that was read so into the request log, and count it."""
         self._log(done, status)
         if status == 200:
-            self.metrics.answered(done.scale, done.latency_ms / 1000)
+            self.metrics.answered(done.scale, done.latency_ms / 1000, done.chosen_by, done.estimated_wer)
+
+    def estimated_wer(self, segments: Sequence[Segment]) -> float | None:
+        """Return the estimated word error rate of segments, weighted by their words."""
+        return together(
+            (
+                self._wer.estimate(
+                    each.said, each.modality, each.scale, each.features.snr_db, each.features.noise_kind
+                ),
+                len(each.said.text.split()),
+            )
+            for each in segments
+        )
 
     def close(self) -> None:
         """End the model's thread and close the request log."""
@@ -409,8 +464,11 @@ class Engine:
                     yield text
             waiting.popleft()
             end_s = piece.start_s + piece.clip.duration_s
-            num_tokens = 0 if job is None else piece.clip.num_tokens(request.scale)
-            segment = Segment(piece.start_s, end_s, said, piece.features, piece.clip.modality, num_tokens)
+            scale = request.wish.scale if job is None else job.reading.scale
+            num_tokens = 0 if job is None else piece.clip.num_tokens(scale)
+            segment = Segment(
+                piece.start_s, end_s, said, piece.features, piece.clip.modality, num_tokens, scale
+            )
             request.segments.append(segment)
             place.read(piece.clip.duration_s)
             yield segment
@@ -437,7 +495,9 @@ class Engine:
         for piece in part.pieces:
             job = None
             if not piece.features.silent:
-                reading = Reading(piece.clip.filled(request.scale), request.scale, request.timed)
+                own = self.own_scale(request.wish, (piece.clip.modality, piece.features))
+                request.own.append((piece.clip.duration_s, own))
+                reading = Reading(piece.clip.filled(own.scale), own.scale, request.timed)
                 job = Job(reading, live=live, began=place.began, of=request)
                 self._batcher.put(job)
             begun.append((piece, job))
@@ -454,7 +514,8 @@ class Engine:
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
-            _log.error("request %s failed at scale %s", request.request_id, request.scale, exc_info=error)
+            scale = job.reading.scale
+            _log.error("request %s failed at scale %s", request.request_id, scale, exc_info=error)
             self._record(request, 500)
             raise ApiError(
                 f"the model failed on request {request.request_id}", status=500, code="transcription_failed"
@@ -476,31 +537,36 @@ class Engine:
 
     def _answered(self, request: _Request) -> Transcription:
         done = self._record(request, 200)
-        self.metrics.answered(request.scale, done.latency_ms / 1000)
+        self.metrics.answered(done.scale, done.latency_ms / 1000, done.chosen_by, done.estimated_wer)
         return done
 
     def _record(self, request: _Request, status: int) -> Transcription:
         request.is_recorded = True
+        scale, chosen_by = request.read_at
+        waited_s = request.waited_s()
         done = Transcription(
             request_id=request.request_id,
             segments=tuple(request.segments),
             duration_s=request.duration_s,
             modality=_most(request.measured),
-            scale=request.scale,
+            scale=scale,
             features=whole([(seconds, features) for seconds, _, features in request.measured]),
             latency_ms=(time.perf_counter() - request.started) * 1000,
+            estimated_wer=self.estimated_wer(request.segments),
+            chosen_by=chosen_by,
+            waited_ms=None if waited_s is None else waited_s * 1000,
         )
         self._log(done, status)
         return done
 
     def _log(self, done: Transcription, status: int) -> None:
-        record = _record(done, status)
+        record = _record(done, status, self.admission.take_refused())
         self._requests.append(record)
         if status == 200:
             self.last_hour.add(record)
 
 
-def _record(done: Transcription, status: int) -> RequestRecord:
+def _record(done: Transcription, status: int, refused: int) -> RequestRecord:
     return RequestRecord(
         request_id=done.request_id,
         at=datetime.now(UTC),
@@ -516,6 +582,10 @@ def _record(done: Transcription, status: int) -> RequestRecord:
         speech_share=done.features.speech_share,
         mouth_sharpness=done.features.mouth_sharpness,
         status=status,
+        estimated_wer=done.estimated_wer,
+        chosen_by=done.chosen_by,
+        waited_ms=done.waited_ms,
+        refused=refused,
     )
 
 

@@ -6,8 +6,8 @@ data: {"type": "transcript.text.done", "text": "place white"}
 
 A long recording is read in pieces; their texts are one text, and its deltas come in order.
 
-A text that was cut, because it has more words than anybody says in that time, ends with
-``"x_mome": {"cut": true}``.
+The last event has what OpenAI's has no field for: ``"x_mome": {"estimated_wer": 0.031}``, and
+``"cut": true`` in it if the text has more words than anybody says in that time.
 
 Where the request includes ``logprobs``, that event has those of all tokens.
 
@@ -88,8 +88,11 @@ class EventStream(StreamingResponse):
             if len(news.text) > len(sent):
                 yield _event({"type": "transcript.text.delta", "delta": news.text[len(sent) :]})
             sure = {"logprobs": logprobs(news.tokens)} if self._with_logprobs else {}
-            cut = {"x_mome": {"cut": True}} if news.cut else {}
-            yield _event({"type": "transcript.text.done", "text": news.text, **sure, **cut})
+            beyond: dict[str, object] = {"cut": True} if news.cut else {}
+            if news.estimated_wer is not None:
+                beyond["estimated_wer"] = news.estimated_wer
+            ours = {"x_mome": beyond} if beyond else {}
+            yield _event({"type": "transcript.text.done", "text": news.text, **sure, **ours})
 
 
 def _event(content: Mapping[str, object]) -> str:

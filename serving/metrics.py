@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from mome.bundle import Bundle
+from mome.records import ChosenBy
 from mome.scales import Scale
 from serving.registry.history import Version
 
@@ -12,6 +13,7 @@ __all__ = ["Metrics"]
 
 # A request of a few seconds of speech takes tens of milliseconds on a GPU and seconds on one CPU core.
 _SECONDS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+_RATES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -30,10 +32,23 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._chosen = Counter(
+            "mome_scale_choices",
+            "Transcriptions by who chose their scale: the caller, the monitor or their own noise",
+            ["scale", "chosen_by"],
+            registry=registry,
+        )
         self._first = Histogram(
             "mome_first_piece_seconds",
             "From a streamed request's body in memory to the first words of its text",
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self._wer = Histogram(
+            "mome_estimated_wer",
+            "Word error rate of each transcription, estimated from the decoder's probabilities",
+            ["scale"],
+            buckets=_RATES,
             registry=registry,
         )
         self._batches = Histogram(
@@ -101,9 +116,14 @@ class Metrics:
             run="" if registered is None else registered.lineage.run,
         ).set(1)
 
-    def answered(self, scale: Scale, seconds: float) -> None:
+    def answered(
+        self, scale: Scale, seconds: float, chosen_by: ChosenBy, estimated_wer: float | None
+    ) -> None:
         """Count one transcription."""
         self._latency.labels(scale=str(scale)).observe(seconds)
+        self._chosen.labels(scale=str(scale), chosen_by=chosen_by).inc()
+        if estimated_wer is not None:
+            self._wer.labels(scale=str(scale)).observe(estimated_wer)
 
     def first_piece(self, seconds: float) -> None:
         """Count how long somebody waited for the first words."""

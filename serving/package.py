@@ -25,6 +25,7 @@ from mome.config import PackageParams, load_params
 from mome.errors import ServiceError
 from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
+from mome.records import Promise
 from mome.scales import Scale
 from mome.storage import new_folder
 from serving.image import REQUIREMENTS
@@ -41,7 +42,13 @@ _BUILD_TIMEOUT_S = 1800  # the weights are copied, and there may be billions
 @stoppable()
 @memory_watched("package")
 def run(
-    params: PackageParams, foundation: Path, checkpoint: Path, evaluation: Path, gate: Path, output: Path
+    params: PackageParams,
+    foundation: Path,
+    checkpoint: Path,
+    evaluation: Path,
+    gate: Path,
+    output: Path,
+    promise: Promise | None = None,
 ) -> Bundle:
     """Write ``output/bundle`` and ``output/bento``, both or neither.
 
@@ -52,6 +59,7 @@ def run(
         evaluation: Folder with ``evaluation.json`` and ``baseline.parquet``.
         gate: Folder with ``gate.json``.
         output: Replaced as a whole.
+        promise: To callers.
 
     Raises:
         BundleError: If the gate rejected the model, or a part is missing or not safetensors.
@@ -68,6 +76,7 @@ def run(
             evaluation=evaluation,
             gate=gate,
             output=folder / "bundle",
+            promise=promise,
         )
         with tempfile.TemporaryDirectory(prefix="mome-bento-") as temporary:
             project = Path(temporary) / "project"
@@ -133,13 +142,15 @@ def _command() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     given = parser.parse_args()
+    params = load_params(given.params)
     bundle = run(
-        load_params(given.params).package,
+        params.package,
         given.foundation,
         given.checkpoint,
         given.evaluation,
         given.gate,
         given.output,
+        params.monitor.promise,
     )
     print(f"packaged {bundle.name} {bundle.version} (default scale {bundle.default_scale}): {given.output}")
 

@@ -30,9 +30,15 @@ MEDIA_TYPES = {
 
 def reply(transcription: Transcription, wanted: Wanted, engine: Engine) -> Response:
     """Shape a transcription as it is wanted."""
-    headers = {"X-MoME-Scale": str(transcription.scale), "X-Request-ID": transcription.request_id}
+    headers = {
+        "X-MoME-Scale": str(transcription.scale),
+        "X-MoME-Scale-Chosen-By": transcription.chosen_by,
+        "X-Request-ID": transcription.request_id,
+    }
     if transcription.cut:
         headers["X-MoME-Cut"] = "true"
+    if transcription.estimated_wer is not None:
+        headers["X-MoME-Estimated-WER"] = f"{transcription.estimated_wer:.4f}"
     match wanted.response_format:
         case "text":
             return PlainTextResponse(transcription.text + "\n", headers=headers)
@@ -129,7 +135,7 @@ def _verbose_segment(number: int, segment: Segment) -> dict[str, Any]:
         "temperature": 0.0,
         "compression_ratio": _compression_ratio(said.text),
         "no_speech_prob": no_speech_probability(segment.features.voiced_s) if is_heard else 0.0,
-        "x_mome": {"cut": said.cut},
+        "x_mome": {"cut": said.cut, "scale": str(segment.scale)},
     }
 
 
@@ -148,6 +154,7 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
     return {
         "request_id": transcription.request_id,
         "scale": str(transcription.scale),
+        "scale_chosen_by": transcription.chosen_by,
         "tokens": sum(segment.num_tokens for segment in transcription.segments),
         "snr_db": features.snr_db,
         "snr_confident": features.snr_confident,
@@ -161,6 +168,7 @@ def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:
         "model_version": engine.bundle.version,
         "latency_ms": transcription.latency_ms,
         "cut": transcription.cut,
+        "estimated_wer": transcription.estimated_wer,
         "decoding": _decoding(engine),
     }
 

@@ -32,6 +32,7 @@ class ServedScale:
     source: Literal["bundle", "scale file"]
     reason: str
     at: datetime | None  # of the decision; None for the bundle's default
+    decision: ScaleDecision | None = None  # all of it
 
 
 class ScaleSource:
@@ -65,8 +66,10 @@ class ScaleSource:
             self._current = self._default
             return self._current
         try:
-            self._current = self._read()
-            _log.info("serving scale %s: %s", self._current.scale, self._current.reason)
+            before, self._current = self._current, self._read()
+            # The file is new as well when only the noise is another, which requests of their own scale go by.
+            if (before.scale, before.source) != (self._current.scale, self._current.source):
+                _log.info("serving scale %s: %s", self._current.scale, self._current.reason)
         except (MomeError, OSError) as error:
             _log.error("still serving scale %s: %s", self._current.scale, error)
         return self._current
@@ -88,4 +91,4 @@ class ScaleSource:
         if scale not in self._available:
             names = ", ".join(map(str, self._available))
             raise MomeError(f"{self._path}: the model has no scale {scale}; it has {names}")
-        return ServedScale(scale, "scale file", decision.reason, decision.at)
+        return ServedScale(scale, "scale file", decision.reason, decision.at, decision)

@@ -2,6 +2,8 @@
 
 MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
 MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
+MOME_DEFAULT_SCALE     for callers who name no scale: published, that of MOME_SCALE_FILE or the bundle, or
+                       auto, by the noise of each request; default published
 MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
 MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
 MOME_API_KEY_FILE      file with such keys, one a line, beside those, each with its limits (serving/keys.py);
@@ -39,6 +41,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mome.config import Threads
 from mome.errors import ConfigError
@@ -56,6 +59,7 @@ class Settings:
 
     bundle: Path = _BUNDLE_IN_BENTO
     scale_file: Path | None = None
+    default_scale: Literal["published", "auto"] = "published"
     request_log: Path | None = None
     api_keys: tuple[Key, ...] = ()
     model_aliases: tuple[str, ...] = ()
@@ -88,7 +92,8 @@ class Settings:
 
         Raises:
             ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false or
-                does not fit the device, or a file holds no keys; the message names the variable.
+                does not fit the device, the default scale is neither published nor auto, or a file holds
+                no keys; the message names the variable.
         """
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
@@ -101,6 +106,7 @@ class Settings:
         return cls(
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
+            default_scale=_default_scale(values, "MOME_DEFAULT_SCALE"),
             request_log=_path(values, "MOME_REQUEST_LOG"),
             api_keys=named([*map(Key, _several(values, "MOME_API_KEY")), *_keys_of_file(values)]),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
@@ -170,6 +176,15 @@ def _keys_of_file(values: Mapping[str, str]) -> list[Key]:
         # Taken for no key at all, an empty file would open the service.
         raise ConfigError(f"MOME_API_KEY_FILE: {path} is empty; expected one key a line")
     return keys
+
+
+def _default_scale(values: Mapping[str, str], name: str) -> Literal["published", "auto"]:
+    match values.get(name, "published"):
+        case "auto":
+            return "auto"
+        case "published":
+            return "published"
+    raise ConfigError(f"{name}: expected published or auto, got {values[name]!r}")
 
 
 def _switch(values: Mapping[str, str], name: str) -> bool:

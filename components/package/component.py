@@ -18,6 +18,7 @@ def package(
     packaged: dsl.Output[dsl.Model],
     package_report: dsl.Output[dsl.HTML],
     params: dict[str, Any],
+    monitor: dict[str, Any],
 ) -> None:
     """Pack all that serving and monitoring need into one folder with checksums, and build its Bento.
 
@@ -27,6 +28,7 @@ def package(
         evaluation: The word error table and the drift baseline.
         decision: The gate's decision and budget.
         params: Section `package` of params.yaml.
+        monitor: Section `monitor`; its promise to callers goes into the bundle.
 
     Returns:
         packaged: Folder with bundle/ and bento/; `bentoml serve` starts the latter.
@@ -34,7 +36,7 @@ def package(
     """
     from pathlib import Path
 
-    from mome.config import PackageParams, parse_section
+    from mome.config import MonitorParams, PackageParams, parse_section
     from serving import package
     from serving.bundle_report import describe
 
@@ -45,5 +47,6 @@ def package(
         Path(evaluation.path),
         Path(decision.path),
         Path(packaged.path),
+        parse_section(MonitorParams, monitor).promise,
     )
     packaged.metadata.update(describe(bundle, Path(package_report.path)))

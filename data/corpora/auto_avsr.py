@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,7 +28,7 @@ from data.corpora.raw import (
     fingerprint,
     read_media,
 )
-from data.corpora.splits import stable_rank
+from data.corpora.splits import hold_out
 from mome.errors import CorpusError
 from mome.records import Split
 
@@ -42,8 +41,6 @@ _SPLIT_OF: dict[str, Split] = {
     "valid": "validation",
     "validation": "validation",
 }
-_HELD_OUT = 1200  # clips for validation
-_SHARE = 10  # of train at most: one in ten
 _NAMED = 3  # rows that a message names
 
 
@@ -167,15 +164,8 @@ def _require_media(folder: Path, clips: list[_Clip]) -> None:
 
 
 def _hold_out(train: list[_Clip]) -> dict[Split, list[_Clip]]:
-    """Return train and validation: speaker after speaker goes to the latter until it has enough."""
-    clips_of = Counter(clip.speaker for clip in train)
-    wanted = min(_HELD_OUT, len(train) // _SHARE)
-    held_out: set[str] = set()
-    # The last one stays: without train there is nothing to validate.
-    for speaker in sorted(clips_of, key=stable_rank)[:-1]:
-        held_out.add(speaker)
-        if sum(clips_of[name] for name in held_out) >= wanted:
-            break
+    """Return train and validation."""
+    held_out = hold_out(clip.speaker for clip in train)
     return {
         "train": [clip for clip in train if clip.speaker not in held_out],
         "validation": [clip for clip in train if clip.speaker in held_out],

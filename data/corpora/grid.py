@@ -1,7 +1,8 @@
 """The GRID audio-visual sentence corpus as it is published: the file name is the sentence.
 
 ``s1/bbaf2n.mpg`` is speaker s1 saying "bin blue at f two now". Sound comes from the video file, or
-from a ``.wav`` of the same speaker and code where there is one.
+from a ``.wav`` of the same speaker and code where there is one. Where a ``bbaf2n.align`` of the speaker
+lies with them, which says when each word is said, its words have to be those of the name.
 Source: Cooke, Barker, Cunningham and Shao (2006), "An audio-visual corpus for speech perception".
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.corpora.lists import read_lines
 from data.corpora.raw import (
     VIDEO_SUFFIXES,
     Corpus,
@@ -43,6 +45,8 @@ _DIGITS = {
     "8": "eight",
     "9": "nine",
 }
+_ALIGNED = ".align"
+_SILENCES = frozenset({"sil", "sp"})
 _ADVERBS = {"a": "again", "n": "now", "p": "please", "s": "soon"}
 _MIN_DISJOINT_SPEAKERS = 3  # one per split
 
@@ -69,8 +73,8 @@ def decode_name(code: str) -> str:
 
 
 def find_grid(folder: Path) -> list[Path]:
-    """Return the files below ``folder`` that are named as in GRID, sorted."""
-    suffixes = VIDEO_SUFFIXES | _SOUND_SUFFIXES
+    """Return the recordings and word times below ``folder`` that are named as in GRID, sorted."""
+    suffixes = VIDEO_SUFFIXES | _SOUND_SUFFIXES | {_ALIGNED}
     return sorted(
         path
         for path in folder.rglob("*")
@@ -88,9 +92,11 @@ def read_grid(folder: Path, files: list[Path]) -> Corpus:
     """
     videos: dict[tuple[str, str], Path] = {}
     sounds: dict[tuple[str, str], Path] = {}
+    aligned: dict[tuple[str, str], Path] = {}
     for path in files:
         take = (_speaker(path, folder), path.stem.lower())
-        known = videos if path.suffix.lower() in VIDEO_SUFFIXES else sounds
+        suffix = path.suffix.lower()
+        known = aligned if suffix == _ALIGNED else videos if suffix in VIDEO_SUFFIXES else sounds
         if take in known:
             raise CorpusError(f"{folder}: speaker {take[0]} has {take[1]} twice: {known[take]} and {path}")
         known[take] = path
@@ -112,7 +118,10 @@ def read_grid(folder: Path, files: list[Path]) -> Corpus:
     def media() -> Iterator[RawMedia]:
         for take in takes:
             sound, video = sounds.get(take), videos.get(take)
-            yield read_media(sound, video) if sound else read_media(videos[take])
+            if take in aligned and (problem := _disagrees(aligned[take])):
+                yield RawMedia(None, None, problem)
+            else:
+                yield read_media(sound, video) if sound else read_media(videos[take])
 
     return Corpus(
         name=corpus_name(folder.resolve().name),
@@ -121,6 +130,19 @@ def read_grid(folder: Path, files: list[Path]) -> Corpus:
         utterances=utterances,
         media=media,
     )
+
+
+def _disagrees(path: Path) -> str:
+    """Return why word times do not belong to the sentence of their file's name; empty if they do."""
+    try:
+        rows = [line.split() for _, line in read_lines(path)]
+    except CorpusError as error:
+        return str(error).replace(str(path), path.name)
+    if any(len(row) != 3 or not (row[0].isdecimal() and row[1].isdecimal()) for row in rows):
+        return f"{path.name}: a row is not the start, the end and the word"
+    said = " ".join(word for _, _, word in rows if word not in _SILENCES)
+    sentence = decode_name(path.stem.lower())
+    return "" if said == sentence else f"{path.name}: {said!r}, but the name of the clip says {sentence!r}"
 
 
 def _speaker(path: Path, folder: Path) -> str:

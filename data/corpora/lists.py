@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
 from pathlib import Path
 
 from mome.errors import CorpusError
@@ -15,10 +17,19 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 def read_list(path: Path) -> str:
     """Return a list's text: UTF-8, or UTF-16 with its byte order mark, as spreadsheets on Windows save it.
 
+    What ends in ``.gz`` is unpacked.
+
     Raises:
-        CorpusError: If it is neither.
+        CorpusError: If it cannot be read, or is neither.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CorpusError(f"{path}: not a whole gzip file: {error}") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)

@@ -2,31 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from data.corpora.auto_avsr import find_auto_avsr, read_auto_avsr
 from data.corpora.embedded import EMBEDDED, read_embedded
 from data.corpora.fsdd import find_fsdd, read_fsdd
 from data.corpora.grid import find_grid, read_grid
+from data.corpora.lhotse import find_lhotse, read_lhotse
+from data.corpora.librispeech import find_librispeech, read_librispeech
+from data.corpora.ljspeech import find_ljspeech, read_ljspeech
+from data.corpora.lrs2 import find_lrs2, read_lrs2
+from data.corpora.lrs3 import find_lrs3, read_lrs3
 from data.corpora.manifest import find_manifest, read_manifest_corpus
+from data.corpora.muavic import find_muavic, read_muavic
 from data.corpora.raw import Corpus
+from data.corpora.spoken import with_text
+from data.corpora.voxceleb2 import find_voxceleb2, read_voxceleb2
 from mome.config import PrepareParams
 from mome.errors import CorpusError
 
-__all__ = ["open_corpus"]
+__all__ = ["LAYOUTS", "Layout", "open_corpus"]
+
+
+class Layout(NamedTuple):
+    """A way in which a corpus lies in its folder.
+
+    Args:
+        looked_for: What tells it, for people.
+        find: Returns of a folder what tells it, or something empty.
+        read: Opens the folder, with what ``find`` has returned.
+    """
+
+    looked_for: str
+    find: Callable[[Path], Any]
+    read: Callable[[Path, Any, PrepareParams], Corpus]
+
+
+# The first one that is found is it. Those that look at every file come last: LRS3 has some 300,000.
+LAYOUTS = (
+    Layout(
+        "manifest.csv or manifest.jsonl (columns path, transcript, speaker, split)",
+        find_manifest,
+        lambda _folder, manifest, _params: read_manifest_corpus(manifest),
+    ),
+    Layout(
+        "the label files of auto_avsr (labels/*.csv)",
+        find_auto_avsr,
+        lambda folder, labels, _params: read_auto_avsr(folder, labels),
+    ),
+    Layout(
+        "LRS2 (main/<programme>/00001.txt)",
+        find_lrs2,
+        lambda folder, main, _params: read_lrs2(folder, main),
+    ),
+    Layout(
+        "LRS3 (pretrain, trainval or test/<talk>/00001.txt)",
+        find_lrs3,
+        lambda folder, parts, _params: read_lrs3(folder, parts),
+    ),
+    Layout(
+        "VoxCeleb2 (dev or test/mp4/<speaker>/<video>/00001.mp4)",
+        find_voxceleb2,
+        lambda folder, parts, _params: read_voxceleb2(folder, parts),
+    ),
+    Layout(
+        "MuAViC (train.tsv and train.es)",
+        find_muavic,
+        lambda folder, manifests, _params: read_muavic(folder, manifests),
+    ),
+    Layout(
+        "LJ Speech (metadata.csv)",
+        find_ljspeech,
+        lambda folder, table, _params: read_ljspeech(folder, table),
+    ),
+    Layout(
+        "manifests of lhotse (*supervisions*.jsonl.gz)",
+        find_lhotse,
+        lambda folder, manifests, _params: read_lhotse(folder, manifests),
+    ),
+    Layout(
+        "LibriSpeech (train-clean-100/103/1240/103-1240.trans.txt)",
+        find_librispeech,
+        lambda folder, texts, _params: read_librispeech(folder, texts),
+    ),
+    Layout(
+        "GRID recordings (s1/bbaf2n.mpg)",
+        find_grid,
+        lambda folder, files, _params: read_grid(folder, files),
+    ),
+    Layout("single spoken digits (7_george_12.wav)", find_fsdd, read_fsdd),
+)
 
 
 def open_corpus(corpus: str, params: PrepareParams) -> Corpus:
-    """Open a corpus by name or folder; a manifest goes before known layouts.
+    """Open a corpus by name or folder, with its texts as ``params.text`` wants them.
 
     Args:
         corpus: ``embedded``, or the path of a folder.
-        params: How many sentences a corpus that is made on the spot has.
+        params: How many sentences a corpus that is made on the spot has, and how texts are written.
 
     Raises:
         CorpusError: If there is no such folder, or nothing in it is known; the message lists what was
             looked for.
     """
+    return with_text(_open(corpus, params), params.text)
+
+
+def _open(corpus: str, params: PrepareParams) -> Corpus:
     if corpus == EMBEDDED:
         return read_embedded(params)
     folder = Path(corpus)
@@ -34,17 +118,8 @@ def open_corpus(corpus: str, params: PrepareParams) -> Corpus:
         raise CorpusError(
             f"{corpus}: no such folder; a corpus is {EMBEDDED!r}, a folder or a DVC repository's address"
         )
-    if manifest := find_manifest(folder):
-        return read_manifest_corpus(manifest)
-    # Before those that look at every file: LRS3 has some 300,000.
-    if labels := find_auto_avsr(folder):
-        return read_auto_avsr(folder, labels)
-    if grid := find_grid(folder):
-        return read_grid(folder, grid)
-    if digits := find_fsdd(folder):
-        return read_fsdd(folder, digits, params)
-    raise CorpusError(
-        f"{folder}: no corpus found; looked for manifest.csv or manifest.jsonl (columns path, transcript, "
-        "speaker, split), for the label files of auto_avsr (labels/*.csv), for GRID recordings "
-        "(s1/bbaf2n.mpg) and for single spoken digits (7_george_12.wav)"
-    )
+    for layout in LAYOUTS:
+        if found := layout.find(folder):
+            return layout.read(folder, found, params)
+    looked_for = "; ".join(layout.looked_for for layout in LAYOUTS)
+    raise CorpusError(f"{folder}: no corpus found; looked for {looked_for}")

@@ -1,4 +1,4 @@
-"""``python -m mome.compare``: train the papers' methods with the same budget, and write their tables."""
+"""``python -m mome.compare``: train the papers' methods on the same utterances, and write their tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from mome.cli import main
 from mome.compare.plan import DEFAULT_METHODS
 from mome.compare.run import Folders, run
+from mome.compare.tuning import Grid
 from mome.config import load_params
 from mome.errors import ConfigError
 from mome.methods import METHODS
 
 _NUM_SEEDS = 3
+_LENGTHS = (200, 400, 800)
 
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,15 +41,35 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"default: {' '.join(DEFAULT_METHODS)}",
     )
     parser.add_argument("--seeds", nargs="+", type=int, help=f"default: {_NUM_SEEDS} from train.seed on")
-    parser.add_argument("--steps", type=int, help="of every training; default: train.steps")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        type=int,
+        default=list(_LENGTHS),
+        metavar="STEPS",
+        help="lengths of training, ascending: the first is for the search of learning rates, the last that "
+        f"still lowers validation is for the tables; default: {' '.join(map(str, _LENGTHS))}",
+    )
+    for name, tried in (("--learning-rates", Grid().learning_rates), ("--factors", Grid().factors)):
+        parser.add_argument(
+            name,
+            nargs="+",
+            type=float,
+            default=list(tried),
+            metavar="NUMBER",
+            help=f"to try for every method; default: {' '.join(f'{value:g}' for value in tried)}",
+        )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     return parser.parse_args(arguments)
 
 
 def _compare() -> None:
     given = _parse()
-    if given.steps is not None and given.steps < 1:
-        raise ConfigError(f"--steps is {given.steps}, expected at least 1")
+    if min(given.steps) < 1 or sorted(set(given.steps)) != given.steps:
+        raise ConfigError(
+            f"--steps is {' '.join(map(str, given.steps))}, expected numbers from 1 on, each larger than the "
+            "one before"
+        )
     params = load_params(given.params)
     first = params.train.seed
     seeds = given.seeds or list(range(first, first + _NUM_SEEDS))
@@ -56,10 +78,12 @@ def _compare() -> None:
             raise ConfigError(f"--{name} names one twice: {' '.join(map(str, values))}")
     # Without the folders: they say nothing about the result, and belong to one machine.
     told = ["python", "-m", "mome.compare", "--seeds", *map(str, seeds), "--methods", *given.methods]
-    if given.steps is not None:
-        told += ["--steps", str(given.steps)]
+    told += ["--steps", *map(str, given.steps)]
+    told += ["--learning-rates", *(f"{rate:g}" for rate in given.learning_rates)]
+    told += ["--factors", *(f"{factor:g}" for factor in given.factors)]
+    grid = Grid(tuple(given.learning_rates), tuple(given.factors))
     folders = Folders(given.dataset, given.foundation, given.output, given.work)
-    run(params.train, params.evaluate, folders, given.methods, seeds, given.steps, shlex.join(told))
+    run(params.train, params.evaluate, folders, given.methods, seeds, given.steps, grid, shlex.join(told))
 
 
 if __name__ == "__main__":

@@ -40,22 +40,14 @@ class Listening:
         self._dataset, self._params = dataset, params
         self._lips: list[Features] = []
 
-    def errors(self, recogniser: Recogniser, noisy: Sequence[str]) -> dict[str, list[int]]:
-        """Return edits per utterance: clean at every scale of the model, with noise at some.
-
-        Args:
-            recogniser: A trained model.
-            noisy: Scales to read with noise, if the model has them.
-        """
+    def errors(self, recogniser: Recogniser) -> dict[str, list[int]]:
+        """Return edits per utterance at every scale of a trained model, clean and in noise."""
         use_threads(self._params.threads)
         encoders, model = recogniser
         counted: dict[str, list[int]] = {}
         for snr_db in (None, *SNRS_DB):
-            scales = [s for s in model.scales if snr_db is None or str(s) in noisy]
-            if not scales:
-                continue
             features = self._features(encoders, snr_db)
-            for scale in scales:
+            for scale in model.scales:
                 texts = self._read(model, features, scale)
                 counted[cell_key(str(scale), snr_key(snr_db))] = [
                     word_errors(reference, text)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mome.compare.ladder import within_time
 from mome.compare.records import Cell, Comparison, Row
 from mome.compare.sentences import Labelled, clean_conditions, noisy_conditions, pair, sentences
 
@@ -17,26 +18,32 @@ def markdown(comparison: Comparison, command: str) -> str:
         comparison: What was found.
         command: That made it.
     """
+    said = sentences(comparison)
     parts = [
         "# The methods compared in miniature",
         f"Word error rate in percent of sound and lips together, with 95 % intervals over the "
         f"{comparison.utterances} test utterances of the corpus `{comparison.corpus}`. Errors and words are "
         f"summed over {_count(len(comparison.seeds), 'seed')}. † trains a separate model for each rate pair. "
         "This is a small corpus with small models: it compares the methods here, not on the papers' data.",
+        "## The paper's claims, here",
+        "\n".join(f"- {line}" for line in said.pop("The paper's claims, here", [])) or "Nothing to compare.",
         "## Word error rate by rate pair, clean speech",
         _errors(comparison.rows, clean_conditions(comparison)),
         "## Word error rate by noise",
         "Babble of other test utterances, at the signal-to-noise ratio of the column.",
     ]
-    for scale in comparison.noisy_scales:
+    for scale in comparison.scales:
         parts += [f"### At {pair(scale)}", _errors(comparison.rows, noisy_conditions(comparison, scale))]
     parts += ["## What each method was given", _budget(comparison), _costs(comparison)]
+    parts += ["## What was chosen on validation", _search(comparison), _chosen(comparison)]
+    parts += ["## Longer and longer", _climbing(comparison), _ladder(comparison)]
+    parts += ["## In equal time", _in_time(comparison)]
     parts.append("## What it says")
     parts.append(
         "A difference is told only if the interval of the difference on the same utterances leaves out zero "
         f"and its sign is the same in {'every seed' if len(comparison.seeds) > 1 else 'the one seed'}."
     )
-    for heading, lines in sentences(comparison).items():
+    for heading, lines in said.items():
         parts += [f"### {heading}", "\n".join(f"- {line}" for line in lines)]
     parts += ["## Seed by seed", _seeds(comparison), "## How it was made", _making(comparison, command)]
     return "\n\n".join(parts) + "\n"
@@ -72,8 +79,7 @@ def _costs(comparison: Comparison) -> str:
         "difference",
         "trained in one model",
         "models per seed",
-        "sequences per model",
-        "sequences per seed",
+        "utterances per model",
         "time",
     ]
     met = comparison.mome_active
@@ -86,8 +92,7 @@ def _costs(comparison: Comparison) -> str:
             f"{(row.active - met) / met:+.1%}",
             f"{row.trained:,}",
             str(row.models),
-            f"{row.sequences // row.models:,}",
-            f"{row.sequences:,}",
+            f"{row.utterances:,}",
             clock(row.seconds),
         ]
         for row in comparison.rows
@@ -97,15 +102,94 @@ def _costs(comparison: Comparison) -> str:
 
 def _budget(comparison: Comparison) -> str:
     return (
-        f"The same budget means: every trained model takes {comparison.steps:,} optimiser steps of "
-        f"{comparison.sequences_per_step} sequences, where an utterance read at one rate pair is one "
-        "sequence. A method of one scale therefore spends the whole budget of each of its models on one "
-        f"pair, {len(comparison.scales)} times that of a joint model in all; a joint model spreads one "
-        "budget over all pairs. Active are the parameters beside the LLM that one token of one pair meets. "
+        f"Every model hears the same utterances as often: {comparison.steps:,} steps of "
+        f"{comparison.utterances_per_step}, the same epochs for every method, as in the papers. A joint "
+        "model reads each of them at all pairs in a step, a model of one scale at its own. Active are the "
+        "parameters beside the LLM that one token of one pair meets. "
         "LoRA's rank is the one that comes nearest to MoME's count. Where adapters are summed (MTSK MSS), it "
         "holds for their sum; the papers give that method twice the parameters. Projectors and LoRA on the "
         "audio encoder come on top, built alike for every method."
     )
+
+
+def _search(comparison: Comparison) -> str:
+    tried = comparison.tuned[0]
+    rates = dict.fromkeys(f"{attempt.learning_rate:g}" for attempt in tried.attempts)
+    factors = dict.fromkeys(f"{attempt.factor:g}" for attempt in tried.attempts)
+    return (
+        f"Each method was trained {len(tried.attempts)} times for {tried.steps:,} steps: with the learning "
+        f"rates {', '.join(rates)}, and with what its adapters add at their start at {', '.join(factors)} "
+        "times what is published, expressed for the width of this LLM (`mome/compare/plan.py`). What ended "
+        "with the lowest validation loss was taken. Methods of one scale were tried at the first."
+    )
+
+
+def _chosen(comparison: Comparison) -> str:
+    names = {row.method: row.name for row in comparison.rows}
+    head = ["method", "learning rate", "factor", "validation loss", "of all tries, lowest to highest"]
+    body = []
+    for tuned in comparison.tuned:
+        losses = [attempt.validation_loss for attempt in tuned.attempts]
+        body.append(
+            [
+                names[tuned.method],
+                f"{tuned.learning_rate:g}",
+                f"{tuned.factor:g}",
+                f"{min(losses):.3f}",
+                f"{min(losses):.3f} to {max(losses):.3f}",
+            ]
+        )
+    return _table(head, body)
+
+
+def _climbing(comparison: Comparison) -> str:
+    end = (
+        "The next longer one lowered no method's validation loss by 2 % or more: that one is in the tables."
+        if comparison.levelled
+        else "Validation still fell for some method when the longest one ended: with more steps, the tables "
+        "may change."
+    )
+    return (
+        f"With seed {comparison.seeds[0]}, every method was trained longer and longer, each time from the "
+        f"start and with a learning rate that ends at zero. {end}"
+    )
+
+
+def _ladder(comparison: Comparison) -> str:
+    names = {row.method: row.name for row in comparison.rows}
+    lengths = list(dict.fromkeys(rung.steps for rung in comparison.rungs))
+    losses = {(rung.method, rung.steps): f"{rung.validation_loss:.3f}" for rung in comparison.rungs}
+    head = ["validation loss", *(f"{steps:,} steps" for steps in lengths)]
+    return _table(
+        head, [[name, *(losses[method, steps] for steps in lengths)] for method, name in names.items()]
+    )
+
+
+def _in_time(comparison: Comparison) -> str:
+    fitting = within_time(comparison.rungs)
+    columns = clean_conditions(comparison)
+    head = ["method", "steps", "training", *(column.label for column in columns)]
+    body = [
+        [
+            row.name,
+            *(
+                [
+                    f"{fitting[row.method].steps:,}",
+                    clock(fitting[row.method].training_s),
+                    *(f"{100 * fitting[row.method].rates[column.condition]:.1f}" for column in columns),
+                ]
+                if row.method in fitting
+                else ["–"] * (2 + len(columns))
+            ),
+        ]
+        for row in comparison.rows
+    ]
+    said = (
+        "The longest training of each method that takes no more time than the longest of the quickest "
+        f"one, all its models together; word error rate on clean speech, seed {comparison.seeds[0]}, without "
+        "intervals."
+    )
+    return f"{said}\n\n{_table(head, body)}"
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -130,9 +214,7 @@ def _making(comparison: Comparison, command: str) -> str:
         f"Made by `{command}`.",
         f"Corpus revision {comparison.revision}; seeds {', '.join(map(str, comparison.seeds))}.",
         "Trained for sound and lips together alone, as for the papers' tables.",
-        f"All else is as in `params.yaml` for every method, such as the learning rate "
-        f"{comparison.learning_rate:g}. That file is written for {comparison.settings_of}; nothing was "
-        "searched for here, neither for it nor for another method.",
+        "All that was not searched for is as in `params.yaml`, for every method.",
         "Every model is tested on the same clips in the same babble. Decoding is greedy.",
         f"Intervals: {comparison.bootstrap_samples:,} bootstrap draws of utterances; all seeds of an "
         "utterance are drawn together, and the same draws serve both sides of a difference. They tell how "

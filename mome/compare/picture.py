@@ -23,7 +23,7 @@ def picture(comparison: Comparison) -> str:
     """Return the HTML page."""
     clean = clean_conditions(comparison)
     parts = [_GUIDE, "<h2>Clean speech, by rate pair</h2>", _drawing(comparison.rows, clean)]
-    for scale in comparison.noisy_scales:
+    for scale in comparison.scales:
         parts.append(f"<h2>Babble, at {pair(scale)}</h2>")
         parts.append(_drawing(comparison.rows, noisy_conditions(comparison, scale)))
     return page(f"Methods compared on {comparison.corpus}", "\n".join(parts))

@@ -1,17 +1,26 @@
-"""Which models are trained, with which parameters."""
+"""Which models are trained: each method in its own terms, all of them on the same utterances."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.compare.rank import nearest_rank, size_beside
+from mome.compare.rank import llm_width, nearest_rank, size_beside
 from mome.config import TrainParams
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
-from mome.scales import Scale
+from mome.model.adaptation import width_std
 
-__all__ = ["DEFAULT_METHODS", "REFERENCE", "SNRS_DB", "base_params", "noisy_scales", "plan"]
+__all__ = [
+    "DEFAULT_METHODS",
+    "REFERENCE",
+    "SNRS_DB",
+    "base_params",
+    "begin_with",
+    "models_of",
+    "published",
+    "seeded",
+]
 
 # In the order of the slides (model facts 8.1).
 DEFAULT_METHODS: tuple[MethodName, ...] = (
@@ -20,54 +29,80 @@ DEFAULT_METHODS: tuple[MethodName, ...] = (
 REFERENCE: MethodName = "mome-layer"  # all positions of the experts have the same count
 SNRS_DB: tuple[float, ...] = (7.5, 5.0, 2.5, 0.0, -5.0)  # babble (model facts 8.2)
 
+_SCALING, _RANK, _WIDTH = 0.125, 64, 2048  # of LoRA beside Llama-3.2-1B (model facts 5.1)
 
-def base_params(params: TrainParams, steps: int | None = None) -> TrainParams:
+
+def base_params(params: TrainParams) -> TrainParams:
     """Return what all methods share: sound and lips together alone, as in the papers' tables.
 
     Raises:
-        ConfigError: If a step cannot hold the same number of sequences for every method.
+        ConfigError: If a step cannot hold the same utterances for every method.
     """
     if params.batch_frames:
         raise ConfigError(
             f"train.batch_frames is {params.batch_frames}, expected 0: filled by frames, a step of a method "
-            "of one scale would hold fewer sequences than a step of a joint one"
+            "of one scale would hold other utterances than a step of a joint one"
         )
     if params.batch_size % len(params.scales):
         raise ConfigError(
             f"train.batch_size is {params.batch_size}, expected a multiple of the {len(params.scales)} "
-            "scales: else methods of one scale and of all would see different numbers of sequences"
+            "scales: else a step would not hold a whole number of utterances"
         )
-    changed: dict[str, object] = {"task_weights": {"av": 1.0}}
-    if steps is not None:
-        changed["steps"] = steps
-    return params.model_copy(update=changed)
+    return params.model_copy(update={"task_weights": {"av": 1.0}})
 
 
-def noisy_scales(params: TrainParams) -> tuple[str, ...]:
-    """Return the finest and the coarsest scale, at which noise is measured."""
-    ordered = sorted(params.scales, key=lambda scale: -Scale.parse(scale).tokens_per_second)
-    return tuple(dict.fromkeys((ordered[0], ordered[-1])))
+def models_of(base: TrainParams, method: MethodName, foundation: Path) -> list[TrainParams]:
+    """Return the parameters of every model that a method trains: one, or one for each scale.
 
-
-def plan(
-    base: TrainParams, foundation: Path, methods: Sequence[MethodName], seeds: Sequence[int]
-) -> list[TrainParams]:
-    """Return the parameters of every model to train, seed by seed: the time left is then soon well known.
-
+    A step reads the same number of utterances whatever the method: a sequence each where one scale is
+    trained, and one for every scale where all are. So the same steps are the same epochs, as in the papers.
     LoRA's rank is the one whose active parameters are nearest to those of MoME.
     """
-    reference = base.model_copy(update={"method": REFERENCE})
-    active = size_beside(foundation, reference).active
-    jobs: dict[MethodName, list[TrainParams]] = {}
-    for method in methods:
-        parts = [[scale] for scale in base.scales] if METHODS[method].one_scale else [base.scales]
-        jobs[method] = [_for(base, method, scales) for scales in parts]
-        if METHODS[method].lora:
-            rank = nearest_rank(foundation, jobs[method][0], active)
-            jobs[method] = [job.model_copy(update={"lora_rank": rank}) for job in jobs[method]]
-    return [job.model_copy(update={"seed": seed}) for seed in seeds for some in jobs.values() for job in some]
+    per_step = base.batch_size // len(base.scales)
+    parts = [[scale] for scale in base.scales] if METHODS[method].one_scale else [base.scales]
+    models = []
+    for scales in parts:
+        sequences = 1 if METHODS[method].sampled else len(scales)
+        top_k = base.top_k if isinstance(base.top_k, int) else {scale: base.top_k[scale] for scale in scales}
+        models.append(
+            base.model_copy(
+                update={
+                    "method": method,
+                    "scales": scales,
+                    "top_k": top_k,
+                    "batch_size": per_step * sequences,
+                }
+            )
+        )
+    if METHODS[method].lora:
+        active = size_beside(foundation, base.model_copy(update={"method": REFERENCE})).active
+        rank = nearest_rank(foundation, models[0], active)
+        models = [model.model_copy(update={"lora_rank": rank}) for model in models]
+    return [published(model, llm_width(foundation)) for model in models]
 
 
-def _for(base: TrainParams, method: MethodName, scales: list[str]) -> TrainParams:
-    top_k = base.top_k if isinstance(base.top_k, int) else {scale: base.top_k[scale] for scale in scales}
-    return base.model_copy(update={"method": method, "scales": scales, "top_k": top_k})
+def published(params: TrainParams, width: int) -> TrainParams:
+    """Return the parameters with the published strength of the method's adapters, for an LLM of this width.
+
+    What LoRA adds at its start has a standard deviation of ``scaling * sqrt(rank * width) * std**2`` of its
+    input's: the factor is the one with which that is what it is beside Llama-3.2-1B. What an expert adds
+    depends on the width only through what is inside of it (`width_std`).
+    """
+    if METHODS[params.method].lora:
+        scaling = _SCALING * (_RANK * _WIDTH / (params.lora_rank * width)) ** 0.5
+        return params.model_copy(update={"lora_scaling": round(scaling, 4), "init_std": "llm"})
+    return params.model_copy(update={"init_std": round(width_std(width), 4)})
+
+
+def begin_with(params: TrainParams, factor: float) -> TrainParams:
+    """Return the parameters with what the adapters add at the start multiplied by ``factor``."""
+    if METHODS[params.method].lora:
+        return params.model_copy(update={"lora_scaling": params.lora_scaling * factor})
+    assert isinstance(params.init_std, float)
+    # Both matrices of an expert are drawn with it.
+    return params.model_copy(update={"init_std": params.init_std * factor**0.5})
+
+
+def seeded(models: Sequence[TrainParams], seeds: Sequence[int]) -> list[TrainParams]:
+    """Return every model with every seed, seed by seed: the time left is then soon well known."""
+    return [model.model_copy(update={"seed": seed}) for seed in seeds for model in models]

@@ -12,12 +12,17 @@ from mome.config import TrainParams
 from mome.methods import METHODS
 from mome.model.describe import AdapterSize, adapter_size
 
-__all__ = ["nearest_rank", "size_beside"]
+__all__ = ["llm_width", "nearest_rank", "size_beside"]
 
 
 def size_beside(foundation: Path, params: TrainParams) -> AdapterSize:
     """Return what a method puts beside the foundation's LLM."""
     return adapter_size(_shapes(foundation), params)
+
+
+def llm_width(foundation: Path) -> int:
+    """Return the width of a token inside the foundation's LLM."""
+    return int(AutoConfig.from_pretrained(foundation / "llm", local_files_only=True).hidden_size)
 
 
 def nearest_rank(foundation: Path, params: TrainParams, active: int) -> int:

@@ -7,7 +7,7 @@ from pydantic import FiniteFloat
 from mome.methods import MethodName
 from mome.records import Record, ScaleText, WordErrors
 
-__all__ = ["Cell", "Comparison", "Gap", "Row", "Trial", "cell_key"]
+__all__ = ["Attempt", "Cell", "Comparison", "Gap", "Row", "Rung", "Trial", "Tuned", "cell_key"]
 
 
 def cell_key(scale: str, snr: str) -> str:
@@ -24,12 +24,43 @@ class Trial(Record):
     lora_rank: int | None  # None for experts
     trained: int  # parameters beside the LLM
     active: int  # of them, those that one token of one scale meets
-    sequences: int  # seen in training
+    steps: int
+    utterances: int  # heard in training, each as often as it was
+    validation_loss: FiniteFloat  # of the weights that were kept
     words: list[int]  # reference words per test utterance
     errors: dict[str, list[int]]  # per condition (`cell_key`), per test utterance
     training_s: FiniteFloat
     evaluation_s: FiniteFloat
     interrupted: bool  # then training_s counts only the last stretch
+
+
+class Attempt(Record):
+    """One short training, to see which values suit a method."""
+
+    learning_rate: FiniteFloat
+    factor: FiniteFloat  # on what the adapters add at their start, as published
+    validation_loss: FiniteFloat
+
+
+class Tuned(Record):
+    """What was chosen for a method on validation."""
+
+    method: MethodName
+    learning_rate: FiniteFloat
+    factor: FiniteFloat
+    steps: int  # of each attempt
+    attempts: list[Attempt]
+
+
+class Rung(Record):
+    """What one length of training gave a method, with the first seed."""
+
+    method: MethodName
+    steps: int
+    utterances: int  # heard by each of its models
+    validation_loss: FiniteFloat  # mean over its models
+    training_s: FiniteFloat  # of all its models
+    rates: dict[str, FiniteFloat]  # word error rate per condition
 
 
 class Cell(Record):
@@ -48,7 +79,7 @@ class Row(Record):
     trained: int  # of one model
     active: int
     models: int  # trained for each seed
-    sequences: int  # seen by all models of one seed
+    utterances: int  # heard by each model
     seconds: FiniteFloat  # training and evaluation, all models and seeds
     cells: dict[str, Cell]
 
@@ -79,16 +110,16 @@ class Comparison(Record):
     revision: str
     utterances: int
     scales: list[ScaleText]
-    noisy_scales: list[ScaleText]
     snrs: list[str]  # keys of the noise levels, without ``clean``
     seeds: list[int]
-    steps: int
-    sequences_per_step: int
-    learning_rate: FiniteFloat
+    steps: int  # of every model of the tables
+    utterances_per_step: int
+    levelled: bool  # no method would have gained from more steps
     bootstrap_samples: int
-    settings_of: MethodName  # the method that params.yaml is written for
     mome_active: int  # what LoRA's ranks are chosen to meet
     interrupted: bool
     seconds: FiniteFloat  # training and evaluation, all rows
+    tuned: list[Tuned]
+    rungs: list[Rung]
     rows: list[Row]
     gaps: list[Gap]

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mome.compare.ladder import has_levelled, rung_of
 from mome.compare.listening import Listening
 from mome.compare.markdown import markdown
 from mome.compare.picture import picture
-from mome.compare.plan import REFERENCE, SNRS_DB, base_params, noisy_scales, plan
+from mome.compare.plan import REFERENCE, SNRS_DB, base_params, seeded
 from mome.compare.rank import size_beside
-from mome.compare.records import Comparison
+from mome.compare.records import Comparison, Rung, Trial, Tuned
 from mome.compare.summary import gaps_between, summarise_trials
 from mome.compare.trial import Trials
+from mome.compare.tuning import Grid, pilots, tune, tuned_models
 from mome.config import EvaluateParams, TrainParams
 from mome.errors import CorpusError
 from mome.methods import MethodName
@@ -49,10 +51,14 @@ def run(
     folders: Folders,
     methods: Sequence[MethodName],
     seeds: Sequence[int],
-    steps: int | None = None,
+    lengths: Sequence[int],
+    grid: Grid | None = None,
     command: str = "python -m mome.compare",
 ) -> Comparison:
-    """Train and measure every method with every seed, and write what was found.
+    """Tune, train and measure every method with every seed, and write what was found.
+
+    First each method's values are searched for with the shortest training. Then the first seed is trained
+    longer and longer, until validation falls for no method any more, and the others as long as that.
 
     Args:
         train: Section ``train``: what all methods share.
@@ -60,51 +66,49 @@ def run(
         folders: Where to read and write.
         methods: In the order of the table.
         seeds: Of training.
-        steps: Of every training; None takes ``train.steps``.
+        lengths: Steps of the trainings, ascending.
+        grid: To search for each method's values in.
         command: To print in the document.
 
     Raises:
-        ConfigError: If a step cannot hold the same number of sequences for every method.
+        ConfigError: If a step cannot hold the same utterances for every method.
         CorpusError: If the corpus lacks sound or lips, or a split is empty.
     """
-    base = base_params(train, steps)
+    base = base_params(train)
     corpus = json.loads((folders.dataset / "corpus.json").read_text())
     if corpus["modality"] != "av":
         raise CorpusError(
             f"{folders.dataset}: holds {corpus['modality']} recordings, expected sound and lips together (av)"
         )
-    noisy = noisy_scales(base)
     trials = Trials(
         folders.dataset,
         folders.foundation,
         folders.work,
         source_digest(folders.dataset, folders.foundation),
         evaluate,
-        noisy,
         Listening(folders.dataset, evaluate),
     )
-    jobs = plan(base, folders.foundation, methods, seeds)
-    # What is finished would make the rest look quick.
-    for job in progress([job for job in jobs if not trials.is_done(job)], "compare: all models"):
-        trials.run(job)
-    found = [trials.run(job) for job in jobs]
+    tuned = _tune(base, methods, folders.foundation, lengths[0], grid or Grid(), trials)
+    rungs, levelled = _climb(base, tuned, seeds[0], lengths, folders.foundation, trials)
+    steps = rungs[-1].steps
+    found = _measure(_jobs(base, tuned, seeds, steps, folders.foundation), trials, f"compare: {steps} steps")
     rows = summarise_trials(found, base, evaluate.bootstrap_samples, evaluate.seed)
     comparison = Comparison(
         corpus=corpus["name"],
         revision=corpus["revision"],
         utterances=len(found[0].words),
         scales=base.scales,
-        noisy_scales=list(noisy),
         snrs=[snr_key(snr_db) for snr_db in SNRS_DB],
         seeds=list(seeds),
-        steps=base.steps,
-        sequences_per_step=base.batch_size,
-        learning_rate=base.learning_rate,
+        steps=steps,
+        utterances_per_step=base.batch_size // len(base.scales),
+        levelled=levelled,
         bootstrap_samples=evaluate.bootstrap_samples,
-        settings_of=train.method,
         mome_active=size_beside(folders.foundation, base.model_copy(update={"method": REFERENCE})).active,
         interrupted=any(trial.interrupted for trial in found),
         seconds=sum(row.seconds for row in rows),
+        tuned=tuned,
+        rungs=rungs,
         rows=rows,
         gaps=gaps_between(found, evaluate.bootstrap_samples, evaluate.seed),
     )
@@ -112,3 +116,53 @@ def run(
     write_text(folders.output / "comparison.md", markdown(comparison, command))
     write_text(folders.output / "comparison.html", picture(comparison))
     return comparison
+
+
+def _tune(
+    base: TrainParams,
+    methods: Sequence[MethodName],
+    foundation: Path,
+    steps: int,
+    grid: Grid,
+    trials: Trials,
+) -> list[Tuned]:
+    tried = {method: pilots(base, method, foundation, steps, grid) for method in methods}
+    waiting = [job for jobs in tried.values() for job in jobs if not trials.is_trained(job)]
+    # What is finished would make the rest look quick.
+    for job in progress(waiting, "compare: search"):
+        trials.train(job)
+    return [tune(method, jobs, grid, trials) for method, jobs in tried.items()]
+
+
+def _climb(
+    base: TrainParams,
+    tuned: Sequence[Tuned],
+    seed: int,
+    lengths: Sequence[int],
+    foundation: Path,
+    trials: Trials,
+) -> tuple[list[Rung], bool]:
+    """Return a rung of every method for every length that was tried, and whether the last was enough."""
+    rungs: list[Rung] = []
+    before: list[Rung] = []
+    for steps in lengths:
+        found = _measure(_jobs(base, tuned, [seed], steps, foundation), trials, f"compare: {steps} steps")
+        own = [[trial for trial in found if trial.method == each.method] for each in tuned]
+        after = [rung_of(each) for each in own]
+        rungs += after
+        if before and has_levelled(before, after):
+            return rungs, True
+        before = after
+    return rungs, False
+
+
+def _jobs(
+    base: TrainParams, tuned: Sequence[Tuned], seeds: Sequence[int], steps: int, foundation: Path
+) -> list[TrainParams]:
+    return seeded([model for each in tuned for model in tuned_models(base, each, foundation, steps)], seeds)
+
+
+def _measure(jobs: Sequence[TrainParams], trials: Trials, said: str) -> list[Trial]:
+    for job in progress([job for job in jobs if not trials.is_done(job)], said):
+        trials.run(job)
+    return [trials.run(job) for job in jobs]

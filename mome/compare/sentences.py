@@ -15,6 +15,9 @@ from mome.scales import Scale
 __all__ = ["Labelled", "clean_conditions", "noisy_conditions", "pair", "sentences"]
 
 
+_LOUD = "0"  # dB: the noise in which the papers compare
+
+
 class Labelled(NamedTuple):
     """A condition and how it is printed."""
 
@@ -45,7 +48,8 @@ def sentences(comparison: Comparison) -> dict[str, list[str]]:
     said["Method against method, clean speech"] = [
         _against(comparison, first, second, clean) for first, second in _questions(comparison.rows)
     ]
-    for scale in comparison.noisy_scales:
+    said["The paper's claims, here"] = _claims(comparison)
+    for scale in comparison.scales:
         said[f"Lowest word error rate by noise at {pair(scale)}"] = [
             _lowest(comparison, at) for at in noisy_conditions(comparison, scale)
         ]
@@ -81,6 +85,44 @@ def _questions(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
         for second in rows:
             if METHODS[first.method].experts is not None and METHODS[second.method].lora:
                 yield first, second
+
+
+def _claims(comparison: Comparison) -> list[str]:
+    """What the paper says of its method against the one before it, and whether it is so here."""
+    by_name = {row.method: row for row in comparison.rows}
+    mome = by_name.get("mome-layer")
+    said = []
+    for rival in (by_name[name] for name in ("mtsk-ss", "mtsk-mss") if name in by_name):
+        if mome is None:
+            continue
+        columns = _clean_and_loud(comparison)
+        found = {at.condition: _verdict(comparison, mome, rival, at.condition) for at in columns}
+        worse = [at.label for at in columns if found[at.condition] == 1]
+        behind = f"It is behind at {_join(worse)}." if worse else "It is behind nowhere."
+        coarse = [at for at in columns if at.condition.startswith(f"a{_coarsest(comparison)}v")]
+        ahead = [at.label for at in coarse if found[at.condition] == -1]
+        rest = [at.label for at in coarse if found[at.condition] != -1]
+        if not ahead:
+            told = f"Ahead at the coarse pairs, as the paper has it, it is nowhere: {_join(rest)}."
+        elif rest:
+            told = f"Of the coarse pairs, where the paper has it ahead, it is so at {_join(ahead)} alone."
+        else:
+            told = f"Ahead at the coarse pairs it is, as the paper has it: {_join(ahead)}."
+        said.append(f"{mome.name} against {rival.name}, clean and at {_LOUD} dB: {behind} {told}")
+    return said
+
+
+def _clean_and_loud(comparison: Comparison) -> list[Labelled]:
+    loud = [
+        Labelled(cell_key(scale, _LOUD), f"{pair(scale)} {_LOUD} dB")
+        for scale in comparison.scales
+        if _LOUD in comparison.snrs
+    ]
+    return [*clean_conditions(comparison), *loud]
+
+
+def _coarsest(comparison: Comparison) -> int:
+    return max(Scale.parse(scale).audio_rate for scale in comparison.scales)
 
 
 def _against(comparison: Comparison, first: Row, second: Row, columns: Sequence[Labelled]) -> str:

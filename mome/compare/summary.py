@@ -63,7 +63,7 @@ def summarise_trials(
                 trained=first.trained,
                 active=first.active,
                 models=len(own) // len(seeds),
-                sequences=sum(trial.sequences for trial in own) // len(seeds),
+                utterances=first.utterances,
                 seconds=sum(trial.training_s + trial.evaluation_s for trial in own),
                 cells=cells,
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,18 @@ from mome.config import EvaluateParams, TrainParams
 from mome.methods import METHODS
 from mome.records import Record
 from mome.training.checkpoint import load_checkpoint
-from mome.training.run import run as train
+from mome.training.run import run as learn
+from mome.training.selection import chosen_steps
 
-__all__ = ["Trials"]
+__all__ = ["Trained", "Trials"]
 
 
-class _Trained(Record):
+class Trained(Record):
     """A finished training."""
 
     seconds: float
     interrupted: bool
+    validation_loss: float  # of the weights that were kept
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ class Trials:
         work: Folder that outlives an interruption.
         source: Of `source_digest`.
         evaluate: Section ``evaluate``.
-        noisy: Scales that are read with noise.
         listening: The test clips.
     """
 
@@ -47,7 +48,6 @@ class Trials:
     work: Path
     source: str
     evaluate: EvaluateParams
-    noisy: Sequence[str]
     listening: Listening
 
     def is_done(self, params: TrainParams) -> bool:
@@ -59,11 +59,11 @@ class Trials:
         result = self._result(params)
         if result.exists():
             return Trial.read(result)
-        folder = self.work / "models" / _hash(self.source, params.model_dump_json())
-        trained = self._train(params, folder)
+        trained = self.train(params)
         started = time.monotonic()
-        recogniser = load_checkpoint(folder / "checkpoint", self.foundation, self.evaluate.device)
-        errors = self.listening.errors(recogniser, self.noisy)
+        checkpoint = self._folder(params) / "checkpoint"
+        recogniser = load_checkpoint(checkpoint, self.foundation, self.evaluate.device)
+        errors = self.listening.errors(recogniser)
         size = size_beside(self.foundation, params)
         trial = Trial(
             method=params.method,
@@ -72,7 +72,9 @@ class Trials:
             lora_rank=params.lora_rank if METHODS[params.method].lora else None,
             trained=size.trained,
             active=size.active,
-            sequences=params.steps * params.batch_size,
+            steps=params.steps,
+            utterances=params.steps * params.batch_size // _sequences(params),
+            validation_loss=trained.validation_loss,
             words=self.listening.words,
             errors=errors,
             training_s=trained.seconds,
@@ -82,25 +84,41 @@ class Trials:
         trial.write(result)
         return trial
 
-    def _train(self, params: TrainParams, folder: Path) -> _Trained:
+    def is_trained(self, params: TrainParams) -> bool:
+        """Tell whether the model is trained."""
+        return (self._folder(params) / "trained.json").exists()
+
+    def train(self, params: TrainParams) -> Trained:
+        """Train a model, or read how that went when it was done before."""
+        folder = self._folder(params)
         done, begun = folder / "trained.json", folder / "begun"
         if done.exists():
-            return _Trained.read(done)
+            return Trained.read(done)
         interrupted = begun.exists()
         folder.mkdir(parents=True, exist_ok=True)
         begun.touch()
         started = time.monotonic()
-        train(params, self.dataset, self.foundation, folder / "checkpoint", self.work)
-        trained = _Trained(seconds=time.monotonic() - started, interrupted=interrupted)
+        learn(params, self.dataset, self.foundation, folder / "checkpoint", self.work)
+        seconds = time.monotonic() - started
+        history = json.loads((folder / "checkpoint" / "history.json").read_text())
+        kept = chosen_steps(history, params)
+        losses = [row["validation_loss"] for row in history if row["step"] in kept]
+        trained = Trained(seconds=seconds, interrupted=interrupted, validation_loss=sum(losses) / len(losses))
         trained.write(done)
         return trained
 
+    def _folder(self, params: TrainParams) -> Path:
+        return self.work / "models" / _hash(self.source, params.model_dump_json())
+
     def _result(self, params: TrainParams) -> Path:
-        key = _hash(
-            self.source, params.model_dump_json(), self.evaluate.model_dump_json(), SNRS_DB, tuple(self.noisy)
-        )
+        key = _hash(self.source, params.model_dump_json(), self.evaluate.model_dump_json(), SNRS_DB)
         scales = "+".join(params.scales)
         return self.work / "trials" / f"{params.method}-{scales}-{params.seed}-{key}.json"
+
+
+def _sequences(params: TrainParams) -> int:
+    """Return as how many an utterance is read in a step."""
+    return 1 if METHODS[params.method].sampled else len(params.scales)
 
 
 def _hash(*parts: object) -> str:

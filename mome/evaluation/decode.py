@@ -1,4 +1,4 @@
-"""Every test clip in every condition: all modalities, scales and noise levels, decoded once each."""
+"""Every clip in every condition: all modalities, scales and noise levels, decoded once each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mome.errors import EvaluationError
+from mome.estimated_wer import doubt
 from mome.modalities import distinct_scales, readings
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.progress import progress
+from mome.reading import Kept
 from mome.records import MODALITY_NAMES, Decoding, Modality, TestedNoise, condition_key
 from mome.scales import Scale
 
@@ -35,12 +37,13 @@ NoisyFeatures = dict[Level, Heard]
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the model wrote for the test clips of one condition."""
+    """What the model wrote for the clips of one condition."""
 
     modality: Modality
     scale: Scale
     level: Level
     hypotheses: dict[int, str]  # by the number of the clip, in order
+    doubts: dict[int, float | None]  # likewise: `mome.estimated_wer.doubt` of each
 
 
 @dataclass(frozen=True)
@@ -91,20 +94,25 @@ def decode_all(
     conditions = list(_conditions(model, features))
     work = [(condition, batch) for condition in conditions for batch in _batches(condition.clips, batch_size)]
     decoded: list[Decoded] = []
-    texts: dict[int, str] = {}
+    texts: dict[int, tuple[str, float | None]] = {}
     for condition, batch in progress(work, "decode"):
         tasks = [
             Task(condition.clips[index].only(condition.modality), condition.scales[0]) for index in batch
         ]
         budgets = [decoding.budget(durations_s[index]) for index in batch]
-        texts |= dict(zip(batch, model.transcribe(tasks, budgets, decoding.num_beams), strict=True))
+        kept = [Kept() for _ in batch]
+        model.read(tasks, budgets, kept, decoding.num_beams)
+        texts |= {
+            index: (each.text.text, doubt(each.text.tokens)) for index, each in zip(batch, kept, strict=True)
+        }
         if len(texts) == len(condition.clips):
             decoded += [
                 Decoded(
                     condition.modality,
                     scale,
                     level,
-                    {index: texts[index] for index in sorted(features[level])},
+                    {index: texts[index][0] for index in sorted(features[level])},
+                    {index: texts[index][1] for index in sorted(features[level])},
                 )
                 for scale in condition.scales
                 for level in condition.levels

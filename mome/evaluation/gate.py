@@ -41,7 +41,9 @@ def run(params: GateParams, evaluation: Path, champion: Path | None, output: Pat
     return decision
 
 
-def judge(params: GateParams, evaluation: Path, champion: Path | None, output: Path) -> GateDecision:
+def judge(
+    params: GateParams, evaluation: Path, champion: Path | None, output: Path, beside: str = ""
+) -> GateDecision:
     """Decide, and write ``gate.json`` and ``gate.html`` into ``output``.
 
     A table that is missing, empty, damaged or holds a number that is not one fails a check like any
@@ -52,6 +54,7 @@ def judge(params: GateParams, evaluation: Path, champion: Path | None, output: P
         evaluation: Folder with ``evaluation.json``.
         champion: Folder with the ``evaluation.json`` of the model in use; None for a first model.
         output: Folder for the decision.
+        beside: HTML of what else is known of the model; the page shows it, and it decides nothing.
     """
     candidate: Evaluation | None = None
     max_wer: Mapping[str, float] = {}
@@ -76,7 +79,7 @@ def judge(params: GateParams, evaluation: Path, champion: Path | None, output: P
     )
     decision.write(output / "gate.json")
     best = _readable(champion)
-    write_text(output / "gate.html", gate_page(decision, checks, candidate, best))
+    write_text(output / "gate.html", gate_page(decision, checks, candidate, best, beside))
     return decision
 
 

@@ -27,7 +27,11 @@ class Check(NamedTuple):
 
 
 def gate_page(
-    decision: GateDecision, checks: Sequence[Check], candidate: Evaluation | None, champion: Evaluation | None
+    decision: GateDecision,
+    checks: Sequence[Check],
+    candidate: Evaluation | None,
+    champion: Evaluation | None,
+    beside: str = "",
 ) -> str:
     """Return the report as a page.
 
@@ -36,6 +40,7 @@ def gate_page(
         checks: All that was looked at.
         candidate: The model's table; None if it could not be read.
         champion: The table of the model in use; None if there is none.
+        beside: HTML of what is known of the candidate besides its table.
     """
     rows = [
         [
@@ -55,6 +60,7 @@ def gate_page(
         "<h2>Every check</h2>",
         table(["check", "", "found"], rows, css="wide"),
         f'<p class="muted">{_RULE}</p>',
+        beside,
     ]
     return page("Gate", "".join(parts))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mome.config import CORPUS
-from mome.records import MODALITY_NAMES, Evaluation, WordErrors, level
+from mome.records import MODALITY_NAMES, CheckedEstimate, Evaluation, WerCalibration, WordErrors, level
 from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
 from mome.reporting.page import Cell, facts, page, table
 from mome.scales import Scale
@@ -53,6 +53,8 @@ def write_report(
             parts += [f"<h2>{name.capitalize()}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
         if modality == "av" and rows and "audio" in evaluation.wer:
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
+    if evaluation.calibration is not None and evaluation.calibration.checked:
+        parts += ["<h2>Estimated without transcripts</h2>", _estimates(evaluation.calibration, noise)]
     parts += ["<h2>How noisy it looks</h2>", _conditions(evaluation), "<h2>How to read this</h2>", _GUIDE]
     write_text(path, page(f"Word error rate of {evaluation.corpus}", "\n".join(parts)))
 
@@ -180,6 +182,52 @@ def _difference_cell(rate: float, low: float | None, high: float | None) -> Cell
     tint = "rgb(27 138 90 / .32)" if high < 0 else "rgb(214 84 30 / .4)" if low > 0 else "var(--panel)"
     interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
     return Cell(f'<td style="background:{tint}">{100 * rate:+.1f}<small>{interval}</small></td>')
+
+
+def _estimates(calibration: WerCalibration, noise: Sequence[str]) -> str:
+    """Return the picture of estimated over true rates, and a table of each modality."""
+    checked = calibration.checked
+    cells = [cell for rows in checked.values() for row in rows.values() for cell in row.values()]
+    ticks = nice_ticks(100 * max(max(cell.true, cell.estimated) for cell in cells))
+    marks = [(tick, f"{tick:g} %") for tick in ticks]
+    plot = Plot(
+        Axis(0, ticks[-1], marks, "true word error rate"),
+        Axis(0, ticks[-1], marks, "estimated"),
+        "Estimated word error rate over the true one, a dot for each scale and noise",
+    )
+    plot.line([(0, 0), (ticks[-1], ticks[-1])], "var(--line)")
+    tables = []
+    for index, (modality, rows) in enumerate(checked.items()):
+        plot.dots(
+            [
+                (100 * cell.true, 100 * cell.estimated, f"{scale} at {level(key)}")
+                for scale, row in rows.items()
+                for key, cell in row.items()
+            ],
+            colour(index),
+        )
+        body = [
+            [scale, *(_estimate_cell(rows[scale].get(key)) for key in noise)] for scale in finest_first(rows)
+        ]
+        head = ["scale", *map(level, noise)]
+        tables += [f"<h3>{MODALITY_NAMES[modality].capitalize()}</h3>", table(head, body, css="number")]
+    names = [MODALITY_NAMES[modality] for modality in checked]
+    return (
+        "<p>What the service will say of requests from how sure the decoder is of their words, by curves that"
+        f" were fitted on {calibration.clips} validation clips. Here it is asked of the test clips: estimated"
+        " and true word error rate, and below them the largest difference in a window of 100 clips (of all,"
+        " where there are fewer), in percentage points, with the standard deviation that chance alone gives"
+        " such a window.</p>" + legend(names) + plot.svg() + "".join(tables)
+    )
+
+
+def _estimate_cell(cell: CheckedEstimate | None) -> Cell:
+    if cell is None:
+        return Cell("<td>–</td>")
+    return Cell(
+        f"<td>{cell.estimated:.1%} / {cell.true:.1%}"
+        f"<small>{100 * cell.largest:.1f}, chance {100 * cell.chance:.1f}</small></td>"
+    )
 
 
 def _conditions(evaluation: Evaluation) -> str:

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from mome.config import EvaluateParams
 from mome.errors import CorpusError, EvaluationError
+from mome.estimated_wer import WerEstimator
+from mome.evaluation.calibration import Measured, check_estimates, estimate_all, fit_curves
 from mome.evaluation.decode import Decoded, Level, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
 from mome.machine.devices import check_devices, is_out_of_memory
@@ -19,10 +22,22 @@ from mome.machine.memory import memory_watched
 from mome.machine.processor import use_threads
 from mome.machine.stopping import stoppable
 from mome.modalities import needed
-from mome.model.avsr import Features
+from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.progress import progress
-from mome.records import ESTIMATOR, Condition, Evaluation, Modality, TestedNoise, WordErrors
+from mome.records import (
+    ESTIMATOR,
+    Condition,
+    Evaluation,
+    Modality,
+    NoiseKind,
+    Split,
+    TestedNoise,
+    Utterance,
+    WerCalibration,
+    WordErrors,
+    estimate_column,
+)
 from mome.speech.audio import Samples
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
@@ -39,6 +54,8 @@ from mome.wer import Difference, difference, summarise
 __all__ = ["run"]
 
 _CLIPS_PER_PASS = 8
+_FITTED_CLIPS = 200  # of validation, for the curves that estimate word errors
+_FITTED_SHARE = 0.25  # of them in each noise: a curve has few parameters, and each decoding costs
 _MADE = "made"  # by functions of this project
 
 
@@ -50,7 +67,8 @@ def run(
     """Measure the word error rate of the test split for every trained modality, scale, noise and level.
 
     Noise is mixed in at the stated ratio; 0 dB means 0 dB. All clips are heard clean, and a share of them in
-    each noise, drawn once for all its levels.
+    each noise, drawn once for all its levels. Some validation clips are read likewise, to fit the curves
+    that estimate word errors without transcripts.
 
     Args:
         params: Section ``evaluate``.
@@ -76,45 +94,125 @@ def run(
     use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
     corpus = json.loads((dataset / "corpus.json").read_text())
-    with closing(SplitReader(dataset, "test")) as reader:
-        utterances = reader.utterances
-        if not utterances:
-            raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
-        reads = readings_of(model, reader.modality)
-        # Lips are decoded only to be read; sound also to be measured.
-        only = needed(reads) if needed(reads) == "audio" else "av"
-        clips = [reader.clip(index, only) for index in progress(range(len(reader)), "read test clips")]
-
     with _memory_explained(params):
-        features, baseline = _listen(clips, encoders, params, needed(reads), sources)
-        decoded = decode_all(
-            model,
-            features,
-            [clip.duration_s for clip in clips],
-            params.decoding,
-            batch_size=params.batch_size,
+        test = _hear(dataset, "test", params, encoders, model, sources)
+        if test is None:
+            raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
+        validation = _hear(
+            dataset, "validation", _fewer(params), encoders, model, sources, most=_FITTED_CLIPS
         )
-    references = [utterance.transcript for utterance in utterances]
+    references = test.references
     evaluation = Evaluation(
         corpus=corpus["name"],
         revision=corpus["revision"],
-        modality=reads[0],
-        wer=_table(decoded, references, params),
-        conditions=[_condition(level, baseline) for level in features],
-        utterances=len(utterances),
+        modality=test.reads[0],
+        wer=_table(test.decoded, references, params),
+        conditions=[_condition(level, test.baseline) for level in test.levels],
+        utterances=len(test.utterances),
         hypotheses="hypotheses.jsonl",
         noise=_digests(params),
         estimator=ESTIMATOR,
         decoding=params.decoding,
-        utterance_s=round(float(np.quantile([each.duration_s for each in utterances], 0.95)), 3),
+        utterance_s=round(float(np.quantile([each.duration_s for each in test.utterances], 0.95)), 3),
     )
+    evaluation = _calibrated(evaluation, test, validation)
     with new_folder(output) as folder:
         evaluation.write(folder / "evaluation.json")
-        baseline.to_parquet(folder / "baseline.parquet")
-        ids = [utterance.utterance_id for utterance in utterances]
-        write_text(folder / evaluation.hypotheses, _lines(decoded, ids, references))
-        write_report(evaluation, folder / "evaluation.html", _lips(decoded, references, params))
+        _with_estimates(test, evaluation).to_parquet(folder / "baseline.parquet")
+        ids = [utterance.utterance_id for utterance in test.utterances]
+        write_text(folder / evaluation.hypotheses, _lines(test.decoded, ids, references))
+        write_report(evaluation, folder / "evaluation.html", _lips(test.decoded, references, params))
     return evaluation
+
+
+class _Heard(NamedTuple):
+    """A split, or a part of it, in every condition."""
+
+    utterances: list[Utterance]
+    reads: tuple[Modality, ...]
+    levels: list[Level]
+    decoded: list[Decoded]
+    baseline: pd.DataFrame
+    measured: Measured
+
+    @property
+    def references(self) -> list[str]:
+        return [utterance.transcript for utterance in self.utterances]
+
+
+def _hear(
+    dataset: Path,
+    split: Split,
+    params: EvaluateParams,
+    encoders: Encoders,
+    model: AVSRModel,
+    sources: Mapping[TestedNoise, Noise | None],
+    most: int | None = None,
+) -> _Heard | None:
+    """Decode a split, or so many clips of it, and measure their noise; None if it is empty."""
+    with closing(SplitReader(dataset, split)) as reader:
+        if not len(reader):
+            return None
+        reads = readings_of(model, reader.modality)
+        # Lips are decoded only to be read; sound also to be measured.
+        only = needed(reads) if needed(reads) == "audio" else "av"
+        chosen = sorted(np.random.default_rng(params.seed).permutation(len(reader))[:most].tolist())
+        utterances = [reader.utterances[index] for index in chosen]
+        clips = [reader.clip(index, only) for index in progress(chosen, f"read {split} clips")]
+    features, baseline = _listen(clips, encoders, params, needed(reads), sources, split)
+    decoded = decode_all(
+        model,
+        features,
+        [clip.duration_s for clip in clips],
+        params.decoding,
+        batch_size=params.batch_size,
+    )
+    return _Heard(utterances, reads, list(features), decoded, baseline, _measured(features, baseline))
+
+
+def _fewer(params: EvaluateParams) -> EvaluateParams:
+    """Return how validation clips are heard: in every noise a quarter of them, and in noise of its own."""
+    noises = dict.fromkeys(params.noises, _FITTED_SHARE)
+    return params.model_copy(update={"noises": noises, "seed": params.seed + 1})
+
+
+def _measured(features: NoisyFeatures, baseline: pd.DataFrame) -> Measured:
+    """Return what was measured of each clip; the rows of the baseline are in the order of the clips."""
+    found: dict[str, dict[int, tuple[float, NoiseKind]]] = {}
+    rows = baseline.itertuples() if len(baseline) else iter(())
+    for level, heard in features.items():
+        for index, row in zip(heard, rows, strict=False):
+            if row.noise_kind is not None and np.isfinite(row.snr_db):
+                found.setdefault(level.key, {})[index] = (float(row.snr_db), row.noise_kind)
+    return found
+
+
+def _calibrated(evaluation: Evaluation, test: _Heard, validation: _Heard | None) -> Evaluation:
+    """Return the evaluation with curves that estimate word errors, and how well they did on test clips."""
+    if validation is None:
+        return evaluation
+    curves = fit_curves(validation.decoded, validation.references, validation.measured, evaluation.conditions)
+    found = WerCalibration(curves=curves, clips=len(validation.utterances), checked={})
+    estimator = WerEstimator(evaluation.model_copy(update={"calibration": found}))
+    checked = check_estimates(estimator, test.decoded, test.references, test.measured)
+    return evaluation.model_copy(update={"calibration": found.model_copy(update={"checked": checked})})
+
+
+def _with_estimates(test: _Heard, evaluation: Evaluation) -> pd.DataFrame:
+    """Return the baseline with a column of estimated word error rates for each scale of its modality."""
+    if evaluation.calibration is None or test.baseline.empty:
+        return test.baseline
+    estimator = WerEstimator(evaluation)
+    columns: dict[str, list[float | None]] = {}
+    of_modality = {
+        (each.level, str(each.scale)): each for each in test.decoded if each.modality == evaluation.modality
+    }
+    for scale in evaluation.wer[evaluation.modality]:
+        rates: list[float | None] = []
+        for level in test.levels:
+            rates += estimate_all(estimator, of_modality[level, scale], test.measured).values()
+        columns[estimate_column(evaluation.modality, scale)] = rates
+    return test.baseline.assign(**{name: pd.Series(rates, dtype=float) for name, rates in columns.items()})
 
 
 @contextmanager
@@ -167,6 +265,7 @@ def _listen(
     params: EvaluateParams,
     needs: Modality,
     sources: Mapping[TestedNoise, Noise | None],
+    split: Split,
 ) -> tuple[NoisyFeatures, pd.DataFrame]:
     """Encode what of every clip is read, and measure what monitoring will measure in production.
 
@@ -180,7 +279,7 @@ def _listen(
     rows: list[dict[str, object]] = []
     features: NoisyFeatures = {}
     levels = list(_levels(params, len(clips)).items())
-    for place, (level, chosen) in enumerate(progress(levels, "encode test: audio")):
+    for place, (level, chosen) in enumerate(progress(levels, f"encode {split}: audio")):
         heard: dict[int, Samples] = {}
         for index in chosen if waveforms else []:
             rng = np.random.default_rng([params.seed, place, index])

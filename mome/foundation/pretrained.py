@@ -14,7 +14,7 @@ from mome.errors import CheckpointError, ConfigError
 from mome.model.avhubert_checkpoint import import_checkpoint
 from mome.model.hub import explain
 from mome.model.loading import load_model
-from mome.model.tokens import SPECIAL_TOKENS
+from mome.model.tokens import SPECIAL_TOKENS, rows_needed
 from mome.model.video_encoder import VideoEncoder
 
 __all__ = ["take_audio", "take_llm", "take_video"]
@@ -97,8 +97,8 @@ def _add_rows(llm: Any, tokenizer: Any, seed: int) -> None:
     pad, *delimiters = SPECIAL_TOKENS
     tokenizer.add_special_tokens({"pad_token": pad, "additional_special_tokens": delimiters})
     rows = llm.get_input_embeddings().weight.shape[0]
-    # Some LLMs have more rows than their tokenizer has tokens; those are kept.
-    llm.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
+    # Some LLMs have more rows than their tokenizer asks for; those are kept.
+    llm.resize_token_embeddings(max(rows, rows_needed(tokenizer)), mean_resizing=False)
     llm.config.pad_token_id = llm.generation_config.pad_token_id = tokenizer.pad_token_id
     _draw_rows(llm, tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)), seed)
 

@@ -14,11 +14,21 @@ from mome.methods import METHODS
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
 
-__all__ = ["adapt", "adapter_names", "select_adapters"]
+__all__ = ["adapt", "adapter_names", "select_adapters", "width_std"]
 
 # A pattern, not a list: peft keeps a list as a set, and writes it in another order every time.
 _QUERY_AND_VALUE = r".*\.self_attn\.(q_proj|v_proj)"
 _ONLY = "default"  # peft's name for an adapter that has no other beside it
+_PUBLISHED_STD, _PUBLISHED_WIDTH = 0.02, 2048  # of Llama-3.2-1B (model facts 4.6)
+
+
+def width_std(width: int) -> float:
+    """Return a start for an LLM of this width that puts as much inside an expert as the published one does.
+
+    What a matrix makes of a token has a standard deviation of ``std * sqrt(width)``: 0.02 at 2,048 is 0.08
+    at 128.
+    """
+    return _PUBLISHED_STD * (_PUBLISHED_WIDTH / width) ** 0.5
 
 
 def adapter_names(params: TrainParams) -> tuple[str, ...]:
@@ -31,19 +41,20 @@ def adapter_names(params: TrainParams) -> tuple[str, ...]:
 def adapt(llm: Any, params: TrainParams) -> Any:
     """Return the LLM with all adapters of ``params.method`` beside it, and nothing else left to train.
 
-    Their weights are drawn from torch's generator: all of them with the LLM's ``initializer_range`` for a
-    standard deviation, as the published code effectively does (model facts 4.6), or with the last matrix
-    zero, so that training starts at the LLM.
+    Their weights are drawn from torch's generator: all of them with one standard deviation, as the published
+    code effectively does (model facts 4.6), or with the last matrix zero, so that training starts at the
+    LLM. The published deviation is the LLM's ``initializer_range``.
     """
     first, *others = adapter_names(params)
-    config = _config(params)
+    std = _std(params, llm.config)
+    config = _config(params, std)
     adapted = get_peft_model(llm, config, adapter_name=first)
     for name in others:
-        adapted.add_adapter(name, _config(params))
+        adapted.add_adapter(name, _config(params, std))
     if METHODS[params.method].experts is None and params.adapter_init == "normal":
         for name, parameter in adapted.named_parameters():
             if ".lora_" in name:
-                nn.init.normal_(parameter, std=llm.config.initializer_range)
+                nn.init.normal_(parameter, std=std)
     select_adapters(adapted, adapter_names(params))
     return adapted
 
@@ -69,7 +80,13 @@ def select_adapters(adapted: Any, names: Sequence[str]) -> None:
         parameter.requires_grad_(True)
 
 
-def _config(params: TrainParams) -> PeftConfig:
+def _std(params: TrainParams, llm: Any) -> float:
+    if params.init_std == "llm":
+        return float(llm.initializer_range)
+    return width_std(llm.hidden_size) if params.init_std == "width" else params.init_std
+
+
+def _config(params: TrainParams, std: float) -> PeftConfig:
     position = METHODS[params.method].experts
     if position is not None:
         return MomeConfig(
@@ -79,6 +96,7 @@ def _config(params: TrainParams) -> PeftConfig:
             bottleneck_dim=params.bottleneck_dim,
             position=position,
             init=params.adapter_init,
+            init_std=std,
             task_type="CAUSAL_LM",
         )
     return LoraConfig(

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from mome.errors import CheckpointError
 from mome.records import Modality
 
-__all__ = ["PROMPTS", "SPECIAL_TOKENS", "TextTokens"]
+__all__ = ["PROMPTS", "SPECIAL_TOKENS", "TextTokens", "rows_needed"]
 
 SPECIAL_TOKENS = ("<pad>", "<audio>", "</audio>", "<video>", "</video>")
 
@@ -20,6 +20,14 @@ PROMPTS: dict[Modality, str] = {
     "video": "Transcribe video to text.",
     "av": "Transcribe speech and video to text.",
 }
+
+
+def rows_needed(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many rows of embeddings a tokenizer asks for: one more than its largest id.
+
+    That is not its length: ids may have gaps, as those have that were reserved and never given.
+    """
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 class TextTokens:
@@ -48,10 +56,10 @@ class TextTokens:
         Raises:
             CheckpointError: If it does not.
         """
-        needed = len(self._tokenizer)
+        needed = rows_needed(self._tokenizer)
         if rows < needed:
             raise CheckpointError(
-                f"the LLM has {rows} rows of embeddings, but the tokenizer {needed} tokens; "
+                f"the LLM has {rows} rows of embeddings, but the tokenizer needs {needed}; "
                 f"{', '.join(SPECIAL_TOKENS)} need rows, too, which building the foundation adds"
             )
 

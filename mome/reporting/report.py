@@ -64,9 +64,13 @@ class Report:
         """Add what only a page can show; whoever made it has escaped what is not their own."""
         self._page.append(html)
 
+    def body(self) -> str:
+        """Return the parts alone, for a page of somebody else's."""
+        return "\n".join(self._page)
+
     def html(self) -> str:
         """Return the page."""
-        return page.page(self._title, "\n".join(self._page))
+        return page.page(self._title, self.body())
 
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all."""

@@ -194,15 +194,28 @@ class SplitReader:
         frames: npt.NDArray[np.uint8] = self._decoded(utterance, ".mp4", utterance.num_frames, "mouth frames")
         return frames
 
+    def stored(self, index: int) -> dict[str, bytes]:
+        """Return the files of an utterance as the shard has them, by name: ``<id>.flac``, ``<id>.mp4``."""
+        utterance = self.utterances[index]
+        endings = [".flac"] * bool(utterance.num_samples) + [".mp4"] * utterance.has_video
+        shard = self._shard(utterance)
+        return {
+            name: _read_member(name, shard)
+            for name in (utterance.utterance_id + ending for ending in endings)
+        }
+
     def close(self) -> None:
         """Forget the shards."""
         self._shards.clear()
 
-    def _decoded(self, utterance: Utterance, ending: str, promised: int, unit: str) -> npt.NDArray[Any]:
-        name = utterance.utterance_id
+    def _shard(self, utterance: Utterance) -> _Shard:
         if utterance.shard not in self._shards:
             self._shards[utterance.shard] = _look_through(self.dataset / "shards" / utterance.shard)
-        shard = self._shards[utterance.shard]
+        return self._shards[utterance.shard]
+
+    def _decoded(self, utterance: Utterance, ending: str, promised: int, unit: str) -> npt.NDArray[Any]:
+        name = utterance.utterance_id
+        shard = self._shard(utterance)
         content = _read_member(name + ending, shard)
         try:
             held = read_audio(content).samples if ending == ".flac" else read_video(content).frames

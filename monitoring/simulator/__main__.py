@@ -40,7 +40,7 @@ def play(name: str, days: float, params: MonitorParams, seed: int) -> report.Pla
     table, max_wer = evaluation(world), params.max_wer["av"]
     traffic = make(name, days, world, seed)
     best = rules.oracle(traffic, max_wer)
-    served = rules.monitor(traffic, table, params).scales
+    served, decisions = rules.monitor(traffic, table, params)
     chosen = {
         "oracle": best,
         "monitor": served,
@@ -48,6 +48,7 @@ def play(name: str, days: float, params: MonitorParams, seed: int) -> report.Pla
         f"always {SCALES[0]}": rules.fixed(traffic, SCALES[0]),
         f"always {SCALES[-1]}": rules.fixed(traffic, SCALES[-1]),
         "each request by itself": rules.per_request(traffic, table, max_wer),
+        "auto": rules.auto(traffic, table, params, decisions),
     }
     outcomes = {rule: measure_outcome(traffic, scales, best, max_wer) for rule, scales in chosen.items()}
     return report.Played(traffic, best, served, outcomes)

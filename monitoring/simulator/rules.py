@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from monitoring.simulator.traffic import Traffic
 from monitoring.simulator.world import SCALES
 from monitoring.window import is_from_the_future
 
-__all__ = ["BEGIN", "fixed", "median", "monitor", "oracle", "per_request", "request"]
+__all__ = ["BEGIN", "auto", "fixed", "median", "monitor", "oracle", "per_request", "request"]
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 _KEPT_S = 3  # histories of that many times what counts are what a look reads
@@ -49,6 +50,27 @@ def per_request(traffic: Traffic, evaluation: Evaluation, max_wer: float) -> np.
         [[evaluation.wer["av"][str(scale)][key].rate for key in noises.columns] for scale in SCALES]
     )
     return _cheapest(rates @ shares.T, max_wer)
+
+
+def auto(
+    traffic: Traffic, evaluation: Evaluation, params: MonitorParams, decisions: Sequence[ScaleDecision]
+) -> np.ndarray:
+    """Choose for each request as ``compression_scale=auto`` does: by its noise, with the window before it."""
+    noises = Noises(evaluation.conditions)
+    cells = [[evaluation.wer["av"][str(scale)][key] for key in noises.columns] for scale in SCALES]
+    rates = np.array([[cell.rate for cell in row] for row in cells])
+    # What the table leaves open, as `mome.expectation` has it.
+    sure = NormalDist().inv_cdf(params.confidence) / (2 * NormalDist().inv_cdf(0.975))
+    most = rates + np.array([[sure * (cell.high - cell.low) for cell in row] for row in cells])
+    decided = [(each.at - BEGIN).total_seconds() for each in decisions if each.noise]
+    priors = [{}, *(each.noise for each in decisions if each.noise)]
+    known = np.searchsorted(decided, traffic.at)
+    chosen = np.empty(len(traffic.at), int)
+    for number in np.unique(known):
+        now = np.flatnonzero(known == number)
+        shares = noises.likely(traffic.snr_db[now], [traffic.kind[each] for each in now], priors[number])
+        chosen[now] = _cheapest(most @ shares.T, params.max_wer["av"])
+    return chosen
 
 
 def median(traffic: Traffic, evaluation: Evaluation, params: MonitorParams) -> np.ndarray:

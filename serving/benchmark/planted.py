@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -62,6 +63,7 @@ class Backend:
         different: Share of the words that it hears otherwise.
         cuts_stream: After how many events a stream breaks off; None for not.
         ending: How many requests are sent elsewhere, as by a pod that ends.
+        estimated_wer: That it says of its texts; None says nothing.
     """
 
     version: str
@@ -70,6 +72,7 @@ class Backend:
     different: float = 0.0
     cuts_stream: int | None = None
     ending: int = 0
+    estimated_wer: float | None = None
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
@@ -108,6 +111,8 @@ class Backend:
         said = ["mumble" if mine.random() < self.different else word for word in said]
         if b"stream=true" in body:
             return await self._stream(request, said, headers)
+        if self.estimated_wer is not None:
+            headers["X-MoME-Estimated-WER"] = f"{self.estimated_wer:.4f}"
         return web.json_response({"text": " ".join(said)}, headers=headers)
 
     async def _stream(
@@ -123,8 +128,10 @@ class Backend:
             event = f'data: {{"type": "transcript.text.delta", "delta": "{word} "}}\n\n'
             await response.write(event.encode())
             await asyncio.sleep(0.01)
-        done = f'data: {{"type": "transcript.text.done", "text": "{" ".join(said)}"}}\n\n'
-        await response.write(done.encode())
+        done: dict[str, object] = {"type": "transcript.text.done", "text": " ".join(said)}
+        if self.estimated_wer is not None:
+            done["x_mome"] = {"estimated_wer": self.estimated_wer}
+        await response.write(f"data: {json.dumps(done)}\n\n".encode())
         return response
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:

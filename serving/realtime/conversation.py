@@ -10,10 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mome.records import Modality
 from mome.speech.activity import FRAME, VoiceActivity
 from mome.speech.audio import SAMPLING_RATE
 from serving.engine import Engine
 from serving.errors import ApiError
+from serving.features import Features
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet
 from serving.realtime.session import Session
@@ -65,6 +67,7 @@ class Conversation:
         self._num_frames = 0  # since the session began, those that were forgotten too
         self._utterance: Utterance | None = None
         self._last_item: str | None = None
+        self._measured: tuple[Modality, Features] | None = None  # of the last utterance
         self._unread_s: dict[str, float] = {}  # by item: what has ended and is not answered
         self._answered = asyncio.Event()
 
@@ -196,7 +199,8 @@ class Conversation:
         self._utterance = Utterance(
             f"item_{uuid.uuid4().hex[:20]}",
             self._engine,
-            self._engine.choose_scale(self.session.compression_scale),
+            # Its own noise is not known yet: that of the speaker's last one is.
+            self._engine.own_scale(self._engine.choose_scale(self.session.compression_scale), self._measured),
             self._outlet,
             self._lips,
             start=start,
@@ -233,6 +237,7 @@ class Conversation:
     def _read(self, utterance: Utterance) -> None:
         def answered(_: asyncio.Task[None]) -> None:
             self._unread_s.pop(utterance.item_id, None)
+            self._measured = utterance.measured or self._measured
             self._answered.set()
 
         self._tasks.create_task(utterance.run()).add_done_callback(answered)

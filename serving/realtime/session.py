@@ -90,7 +90,8 @@ class Session(_Part):
     type: Literal["transcription"] = "transcription"
     audio: Audio = Audio()
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] = ()
-    compression_scale: str | None = None  # None for the one in force when an utterance begins
+    # None for what the service's settings say, when an utterance begins.
+    compression_scale: str | None = None
     mouth: bool = False  # whether the mouth that was found in camera frames is sent back
 
     def described(self, session_id: str) -> dict[str, Any]:

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.reading import Text
-from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
+from mome.records import Modality
+from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip, as_long_as_video
 from serving.engine import Engine, Segment, Transcription
 from serving.errors import ApiError
 from serving.features import Features, measure
+from serving.own_scale import Wish
 from serving.realtime.agreement import Agreement
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet, error_body
@@ -53,7 +55,7 @@ class Utterance:
     Args:
         item_id: Of the conversation.
         engine: Reads it.
-        scale: At this scale.
+        wish: At which scale, and who chose it.
         outlet: Where its words go.
         lips: The speaker's mouth, where the model reads lips beside the sound and frames come.
         start: Sample of the stream at which it begins.
@@ -65,7 +67,7 @@ class Utterance:
         self,
         item_id: str,
         engine: Engine,
-        scale: Scale,
+        wish: Wish,
         outlet: Outlet,
         lips: Lips | None,
         *,
@@ -82,8 +84,9 @@ class Utterance:
         self.began_at = time.monotonic()  # when speech began
         self.announced = False  # to the client, as speech
         self.ended_at = 0.0  # when it ended, or was committed
+        self.measured: tuple[Modality, Features] | None = None  # on all of it, when it was read
         self._engine = engine
-        self._scale = scale
+        self._scale, self._chosen_by = wish
         self._outlet = outlet
         self._lips = lips
         self._follows = follows
@@ -198,10 +201,11 @@ class Utterance:
 
     async def _complete(self, read: _Read) -> None:
         assert read.features is not None
+        self.measured = read.clip.modality, read.features
         silent = read.features.silent and not self.spoken
         text = Text("", cut=False) if silent else read.text
         modality, tokens = read.clip.modality, read.clip.num_tokens(self._scale)
-        said = Segment(0.0, self.duration_s, text, read.features, modality, tokens)
+        said = Segment(0.0, self.duration_s, text, read.features, modality, tokens, self._scale)
         done = Transcription(
             self.item_id,
             (said,),
@@ -210,6 +214,8 @@ class Utterance:
             self._scale,
             read.features,
             read.latency_ms,
+            self._engine.estimated_wer([said]),
+            self._chosen_by,
         )
         await self._show(self._agreement.end(text.text))
         sure = {"logprobs": logprobs(text.tokens)} if self._with_logprobs else {}

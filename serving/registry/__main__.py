@@ -3,6 +3,7 @@
     python -m serving.registry list [CORPUS]
     python -m serving.registry show CORPUS [VERSION]
     python -m serving.registry register CORPUS BUNDLE
+    python -m serving.registry review CORPUS VERSION PAGE [--trial FILE]
     python -m serving.registry promote CORPUS VERSION [--again --reason TEXT]
     python -m serving.registry rollback CORPUS --reason TEXT [--to VERSION]
     python -m serving.registry wait CORPUS VERSION [--every SECONDS]
@@ -24,10 +25,13 @@ from pathlib import Path
 from mome.cli import main
 from mome.errors import BundleError, ServiceError
 from mome.machine.stopping import stoppable
+from mome.reporting.report import Report
 from serving.registry.address import open_registry
 from serving.registry.history import History, Lineage, Version
 from serving.registry.lineage import code_revision, user
 from serving.registry.registry import Registry
+from serving.rollout.report import add_evidence
+from serving.rollout.trial import TrialState, read_state
 
 _DEFAULT = "var/registry"
 
@@ -114,6 +118,23 @@ def _register(registry: Registry, given: argparse.Namespace) -> None:
     print(f"{given.corpus}: {version.version} is {registry.history(given.corpus).stage(version.version)}")
 
 
+def _review(registry: Registry, given: argparse.Namespace) -> None:
+    beside = "" if given.trial is None else _evidence(read_state(given.trial), given.version)
+    asked = registry.review(given.corpus, given.version, given.page, beside)
+    print(f"{given.corpus}: the gate says of {given.version}: {asked.reason}; see {given.page}")
+
+
+def _evidence(state: TrialState, version: str) -> str:
+    """Return a trial's part of the gate's page."""
+    tried = state.versions.get("candidate", "none that has answered")
+    if tried != version:
+        raise BundleError(f"--trial: is of {tried}, and asked is {version}")
+    report = Report(f"Trial of {version}")
+    report.heading("What its trial has shown")
+    add_evidence(report, state)
+    return report.body()
+
+
 def _promote(registry: Registry, given: argparse.Namespace) -> None:
     if given.again and not given.reason:
         raise BundleError(
@@ -197,6 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--serve-image", default="", help="to serve it with, by digest")
     added.add_argument("--monitor-image", default="", help="to watch it with, by digest")
     added.add_argument("--again", action="store_true", help="put the files of a known version there anew")
+    added = command("review", _review, "write the gate's page for who decides; changes nothing")
+    added.add_argument("corpus")
+    added.add_argument("version")
+    added.add_argument("page", type=Path, help="HTML file to write")
+    added.add_argument("--trial", type=Path, help="state that its router kept; the page shows it, too")
     added = command("promote", _promote, "make a version the champion, if the gate agrees")
     added.add_argument("corpus")
     added.add_argument("version")

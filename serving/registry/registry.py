@@ -11,6 +11,7 @@ off is in no entry and therefore nothing.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,9 +20,11 @@ from typing import Protocol
 
 from mome.bundle import Bundle, read_bundle
 from mome.errors import BundleError, GateRejected, MomeError, ServiceError
+from mome.records import GateDecision
+from mome.storage import write_bytes
 from serving.registry.contents import Contents
 from serving.registry.history import Entry, Event, History, Lineage, Version, lineage_file
-from serving.registry.judgement import judge
+from serving.registry.judgement import ask_again, judge
 from serving.registry.log import Log
 from serving.registry.store import Store
 
@@ -155,6 +158,26 @@ class Registry:
             self._connect().check()
         self._log.append(corpus, decide)
         return self._published(corpus).versions[version]
+
+    def review(self, corpus: str, version: str, page: Path, beside: str = "") -> GateDecision:
+        """Ask the gate as `promote` would now, write its page, and change nothing.
+
+        Args:
+            corpus: Whose model.
+            version: That is registered.
+            page: HTML file to write.
+            beside: HTML that the page shows as well, such as what a trial has shown.
+
+        Raises:
+            GateRejected: If the gate did not pass when the version was trained.
+            BundleError: If there is no such version, or its files are damaged or removed.
+        """
+        history = self.history(corpus)
+        with tempfile.TemporaryDirectory(prefix="mome-review-") as temporary:
+            folder = Path(temporary)
+            asked = ask_again(self._contents, history.get(version), history.champion, folder, beside)
+            write_bytes(page, (folder / "decision" / "gate.html").read_bytes())
+        return asked
 
     def rollback(self, corpus: str, *, to: str | None = None, by: str, reason: str) -> Version:
         """Make an earlier champion the champion again, without a gate: it passed one then.

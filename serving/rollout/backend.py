@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from serving.errors import ApiError
-from serving.rollout.comparison import Heard, text_of
+from serving.rollout.comparison import Heard, estimate_of, text_of
 
 __all__ = ["Backend", "Reply", "Sent", "end_to_end"]
 
@@ -115,7 +115,8 @@ class Reply:
         text = text_of(kind, bytes(self._heard))
         # An error in the middle of a stream is an event of it, with the status 200 sent long before.
         is_broken = kind.startswith(_STREAM) and text is None
-        return Heard(self.status, self.seconds, text, self.is_cut or is_broken)
+        estimated = estimate_of(self.headers.get("X-MoME-Estimated-WER"), kind, bytes(self._heard))
+        return Heard(self.status, self.seconds, text, self.is_cut or is_broken, estimated)
 
 
 class Backend:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mome.wer import word_errors
 
-__all__ = ["Bounds", "Comparison", "Heard", "compare", "text_of"]
+__all__ = ["Bounds", "Comparison", "Heard", "compare", "estimate_of", "text_of"]
 
 
 class Bounds(BaseModel):
@@ -52,12 +52,14 @@ class Heard(NamedTuple):
         seconds: To its end, or to a stream's first byte.
         text: If there is one.
         cut: Whether it ended before its time.
+        estimated_wer: Of the text, as the backend says.
     """
 
     status: int
     seconds: float
     text: str | None
     cut: bool = False
+    estimated_wer: float | None = None
 
     @property
     def grade(self) -> int:
@@ -76,6 +78,8 @@ class Comparison(NamedTuple):
     disagreement: float | None = None
     champion_s: float | None = None
     candidate_s: float | None = None
+    champion_wer: float | None = None
+    candidate_wer: float | None = None
 
 
 def compare(champion: Heard, candidate: Heard | None, bounds: Bounds) -> Comparison | None:
@@ -108,6 +112,8 @@ def compare(champion: Heard, candidate: Heard | None, bounds: Bounds) -> Compari
         disagreement=disagreement,
         champion_s=champion.seconds,
         candidate_s=candidate.seconds,
+        champion_wer=champion.estimated_wer,
+        candidate_wer=candidate.estimated_wer,
     )
 
 
@@ -116,11 +122,9 @@ def text_of(content_type: str, body: bytes) -> str | None:
     kind = content_type.partition(";")[0].strip().lower()
     said = body.decode("utf-8", errors="replace")
     if kind == "application/json":
-        return _member(said)
+        return _text(_object(said))
     if kind == "text/event-stream":
-        events = [event.removeprefix("data: ") for event in said.split("\n\n")]
-        done = [event for event in events if '"transcript.text.done"' in event]
-        return _member(done[-1]) if done else None
+        return _text(_last_event(said))
     if kind in ("text/plain", "text/vtt"):
         # Captions: what is neither a number nor a time.
         lines = said.removeprefix("WEBVTT").splitlines()
@@ -130,10 +134,42 @@ def text_of(content_type: str, body: bytes) -> str | None:
     return None
 
 
-def _member(said: str) -> str | None:
+def estimate_of(header: str | None, content_type: str, body: bytes) -> float | None:
+    """Return the word error rate that a service estimates of its text: by a header, or a stream's last event.
+
+    Args:
+        header: ``X-MoME-Estimated-WER``; None without one, as in a stream.
+        content_type: Of the reply.
+        body: Likewise.
+    """
+    said: object = header
+    if header is None and content_type.startswith("text/event-stream"):
+        beyond = _last_event(body.decode("utf-8", errors="replace")).get("x_mome")
+        said = beyond.get("estimated_wer") if isinstance(beyond, dict) else None
+    if not isinstance(said, str | int | float):
+        return None
+    try:
+        rate = float(said)
+    except ValueError:
+        return None
+    return rate if 0.0 <= rate <= 1.0 else None
+
+
+def _last_event(said: str) -> dict[str, object]:
+    """Return the event that ends a stream; an empty one if it was broken off."""
+    events = [event.removeprefix("data: ") for event in said.split("\n\n")]
+    done = [event for event in events if '"transcript.text.done"' in event]
+    return _object(done[-1]) if done else {}
+
+
+def _text(found: dict[str, object]) -> str | None:
+    text = found.get("text")
+    return text if isinstance(text, str) else None
+
+
+def _object(said: str) -> dict[str, object]:
     try:
         found = json.loads(said)
     except ValueError:
-        return None
-    text = found.get("text") if isinstance(found, dict) else None
-    return text if isinstance(text, str) else None
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -42,6 +42,9 @@ class Metrics:
         self._compared = self._gauge("compared_requests", "Requests whose two replies were compared")
         self._rate = self._gauge("rate", "Of the candidate, by kind", "criterion")
         self._bound = self._gauge("bound", "Above which it is withdrawn, by kind", "criterion")
+        self._wer = self._gauge(
+            "estimated_wer", "Estimated word error rate of the compared requests, by who wrote", "backend"
+        )
         self._decision = self._gauge("decision", "1 for what is decided", "decision")
 
     def replied(self, backend: str, status: int) -> None:
@@ -67,6 +70,8 @@ class Metrics:
         for name, criterion in state.criteria.items():
             self._rate.labels(criterion=name).set(criterion.rate)
             self._bound.labels(criterion=name).set(criterion.bound)
+        for backend, rate in state.estimated_wer.items():
+            self._wer.labels(backend=backend).set(rate)
         for decision in _DECISIONS:
             self._decision.labels(decision=decision).set(decision == state.decision)
         return generate_latest(self._registry)

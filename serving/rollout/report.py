@@ -7,7 +7,7 @@ from typing import Any
 from mome.reporting.report import Report
 from serving.rollout.trial import TrialState
 
-__all__ = ["as_json", "as_page"]
+__all__ = ["add_evidence", "as_json", "as_page"]
 
 _NAMES = {
     "failures": "no answer, where the champion had one",
@@ -29,8 +29,10 @@ _CANARY = (
 
 def as_json(state: TrialState) -> dict[str, Any]:
     """Return the state as programs read it."""
-    known = state.model_dump(mode="json", exclude={"criteria", "champion_s", "candidate_s"})
-    known["latency_ratio"] = _ratio(state)
+    sums = {"criteria", "champion_s", "candidate_s", "champion_wer", "candidate_wer"}
+    known = state.model_dump(mode="json", exclude=sums)
+    known["latency_ratio"] = state.latency_ratio
+    known["estimated_wer"] = state.estimated_wer
     known["rates"] = {
         name: {
             "rate": found.rate,
@@ -47,9 +49,24 @@ def as_json(state: TrialState) -> dict[str, Any]:
 def as_page(state: TrialState) -> str:
     """Return the state as people read it."""
     report = Report(f"Candidate {state.versions.get('candidate', state.name)}")
+    add_evidence(report, state)
+    report.heading("Next")
+    is_heard = state.decision == "proven" and state.mode == "shadow"
+    report.say(_CANARY if is_heard else _NEXT[state.decision])
+    return report.html()
+
+
+def add_evidence(report: Report, state: TrialState) -> None:
+    """Add what is known of a candidate to a report."""
     report.verdict(state.decision != "withdrawn", state.decision, state.why)
-    ratio = _ratio(state)
+    ratio, estimated = state.latency_ratio, state.estimated_wer
     replies = "the champion's alone" if state.mode == "shadow" else "the candidate's, for its share"
+    told = "–"
+    if estimated:
+        told = (
+            f"{estimated['candidate']:.1%}, the champion's {estimated['champion']:.1%}, of {state.estimated} "
+            "requests, each by its own calibration"
+        )
     report.facts(
         [
             ("trial", state.name),
@@ -62,6 +79,7 @@ def as_page(state: TrialState) -> str:
             ("given to the candidate", state.sent),
             ("compared", state.compared),
             ("time, of the champion's", "–" if ratio is None else f"{ratio:.2f} times"),
+            ("estimated word errors", told),
         ]
     )
     report.heading("Against the champion, on the same requests")
@@ -85,11 +103,3 @@ def as_page(state: TrialState) -> str:
         "A candidate whose rates are all within their bounds is withdrawn in at most "
         f"{bounds.false_alarm:.0%} of all trials, however long they last. The interval is for one look."
     )
-    report.heading("Next")
-    is_heard = state.decision == "proven" and state.mode == "shadow"
-    report.say(_CANARY if is_heard else _NEXT[state.decision])
-    return report.html()
-
-
-def _ratio(state: TrialState) -> float | None:
-    return state.candidate_s / state.champion_s if state.champion_s else None

@@ -15,7 +15,7 @@ from mome.storage import write_text
 from serving.rollout.comparison import Bounds, Comparison
 from serving.rollout.evidence import Evidence, interval
 
-__all__ = ["Criterion", "Decision", "Mode", "Trial", "TrialState"]
+__all__ = ["Criterion", "Decision", "Mode", "Trial", "TrialState", "read_state"]
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +91,32 @@ class TrialState(BaseModel):
     candidate_s: float = 0.0
     criteria: dict[str, Criterion]
     versions: dict[str, str] = {}  # of champion and candidate, as they say themselves
+    estimated: int = 0  # requests of which both estimate the word errors
+    champion_wer: float = 0.0  # sum over them
+    candidate_wer: float = 0.0
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Time of the candidate's replies divided by that of the champion's; None before both answered."""
+        return self.candidate_s / self.champion_s if self.champion_s else None
+
+    @property
+    def estimated_wer(self) -> dict[str, float]:
+        """Estimated word error rate by who wrote the texts, of the same requests; empty without any."""
+        sums = {"champion": self.champion_wer, "candidate": self.candidate_wer}
+        return {role: total / self.estimated for role, total in sums.items()} if self.estimated else {}
+
+
+def read_state(path: Path) -> TrialState:
+    """Return the state that a router has kept.
+
+    Raises:
+        ConfigError: If the file is none.
+    """
+    try:
+        return TrialState.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ConfigError(f"{path}: is no state of a trial: {error}") from None
 
 
 class Trial:
@@ -164,6 +190,10 @@ class Trial:
         if comparison.champion_s is not None and comparison.candidate_s is not None:
             state.champion_s += comparison.champion_s
             state.candidate_s += comparison.candidate_s
+        if comparison.champion_wer is not None and comparison.candidate_wer is not None:
+            state.estimated += 1
+            state.champion_wer += comparison.champion_wer
+            state.candidate_wer += comparison.candidate_wer
         if self.runs:
             self._decide()
         if state.compared % _KEEP_EVERY == 0:
@@ -213,9 +243,9 @@ class Trial:
         if self._file is None or not self._file.is_file():
             return None
         try:
-            kept = TrialState.model_validate_json(self._file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise ConfigError(f"--state {self._file}: is no state of a trial: {error}") from None
+            kept = read_state(self._file)
+        except ConfigError as error:
+            raise ConfigError(f"--state {error}") from None
         same = ("name", "mode", "bounds")
         if any(getattr(kept, field) != getattr(fresh, field) for field in same):
             return None

@@ -16,7 +16,7 @@ const read = scale => {
 
 const showOne = ({ text, x_mome: facts }) => {
   show("text", text || "(no words)");
-  show("fact-scale", facts.scale);
+  show("fact-scale", facts.scale_chosen_by === "auto" ? `${facts.scale}, by its own noise` : facts.scale);
   show("fact-tokens", facts.tokens);
   show("fact-snr", noise(facts));
   show("fact-speech", `${Math.round(100 * facts.speech_share)} % of the time`);

@@ -39,6 +39,8 @@ MONITOR = MonitorParams(
     confidence=0.8,
     drift_p_value=0.01,
     run_length=10_000,
+    max_latency_ms=0.0,
+    spend="least",
 )
 RATES = {"a4v2": {"clean": 1, "babble_0": 4}, "a16v5": {"clean": 3, "babble_0": 25}}
 

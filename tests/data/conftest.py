@@ -16,7 +16,12 @@ SAMPLING_RATE = 16_000
 @pytest.fixture
 def prepare_params() -> PrepareParams:
     return PrepareParams(
-        seed=1, train_utterances=6, validation_utterances=2, test_utterances=3, utterances_per_shard=4
+        seed=1,
+        train_utterances=6,
+        validation_utterances=2,
+        test_utterances=3,
+        utterances_per_shard=4,
+        text="as-is",
     )
 
 

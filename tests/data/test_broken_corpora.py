@@ -105,7 +105,12 @@ def broken(tmp_path_factory, make_corpus, voice, write_manifest, validate_params
     (folder / "corpus.json").write_text(json.dumps({"name": "broken", "speaker_disjoint": True}))
 
     params = PrepareParams(
-        seed=1, train_utterances=1, validation_utterances=1, test_utterances=1, utterances_per_shard=8
+        seed=1,
+        train_utterances=1,
+        validation_utterances=1,
+        test_utterances=1,
+        utterances_per_shard=8,
+        text="as-is",
     )
     found = version.run(str(folder), params, root / "registry")
     prepare.run(params, found.repo, found.revision, root / "dataset")

@@ -21,7 +21,12 @@ def dataset(tmp_path_factory, make_corpus):
     root = tmp_path_factory.mktemp("healthy")
     make_corpus(root / "talk")
     params = PrepareParams(
-        seed=1, train_utterances=1, validation_utterances=1, test_utterances=1, utterances_per_shard=8
+        seed=1,
+        train_utterances=1,
+        validation_utterances=1,
+        test_utterances=1,
+        utterances_per_shard=8,
+        text="as-is",
     )
     found = version.run(str(root / "talk"), params, root / "registry")
     prepare.run(params, found.repo, found.revision, root / "dataset")

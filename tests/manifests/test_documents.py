@@ -181,7 +181,7 @@ def test_the_pod_for_tools_runs_before_something_is_done_in_it() -> None:
         "kubectl -n $NS rollout status deployment/mome-tools\n"
     )
     using = [block for block in shell_blocks() if "exec deployment/mome-tools" in block]
-    assert len(using) == 5
+    assert len(using) == 6
     for block in using:
         assert ready in block.partition("exec deployment/mome-tools")[0], block
 

@@ -9,6 +9,7 @@ import pytest
 
 from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.errors import BundleError
+from mome.records import Promise
 from mome.scales import Scale
 from tests.serving.planted import write_parts
 
@@ -50,6 +51,26 @@ def test_the_version_depends_on_the_content_alone(tmp_path: Path) -> None:
 
     assert first.version == again.version
     assert first.version != other.version
+
+
+def test_the_promise_travels_with_it_and_one_from_before_that_is_still_read(tmp_path: Path) -> None:
+    silent = write(tmp_path / "silent")
+    parts = write_parts(tmp_path / "parts")
+    promise = Promise(max_wer={"av": 0.08}, confidence=0.9)
+    bundle = write_bundle(
+        name="m", default_scale=COARSE, output=tmp_path / "bundle", promise=promise, **parts
+    )
+    assert read_bundle(bundle.path).promise == promise
+    assert bundle.version != silent.version
+    manifest = json.loads((silent.path / "bundle.json").read_text())
+    assert manifest.pop("promise") is None
+    (silent.path / "bundle.json").write_text(json.dumps(manifest))  # as it was written then
+    assert read_bundle(silent.path) == silent
+    changed = json.loads((bundle.path / "bundle.json").read_text())
+    changed["promise"]["confidence"] = 0.5
+    (bundle.path / "bundle.json").write_text(json.dumps(changed))
+    with pytest.raises(BundleError, match="but the content is"):
+        read_bundle(bundle.path)
 
 
 def test_an_older_bundle_is_replaced_whole(tmp_path: Path) -> None:

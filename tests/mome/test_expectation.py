@@ -58,3 +58,32 @@ def test_the_expected_rate_is_that_of_the_mean_of_all_requests() -> None:
     ]
     assert found.rate == pytest.approx(np.mean(each) / 100)
     assert found.error == pytest.approx(np.std(each, ddof=1) / 100 / 3**0.5, abs=1e-6)
+
+
+def test_what_one_clip_is_likely_surrounded_by_is_counted_in_many_draws() -> None:
+    named = [CONDITIONS[0].model_copy(update={"kinds": {"none": 0.5, "babble": 0.5}}), *CONDITIONS[1:]]
+    prior = {"clean": 0.6, "babble_5": 0.4}
+    rng = np.random.default_rng(0)
+    # One in ten comes from anywhere.
+    truly = rng.choice(4, 2_000_000, p=0.9 * np.array([0.6, 0.4, 0.0, 0.0]) + 0.1 / 4)
+    spread = np.array([(each.high - each.low) / (2 * 1.2816) for each in named])
+    level = np.array([each.estimated_snr_db for each in named])[truly]
+    level = level + spread[truly] * rng.standard_normal(len(truly))
+    babble = np.where(truly == 0, rng.random(len(truly)) < 0.5, truly < 3)
+    for measured in (4.0, 12.0, 16.0, 20.0):
+        alike = truly[babble & (np.abs(level - measured) < 0.1)]
+        counted = np.bincount(alike, minlength=4) / len(alike)
+        (found,) = Noises(named).likely([measured], ["babble"], prior)
+        assert found == pytest.approx(counted, abs=0.03)
+
+
+def test_beyond_the_table_a_clip_is_like_its_end_and_nothing_known_before_is_all_alike() -> None:
+    for beyond, end in ((-15.0, 1.0), (40.0, 30.0)):
+        far, near = NOISES.likely([beyond, end], ["babble", "babble"], {"clean": 1.0})
+        assert far == pytest.approx(near)
+    (found,) = NOISES.likely([1.0], ["babble"], {})
+    assert dict(zip(NOISES.columns, found, strict=True))["babble_-5"] > 0.9
+
+
+def test_clear_is_what_nearly_all_clean_clips_are() -> None:
+    assert [NOISES.is_clear(level) for level in (40.0, 22.0, 21.9, 8.0)] == [True, True, False, False]

@@ -37,6 +37,8 @@ PARAMS = MonitorParams(
     confidence=0.8,
     drift_p_value=0.01,
     run_length=10_000,
+    max_latency_ms=0.0,
+    spend="least",
 )
 RATES = {
     "a4v2": {"clean": 1, "babble_0": 4, "babble_-5": 9},
@@ -136,8 +138,11 @@ def test_noise_and_its_end_switch_twice_and_every_look_is_on_record(site: Site) 
     assert not (site.state / "retrain.json").exists()
 
 
-def test_the_scale_file_is_touched_only_by_a_switch(site: Site) -> None:
+def test_the_scale_file_is_touched_only_by_a_switch_or_by_another_noise(site: Site) -> None:
     site.look()
+    site.serve(30.0, 20)
+    assert not site.look().switched
+    assert ScaleDecision.read(site.scale_file).noise["clean"] > 0.99
     before = site.scale_file.stat()
     for _ in range(2):
         site.serve(30.0)

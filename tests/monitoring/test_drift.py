@@ -15,6 +15,10 @@ from monitoring.drift import FEATURES, compare, read_baseline
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
 
+WER = "estimated_wer_av_a4v2"
+COLUMNS = {name: WER if name == "estimated_wer" else name for name in FEATURES}
+
+
 def baseline(rows: int = 200, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
@@ -23,6 +27,7 @@ def baseline(rows: int = 200, seed: int = 0) -> pd.DataFrame:
             "level_db": rng.normal(-25, 3, rows),
             "speech_share": rng.uniform(0.6, 1.0, rows),
             "mouth_sharpness": rng.normal(12, 2, rows),
+            WER: rng.beta(1, 20, rows),
             "condition": "clean",
         }
     )
@@ -41,7 +46,7 @@ def requests(table: pd.DataFrame) -> list[RequestRecord]:
             noise_kind="babble",
             noise_confidence=0.9,
             status=200,
-            **{name: None if pd.isna(row[name]) else float(row[name]) for name in FEATURES},
+            **{name: None if pd.isna(row[key]) else float(row[key]) for name, key in COLUMNS.items()},
         )
         for number, row in table.iterrows()
     ]
@@ -55,7 +60,20 @@ def test_only_the_shifted_feature_drifts_and_the_p_values_are_scipys() -> None:
     assert found.skipped == {}
     assert found.snapshot is not None
     values = {metric["config"]["column"]: metric["value"] for metric in found.snapshot.dict()["metrics"]}
-    assert values == {name: pytest.approx(ks_2samp(before[name], now[name]).pvalue) for name in FEATURES}
+    assert values == {
+        name: pytest.approx(ks_2samp(before[key], now[key]).pvalue) for name, key in COLUMNS.items()
+    }
+
+
+def test_estimated_word_errors_are_compared_at_the_scale_that_most_requests_have() -> None:
+    before, now = baseline(), baseline(40, seed=1)
+    now[WER] += 0.2
+    coarse = [each.model_copy(update={"scale": "a16v5", "estimated_wer": 0.9}) for each in requests(now)[:15]]
+    well = requests(baseline(40, seed=2))
+    assert compare([*well, *coarse], before, min_requests=12, p_value=0.01).drifted == ()
+    assert compare(requests(now), before, min_requests=12, p_value=0.01).drifted == ("estimated_wer",)
+    found = compare(requests(now), before.drop(columns=WER), min_requests=12, p_value=0.01)
+    assert found.skipped == {"estimated_wer": "0 measurements in the baseline, 12 needed"}
 
 
 def test_an_unshifted_window_rarely_drifts() -> None:
@@ -81,13 +99,13 @@ def test_what_cannot_be_compared_is_left_out_and_says_why() -> None:
         "level_db": "5 measurements in the baseline, 12 needed",
     }
     assert found.snapshot is not None
-    assert len(found.snapshot.dict()["metrics"]) == 1
+    assert len(found.snapshot.dict()["metrics"]) == 2
 
 
 def test_an_empty_window_and_a_baseline_without_columns_compare_nothing(tmp_path: Path) -> None:
     assert compare([], baseline(), 12, 0.01).snapshot is None
     found = compare(requests(baseline(20)), baseline()[["snr_db", "condition"]], 12, 0.01)
-    assert set(found.skipped) == {"level_db", "speech_share", "mouth_sharpness"}
+    assert set(found.skipped) == {"level_db", "speech_share", "mouth_sharpness", "estimated_wer"}
     compare([], baseline(), 12, 0.01).write_json(tmp_path / "drift.json")
     assert (tmp_path / "drift.json").read_text() == "{}\n"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mome.errors import MonitorError
-from mome.records import ScaleDecision
+from mome.records import Promise, ScaleDecision
 from mome.scales import Scale
 from monitoring import orders as command
 from monitoring.orders import Orders, read_orders
@@ -50,6 +50,17 @@ def test_a_stopped_monitor_and_a_dry_run_change_nothing_and_say_what_they_would(
     ):
         found = orders.apply(decision("a4v2", switched=True), NOW, ALLOWED)
         assert (found.scale, found.switched, found.reason) == ("a16v5", False, said)
+
+
+def test_requests_of_their_own_scale_keep_to_the_orders_too() -> None:
+    promised = decision("a4v2", switched=True).model_copy(
+        update={"promise": Promise(max_wer={"av": 0.08}, confidence=0.9)}
+    )
+    until = NOW + timedelta(hours=1)
+    assert Orders(pin="a16v2", until=until).apply(promised, NOW, ALLOWED).allowed == ("a16v2",)
+    assert Orders(stopped=True).apply(promised, NOW, ALLOWED).allowed == ("a16v5",)
+    assert Orders(dry_run=True).apply(promised, NOW, ALLOWED).promise is None
+    assert Orders().apply(promised, NOW, ALLOWED) == promised
 
 
 def test_bounds_leave_scales_out_of_the_table_and_out_of_service() -> None:

@@ -48,6 +48,8 @@ PARAMS = MonitorParams(
     max_age_s=600.0,
     drift_p_value=0.01,
     run_length=10_000,
+    max_latency_ms=0.0,
+    spend="least",
 )
 
 
@@ -112,7 +114,7 @@ def proposed(
 ) -> tuple[Scale, bool]:
     window = [request(number, level, kind=kind) for number, level in enumerate(levels)]
     found = propose(window, EVALUATION, current, PARAMS.model_copy(update=changes))
-    return found.scale, found.keeps
+    return found.choice.scale, found.choice.keeps
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_the_same_level_of_another_kind_is_another_scale() -> None:
 def test_the_best_is_served_where_none_keeps_the_promise_even_if_it_is_a_coarse_one() -> None:
     rates = {"a4v2": {"clean": 30}, "a16v5": {"clean": 20}}
     odd = evaluation({"av": table(rates)}, conditions=[condition(None, 30, 25, 40)])
-    found = propose([request(0, 30.0)] * 20, odd, FINE, PARAMS)
+    found = propose([request(0, 30.0)] * 20, odd, FINE, PARAMS).choice
     assert (found.scale, found.keeps) == (COARSE, False)
 
 
@@ -149,7 +151,7 @@ def test_half_clean_and_half_noisy_counts_as_that_and_not_as_its_median() -> Non
     # 11 clean and 9 at -5 dB: the median is clean, but every second answer would be half wrong.
     assert proposed([30.0, 1.0] * 10 + [30.0], current=COARSE) == (FINE, True)
     window = [request(number, (30.0, 1.0)[number % 2]) for number in range(20)]
-    found = propose(window, EVALUATION, COARSE, PARAMS)
+    found = propose(window, EVALUATION, COARSE, PARAMS).choice
     assert found.expected[FINE].rate == pytest.approx((0.01 + 0.09) / 2, abs=0.001)
     assert found.expected[COARSE].rate == pytest.approx((0.03 + 0.50) / 2, abs=0.001)
     assert found.noise["clean"] == pytest.approx(0.5, abs=0.01)
@@ -168,8 +170,8 @@ def test_an_uncertain_table_needs_more_room_too() -> None:
         row["clean"] = row["clean"].model_copy(update={"low": 0.0, "high": 0.20})
     uncertain = evaluation({"av": wide}, conditions=CONDITIONS)
     window = [request(number, 30.0) for number in range(20)]
-    assert propose(window, EVALUATION, FINE, PARAMS).keeps
-    assert not propose(window, uncertain, FINE, PARAMS.model_copy(update={"confidence": 0.95})).keeps
+    assert propose(window, EVALUATION, FINE, PARAMS).choice.keeps
+    assert not propose(window, uncertain, FINE, PARAMS.model_copy(update={"confidence": 0.95})).choice.keeps
 
 
 def test_each_modality_has_its_own_promise_and_a_rare_one_does_not_decide() -> None:
@@ -177,10 +179,12 @@ def test_each_modality_has_its_own_promise_and_a_rare_one_does_not_decide() -> N
     both = evaluation({"av": table(TABLE), "audio": table(sound)}, conditions=CONDITIONS)
     params = PARAMS.model_copy(update={"max_wer": {"av": 0.08, "audio": 0.07}})
     half = [request(n, 30.0, modality=("av", "audio")[n % 2]) for n in range(20)]
-    assert propose(half, both, FINE, params).scale == MIDDLE  # 9 % of sound alone would be wrong, 6 % are
-    assert propose(half, both, FINE, params).modality == "audio"
+    assert (
+        propose(half, both, FINE, params).choice.scale == MIDDLE
+    )  # 9 % of sound alone would be wrong, 6 % are
+    assert propose(half, both, FINE, params).choice.modality == "audio"
     rare = [request(n, 30.0, modality="audio" if n == 0 else "av") for n in range(20)]
-    assert propose(rare, both, FINE, params).scale == COARSE
+    assert propose(rare, both, FINE, params).choice.scale == COARSE
 
 
 def test_before_any_measurement_the_choice_for_clean_speech_is_served() -> None:

@@ -17,6 +17,7 @@ from mome.records import ScaleDecision
 from monitoring.metrics import Metrics
 from monitoring.orders import Orders
 from monitoring.publish import File
+from monitoring.report import page
 from monitoring.watch import Watch
 from tests.monitoring.test_check import PARAMS, Site
 
@@ -240,6 +241,41 @@ def test_a_bundle_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "later").rename(controller.site.bundle)
     controller.turn(30.0)
     assert controller.served == "a16v5"
+
+
+def test_callers_who_wait_are_answered_within_a_look_and_the_page_says_why(tmp_path: Path) -> None:
+    controller = Controller(tmp_path)
+    params = PARAMS.model_copy(
+        update={"window": 60, "max_latency_ms": 1000.0, "spend": "spare", "cooldown_s": 900.0}
+    )
+    site = controller.site
+    controller.watch = Watch(
+        params, site.bundle, site.requests, site.state, File(controller.published), controller.metrics, 3600.0
+    )
+    controller.turn(30.0, 40)
+    assert controller.served == "a4v2"  # nobody waits: the finest
+
+    def serve(waited_ms: float) -> None:
+        lines = (site.requests / "worker.jsonl").read_text().splitlines()
+        site.serve(30.0, 4)
+        late = (site.requests / "worker.jsonl").read_text().splitlines()[len(lines) :]
+        more = [json.loads(line) | {"waited_ms": waited_ms, "latency_ms": waited_ms + 90.0} for line in late]
+        (site.requests / "worker.jsonl").write_text("\n".join([*lines, *map(json.dumps, more)]) + "\n")
+
+    serve(waited_ms=10.0)
+    controller.turn()
+    assert controller.served == "a4v2"
+    serve(waited_ms=600.0)
+    found = controller.turn()  # the next look is an hour away
+    assert (found.scale, found.cause, controller.served) == ("a16v5", "load", "a16v5")
+    assert found.load is not None
+    assert found.load.busy
+    assert controller.count("busy") == 1
+    assert controller.count("switches_total", cause="load") == 1
+    assert controller.count("waited_p95_seconds") == pytest.approx(0.6, abs=0.1)
+    shown = page(controller.decisions)
+    assert "busy, p95 690 ms" in shown
+    assert "coarser: 100% in babble" in shown
 
 
 def test_two_processes_and_a_kill(tmp_path: Path) -> None:

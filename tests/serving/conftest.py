@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
 from mome.bundle import write_bundle
-from mome.records import Decoding, Modality
+from mome.records import Decoding, Evaluation, Modality, Promise, WerCalibration
 from mome.scales import Scale
 from serving.decoders import Decoders
 from serving.engine import Engine
@@ -42,11 +42,24 @@ def serve(tmp_path: Path, decoders: Decoders) -> Iterator[Callable[..., Served]]
             modality: Modality = "av",
             timed: bool = True,
             judged: Decoding | None = GREEDY,
+            calibration: WerCalibration | None = None,
+            evaluated: Evaluation | None = None,
+            promise: Promise | None = None,
             **settings: Any,
         ) -> Served:
-            parts = write_parts(tmp_path / "parts", modality=modality, judged=judged)
+            parts = write_parts(
+                tmp_path / "parts",
+                modality=modality,
+                judged=judged,
+                calibration=calibration,
+                evaluated=evaluated,
+            )
             bundle = write_bundle(
-                name="mome", default_scale=Scale(16, 5), output=tmp_path / "bundle", **parts
+                name="mome",
+                default_scale=Scale(16, 5),
+                output=tmp_path / "bundle",
+                promise=promise,
+                **parts,
             )
             recogniser, registry = PlantedRecogniser(), CollectorRegistry()
             recogniser.timed = recogniser.timed if timed else ()

@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
 from mome.reading import Listener, Reading, Text, Token, Word
-from mome.records import Decoding, GateDecision, Modality, ScaleDecision
+from mome.records import Decoding, Evaluation, GateDecision, Modality, ScaleDecision, WerCalibration
 from mome.scales import Scale
 from mome.speech.media import Clip
 from serving.engine import Engine
@@ -39,6 +39,8 @@ def write_parts(
     passed: bool = True,
     modality: Modality = "av",
     judged: Decoding | None = GREEDY,
+    calibration: WerCalibration | None = None,
+    evaluated: Evaluation | None = None,
 ) -> dict[str, Path]:
     """Write foundation, checkpoint, evaluation and gate; return their folders by the stage's name."""
     folders = {name: folder / name for name in ("foundation", "checkpoint", "evaluation", "gate")}
@@ -49,7 +51,9 @@ def write_parts(
             (path / "config.json").write_text("{}\n")
     modalities: list[Modality] = ["audio", "video", "av"] if modality == "av" else [modality]
     rates = table({scale: {"clean": 2} for scale in SCALES})
-    evaluated = evaluation(dict.fromkeys(modalities, rates), decoding=judged)
+    evaluated = evaluated or evaluation(
+        dict.fromkeys(modalities, rates), decoding=judged, calibration=calibration
+    )
     evaluated.write(folders["evaluation"] / "evaluation.json")
     pd.DataFrame({"snr_db": [30.0], "condition": ["clean"]}).to_parquet(
         folders["evaluation"] / "baseline.parquet"
@@ -63,7 +67,7 @@ def write_parts(
     return folders
 
 
-def publish(path: Path, scale: str) -> None:
+def publish(path: Path, scale: str, **changed: Any) -> None:
     """Write what monitoring writes."""
     ScaleDecision(
         at=datetime(2026, 11, 20, tzinfo=UTC),
@@ -73,6 +77,7 @@ def publish(path: Path, scale: str) -> None:
         snr_db=0.0,
         requests=20,
         reason="planted",
+        **changed,
     ).write(path)
 
 

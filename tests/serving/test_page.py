@@ -165,7 +165,7 @@ def test_a_clip_at_every_scale_and_the_last_hour(serve: Callable[..., Served], t
     (tmp_path / "clip.wav").write_bytes(wav(syllables()))
     with running(serve()) as url, browser(tmp_path) as chrome:
         chrome.get(url)
-        until(chrome, "document.querySelectorAll('#scale option').length === 4")
+        until(chrome, "document.querySelectorAll('#scale option').length === 5")
         chrome.find_element("css selector", "#scale option[value=all]").click()
         chrome.find_element("id", "file").send_keys(str(tmp_path / "clip.wav"))
         until(chrome, "document.querySelectorAll('#sides tbody tr').length === 2")

@@ -156,7 +156,14 @@ def package(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("serving.package._build", _planted_build)
             steps.package.python_func(
-                given(foundation), given(checkpoint), evaluation, decision, output, page(folder), params
+                given(foundation),
+                given(checkpoint),
+                evaluation,
+                decision,
+                output,
+                page(folder),
+                params,
+                SECTIONS["monitor"],
             )
         return folder
 
@@ -172,6 +179,8 @@ def test_package_leaves_a_bundle_and_a_page(package: Callable[..., Path]) -> Non
     folder = package(100.0, SECTIONS["package"])
     bundle = read_bundle(folder / "packaged" / "bundle")
     assert (bundle.name, str(bundle.default_scale)) == ("mome", "a16v5")
+    assert bundle.promise is not None
+    assert bundle.promise.max_wer == SECTIONS["monitor"]["max_wer"]
     assert (folder / "packaged" / "bento").is_dir()
     assert bundle.version in (folder / "page").read_text()
 

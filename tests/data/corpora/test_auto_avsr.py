@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data import prepare, validate, version
-from data.corpora import auto_avsr, open_corpus
+from data.corpora import open_corpus, splits
 from mome.config import load_params
 from mome.errors import CorpusError
 from mome.speech.shards import read_manifest, read_split
@@ -84,7 +84,7 @@ def test_the_name_of_a_label_file_says_the_split(tmp_path, prepare_params, file,
 
 def test_without_a_validation_file_whole_speakers_are_held_out(tmp_path, prepare_params, monkeypatch, capsys):
     planted(tmp_path, speakers=30, clips=10)
-    monkeypatch.setattr(auto_avsr, "_HELD_OUT", 25)
+    monkeypatch.setattr(splits, "_HELD_OUT", 25)
     corpus = open_corpus(str(tmp_path), prepare_params)
     # Three speakers of ten clips are the first that hold 25, in the order of their names' sums.
     ranked = sorted(

@@ -1,14 +1,17 @@
-"""What is trained: the nearest rank, the same number of sequences, one model per pair where a method asks."""
+"""What is trained: the nearest rank, the same utterances, one model per pair where a method asks."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
-from mome.compare.plan import DEFAULT_METHODS, base_params, noisy_scales, plan
+from mome.compare.plan import DEFAULT_METHODS, base_params, begin_with, models_of, published, seeded
 from mome.compare.rank import nearest_rank, size_beside
 from mome.config import TrainParams
 from mome.errors import ConfigError
 from mome.methods import METHODS
+from mome.tuners.mome import MomeConfig
+from mome.tuners.mome.experts import Experts
 
 
 @pytest.mark.parametrize("method", ["llama-avsr", "mtsk-ms", "mtsk-ss", "mtsk-mss"])
@@ -24,27 +27,51 @@ def test_the_rank_is_the_nearest_of_all(foundation: Path, train_params: TrainPar
         assert found == min(sizes, key=lambda rank: (abs(sizes[rank] - active), rank))
 
 
-def test_every_model_gets_the_same_budget(foundation: Path, train_params: TrainParams) -> None:
-    base = base_params(train_params, steps=7)
-    jobs = plan(base, foundation, DEFAULT_METHODS, [1, 2])
+def test_every_model_hears_the_same_utterances_in_a_step(foundation: Path, train_params: TrainParams) -> None:
+    base = base_params(train_params)
+    models = {method: models_of(base, method, foundation) for method in DEFAULT_METHODS}
+    jobs = seeded([model for some in models.values() for model in some], [1, 2])
     assert len(jobs) == 2 * (2 * 4 + 6)
-    assert {(job.steps, job.batch_size, tuple(job.task_weights)) for job in jobs} == {(7, 16, ("av",))}
-    alone = [job for job in jobs if job.method == "mome-mhsa-i" and job.seed == 2]
-    assert [job.scales for job in alone] == [[scale] for scale in base.scales]
+    # Sixteen sequences of a joint model are four utterances.
+    assert {(job.batch_size, len(job.scales)) for job in jobs} == {(16, 4), (4, 1)}
+    assert [job.scales for job in models["mome-mhsa-i"]] == [[scale] for scale in base.scales]
+    (omni,) = models_of(base, "omni-s", foundation)
+    assert (omni.batch_size, omni.scales) == (4, base.scales)  # each step draws one of the scales
     # Summed adapters share what one has elsewhere.
-    ranks = {job.method: job.lora_rank for job in jobs}
+    ranks = {method: some[0].lora_rank for method, some in models.items()}
     assert ranks["mtsk-ms"] == ranks["mtsk-ss"] == ranks["llama-avsr"]
     assert abs(ranks["mtsk-ms"] - 2 * ranks["mtsk-mss"]) <= 1
     # Nothing else differs from what params.yaml says.
-    kept = {"method", "scales", "lora_rank", "seed"}
-    assert all(job.model_dump(exclude=kept) == base.model_dump(exclude=kept) for job in jobs)
+    own = {"method", "scales", "batch_size", "lora_rank", "lora_scaling", "init_std", "seed"}
+    assert all(job.model_dump(exclude=own) == base.model_dump(exclude=own) for job in jobs)
+
+
+def test_beside_the_papers_llm_the_strength_is_the_published_one(train_params: TrainParams) -> None:
+    lora = train_params.model_copy(update={"method": "mtsk-ms", "lora_rank": 64})
+    assert published(lora, 2048).lora_scaling == 0.125
+    assert published(train_params, 2048).init_std == 0.02
+    # A quarter of the width at the same rank: half as much comes through it.
+    assert published(lora, 512).lora_scaling == 0.25
+    assert published(train_params, 512).init_std == 0.04
+
+
+def test_the_factor_is_on_what_an_expert_adds(train_params: TrainParams) -> None:
+    start = published(train_params, 64)
+    added = {}
+    for factor in (1.0, 4.0):
+        torch.manual_seed(0)
+        config = MomeConfig(num_experts=5, top_k=5, init_std=begin_with(start, factor).init_std)
+        added[factor] = Experts(64, config)(torch.randn(1, 500, 64)).std().item()
+    assert added[4.0] / added[1.0] == pytest.approx(4.0, rel=0.2)
 
 
 def test_kept_experts_by_scale_follow_the_scales(foundation: Path, train_params: TrainParams) -> None:
     top_k = dict(zip(train_params.scales, (1, 2, 3, 4), strict=True))
     base = base_params(train_params.model_copy(update={"top_k": top_k}))
-    jobs = plan(base, foundation, ["mome-mhsa-i", "mome-ffn"], [1])
-    assert [job.top_k for job in jobs] == [*({scale: k} for scale, k in top_k.items()), top_k]
+    assert [job.top_k for job in models_of(base, "mome-mhsa-i", foundation)] == [
+        {scale: k} for scale, k in top_k.items()
+    ]
+    assert [job.top_k for job in models_of(base, "mome-ffn", foundation)] == [top_k]
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(train_params: TrainParams) -> None:
@@ -52,8 +79,3 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(train_params: TrainParams)
         base_params(train_params.model_copy(update={"batch_size": 18}))
     with pytest.raises(ConfigError, match="batch_frames is 100, expected 0"):
         base_params(train_params.model_copy(update={"batch_frames": 100}))
-
-
-def test_noise_is_heard_at_the_finest_and_the_coarsest(train_params: TrainParams) -> None:
-    assert noisy_scales(train_params) == ("a4v2", "a16v5")
-    assert noisy_scales(train_params.model_copy(update={"scales": ["a4v2"]})) == ("a4v2",)

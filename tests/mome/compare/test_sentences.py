@@ -6,7 +6,7 @@ import pytest
 
 from mome.compare.markdown import clock, markdown
 from mome.compare.picture import picture
-from mome.compare.records import Cell, Comparison, Gap, Row
+from mome.compare.records import Attempt, Cell, Comparison, Gap, Row, Rung, Tuned
 from mome.compare.sentences import pair, sentences
 from mome.records import WordErrors
 
@@ -14,6 +14,33 @@ SCALES, SNRS = ["a4v2", "a16v5"], ["7.5", "-5"]
 CONDITIONS = ["a4v2/clean", "a16v5/clean", *(f"{scale}/{snr}" for scale in SCALES for snr in SNRS)]
 NAMES = {"llama-avsr": "Llama-AVSR†", "mtsk-ms": "MTSK MS", "mome-layer": "MoME-23/4-LAYER"}
 METHODS = list(NAMES)
+
+
+# The models of one scale take four times as long in all.
+LENGTHS = {
+    "llama-avsr": [(5, 4.0), (10, 8.0), (20, 16.0)],
+    "mtsk-ms": [(5, 1.0), (10, 2.0), (20, 4.0)],
+    "mome-layer": [(5, 1.2), (10, 2.4), (20, 4.8)],
+}
+
+
+def tuned(method: str) -> Tuned:
+    attempts = [
+        Attempt(learning_rate=rate, factor=factor, validation_loss=loss)
+        for rate, factor, loss in [(1e-3, 0.25, 0.9), (1e-3, 1.0, 0.8), (2e-3, 0.25, 0.7), (2e-3, 1.0, 0.75)]
+    ]
+    return Tuned(method=method, learning_rate=2e-3, factor=0.25, steps=5, attempts=attempts)
+
+
+def rung(method: str, steps: int, seconds: float) -> Rung:
+    return Rung(
+        method=method,
+        steps=steps,
+        utterances=steps * 12,
+        validation_loss=1 / steps,
+        training_s=seconds,
+        rates=dict.fromkeys(CONDITIONS, steps / 1000),
+    )
 
 
 def comparison(
@@ -28,7 +55,7 @@ def comparison(
             trained=4000,
             active=1980 if method != "mome-layer" else 2000,
             models=2 if method == "llama-avsr" else 1,
-            sequences=960 if method == "llama-avsr" else 480,
+            utterances=120,
             seconds=61.0,
             cells={
                 condition: Cell(
@@ -64,17 +91,17 @@ def comparison(
         revision="0" * 40,
         utterances=50,
         scales=SCALES,
-        noisy_scales=SCALES,
         snrs=SNRS,
         seeds=list(seeds),
         steps=10,
-        sequences_per_step=48,
-        learning_rate=0.002,
+        utterances_per_step=12,
+        levelled=True,
         bootstrap_samples=100,
-        settings_of="mome-layer",
         mome_active=2000,
         interrupted=False,
         seconds=183.0,
+        tuned=[tuned(method) for method in METHODS],
+        rungs=[rung(method, steps, seconds) for method in METHODS for steps, seconds in LENGTHS[method]],
         rows=rows,
         gaps=gaps,
     )
@@ -125,6 +152,47 @@ def test_the_same_sentences_turn_round_with_the_numbers() -> None:
     assert worse[CLEAN][1].endswith("Higher beyond the interval: MoME-23/4-LAYER.")
 
 
+def beside_mss(errors: dict[str, list[int]], told: set[tuple[str, str, str]]) -> Comparison:
+    """The same with the rival of the paper's claims in the place of MTSK MS, and 0 dB in that of -5."""
+    text = comparison(errors, told).model_dump_json()
+    text = text.replace("mtsk-ms", "mtsk-mss").replace("MTSK MS", "MTSK MSS").replace("/-5", "/0")
+    return Comparison.model_validate_json(text.replace('["7.5","-5"]', '["7.5","0"]'))
+
+
+NOWHERE = "It is behind nowhere."
+COARSE = "(16,5) and (16,5) 0 dB"
+
+
+@pytest.mark.parametrize(
+    ("mome", "told", "expected"),
+    [
+        (
+            LESS,
+            {"a4v2/clean", "a16v5/clean", "a16v5/-5"},
+            f"{NOWHERE} Ahead at the coarse pairs it is, as the paper has it: {COARSE}.",
+        ),
+        (
+            LESS,
+            {"a16v5/-5"},
+            f"{NOWHERE} Of the coarse pairs, where the paper has it ahead, it is so at (16,5) 0 dB alone.",
+        ),
+        (
+            MORE,
+            {"a4v2/-5"},
+            "It is behind at (4,2) 0 dB. Ahead at the coarse pairs, as the paper has it, it is nowhere: "
+            f"{COARSE}.",
+        ),
+    ],
+)
+def test_the_papers_claims_are_held_against_the_intervals(
+    mome: list[int], told: set[str], expected: str
+) -> None:
+    errors = {"llama-avsr": FLAT, "mtsk-ms": FLAT, "mome-layer": mome}
+    found = beside_mss(errors, {("mtsk-ms", "mome-layer", condition) for condition in told})
+    (said,) = sentences(found)["The paper's claims, here"]
+    assert said == f"MoME-23/4-LAYER against MTSK MSS, clean and at 0 dB: {expected}"
+
+
 def test_without_differences_nothing_is_claimed() -> None:
     said = sentences(comparison({"llama-avsr": MORE, "mtsk-ms": FLAT, "mome-layer": LESS}, set()))
     text = " ".join(line for lines in said.values() for line in lines)
@@ -152,8 +220,14 @@ def test_the_document_holds_exactly_the_planted_tables() -> None:
     assert "| MoME-23/4-LAYER | 2,000 | 3.0 (2.0–4.2) | 6.0 (5.0–7.2) |" in lines
     assert "| method | active | 7.5 dB | -5 dB |" in lines
     assert "| MTSK MS | 1,980 | 15.0 (14.0–16.2) | 40.0 (39.0–41.2) |" in lines
-    assert "| Llama-AVSR† | 27 | 1,980 | 2,000 | -1.0% | 4,000 | 2 | 480 | 960 | 0:01:01 |" in lines
-    assert "| MoME-23/4-LAYER | – | 2,000 | 2,000 | +0.0% | 4,000 | 1 | 480 | 480 | 0:01:01 |" in lines
+    assert "| Llama-AVSR† | 27 | 1,980 | 2,000 | -1.0% | 4,000 | 2 | 120 | 0:01:01 |" in lines
+    assert "| MoME-23/4-LAYER | – | 2,000 | 2,000 | +0.0% | 4,000 | 1 | 120 | 0:01:01 |" in lines
+    assert "| MTSK MS | 0.002 | 0.25 | 0.700 | 0.700 to 0.900 |" in lines
+    assert "| MTSK MS | 0.200 | 0.100 | 0.050 |" in lines
+    # In the four seconds that MTSK takes for twenty steps.
+    assert "| Llama-AVSR† | 5 | 0:00:04 | 0.5 | 0.5 |" in lines
+    assert "| MTSK MS | 20 | 0:00:04 | 2.0 | 2.0 |" in lines
+    assert "| MoME-23/4-LAYER | 10 | 0:00:02 | 1.0 | 1.0 |" in lines
     assert "| MTSK MS | 5.0 / 5.0 | 8.0 / 8.0 |" in lines
     assert any("0:03:03" in line for line in lines)
 

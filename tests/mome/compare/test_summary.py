@@ -21,7 +21,9 @@ def trial(
         "lora_rank": None,
         "trained": 100,
         "active": 10,
-        "sequences": 60,
+        "steps": 5,
+        "utterances": 60,
+        "validation_loss": 0.5,
         "words": WORDS,
         "errors": errors,
         "training_s": 3.0,
@@ -56,8 +58,13 @@ def interval(errors: list[int], words: list[int], samples: int, seed: int) -> tu
 
 def test_sums_counts_and_intervals_of_a_row(train_params: TrainParams) -> None:
     alone, joint = summarise_trials([*ALONE, *JOINT], train_params, 300, 5)
-    assert (alone.name, alone.models, alone.sequences, alone.lora_rank) == ("MoME-23/4-MHSA-I†", 2, 120, None)
-    assert (joint.name, joint.models, joint.sequences, joint.lora_rank) == ("MTSK MS", 1, 60, 7)
+    assert (alone.name, alone.models, alone.utterances, alone.lora_rank) == (
+        "MoME-23/4-MHSA-I†",
+        2,
+        60,
+        None,
+    )
+    assert (joint.name, joint.models, joint.utterances, joint.lora_rank) == ("MTSK MS", 1, 60, 7)
     assert (alone.seconds, joint.seconds) == (14.0, 7.0)
     fine = alone.cells["a4v2/clean"]
     assert (fine.total.errors, fine.total.words) == (7, 40)

@@ -14,11 +14,12 @@ import torch
 
 from mome.config import TrainParams, load_params
 from mome.errors import ConfigError, EvaluationError, MediaError
-from mome.evaluation.decode import readings_of
+from mome.evaluation.decode import Decoded, NoisyFeatures, readings_of
 from mome.evaluation.run import run
 from mome.model.avsr import AVSRModel, Features, Task
 from mome.model.encoders import Encoders
 from mome.records import Decoding, Evaluation
+from mome.scales import Scale
 from mome.training.checkpoint import load_checkpoint
 from mome.training.run import run as train
 
@@ -78,6 +79,36 @@ def test_the_baseline_holds_every_clip_in_every_condition(output: Path) -> None:
     assert medians["clean"] > medians["babble_0"] + 3
 
 
+def test_estimates_of_every_condition_stand_beside_the_true_rates_of_the_table(
+    output: Path, dataset: Path, foundation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planted(_: AVSRModel, features: NoisyFeatures, *__: object, **___: object) -> list[Decoded]:
+        """Write what nobody said, a word a clip: the small model of these tests writes nothing."""
+        return [
+            Decoded("av", scale, level, dict.fromkeys(heard, "word"), dict.fromkeys(heard, 0.9))
+            for scale in (Scale(4, 2), Scale(16, 5))
+            for level, heard in features.items()
+        ]
+
+    monkeypatch.setattr("mome.evaluation.run.decode_all", planted)
+    params = load_params(Path("params.yaml")).evaluate.model_copy(update={"snrs_db": [None, 0.0]})
+    evaluation = run(params, dataset, foundation, output.parent / "checkpoint", tmp_path / "evaluation")
+    calibration = evaluation.calibration
+    assert calibration is not None
+    assert calibration == Evaluation.read(tmp_path / "evaluation" / "evaluation.json").calibration
+    assert set(calibration.checked) == {"av"}
+    for scale, row in calibration.checked["av"].items():
+        assert set(row) == set(evaluation.wer["av"][scale])
+        for key, cell in row.items():
+            assert cell.true == evaluation.wer["av"][scale][key].rate == 1.0, "of every word another"
+            assert cell.estimated > 0.95, "as on the validation clips"
+    baseline = pd.read_parquet(tmp_path / "evaluation" / "baseline.parquet")
+    clean = baseline[baseline["condition"] == "clean"]
+    for scale, row in calibration.checked["av"].items():
+        assert clean[f"estimated_wer_av_{scale}"].mean() == pytest.approx(row["clean"].estimated)
+    assert "Estimated without transcripts" in (tmp_path / "evaluation" / "evaluation.html").read_text()
+
+
 def test_the_report_needs_no_network(output: Path) -> None:
     page = (output / "evaluation.html").read_text()
     assert "<svg" in page
@@ -116,13 +147,13 @@ def test_only_what_was_trained_is_validated_evaluated_and_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     read: list[tuple[str, str]] = []
-    transcribe = AVSRModel.transcribe
+    reads = AVSRModel.read
 
-    def noted(model: AVSRModel, tasks: list[Task], *limits: int) -> list[str]:
+    def noted(model: AVSRModel, tasks: list[Task], *others: object) -> None:
         read.extend((task.features.modality, str(task.scale)) for task in tasks)
-        return transcribe(model, tasks, *limits)
+        reads(model, tasks, *others)
 
-    monkeypatch.setattr(AVSRModel, "transcribe", noted)
+    monkeypatch.setattr(AVSRModel, "read", noted)
 
     def not_read(*_: object) -> None:
         raise AssertionError(f"nothing that was trained needs to {unused}")

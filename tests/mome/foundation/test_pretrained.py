@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -88,6 +89,29 @@ def test_a_tokenizer_that_is_larger_than_the_table_grows_it(tmp_path: Path) -> N
     LlamaForCausalLM(LlamaConfig(**SIZES | {"vocab_size": 258})).save_pretrained(source)
     take_llm(str(source), tmp_path / "taken", seed=3)
     assert len(weights(tmp_path / "taken")["model.embed_tokens.weight"]) == 263
+
+
+def test_a_tokenizer_whose_ids_have_gaps_has_a_row_for_its_largest_id(tmp_path: Path) -> None:
+    source = published_llm(tmp_path / "published", "llama")
+    vocabulary = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    marks = {"<|begin_of_text|>": 256, "<|end_of_text|>": 257, "seldom": 400}
+    tokenizer = Tokenizer(models.BPE(vocabulary | marks, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>"
+    ).save_pretrained(source)
+    take_llm(str(source), tmp_path / "taken", seed=3)
+    taken = AutoTokenizer.from_pretrained(tmp_path / "taken")
+    ids = taken.get_vocab()
+    assert ids["seldom"] == 400
+    assert len(taken) < 300, "by its length it would fit into the 300 rows of the LLM"
+    rows = len(weights(tmp_path / "taken")["model.embed_tokens.weight"])
+    assert rows == max(ids.values()) + 1
+    assert len({ids[token] for token in SPECIAL_TOKENS} | {256, 257, 400}) == 8, "no id is given twice"
+    tokens = TextTokens.load(tmp_path / "taken")
+    tokens.check(rows)
+    with pytest.raises(CheckpointError, match=rf"has {rows - 1} rows of embeddings, .* needs {rows}"):
+        tokens.check(rows - 1)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen"])

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.config import TrainParams, load_params
 from mome.errors import ConfigError
-from mome.model.adaptation import adapt, adapter_names, select_adapters
+from mome.model.adaptation import adapt, adapter_names, select_adapters, width_std
 
 
 def llm() -> LlamaForCausalLM:
@@ -85,3 +85,21 @@ def test_the_published_start_is_a_normal_distribution_of_002() -> None:
     weights = torch.cat([p.flatten() for n, p in adapted.named_parameters() if ".lora_" in n])
     assert weights.std().item() == pytest.approx(0.02, rel=0.05)
     assert abs(weights.mean().item()) < 1e-3
+
+
+@pytest.mark.parametrize("method", ["mtsk-ss", "mome-ffn"])
+@pytest.mark.parametrize(
+    ("init_std", "expected"),
+    [("llm", 0.02), ("width", 0.02 * 128**0.5), (0.5, 0.5)],  # 2,048 is 128 times the width of this LLM
+)
+def test_the_start_is_as_wide_as_asked_for(method: str, init_std: str | float, expected: float) -> None:
+    adapted = adapt(llm(), params(method, init_std=init_std, lora_rank=16))
+    drawn = [p.flatten() for p in adapted.parameters() if p.requires_grad and p.std() > 0]
+    assert torch.cat(drawn).std().item() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("width", [64, 512, 2048])
+def test_at_any_width_as_much_is_inside_an_expert(width: int) -> None:
+    torch.manual_seed(0)
+    inside = torch.randn(300, width) @ (torch.randn(width, 50) * width_std(width))
+    assert inside.std().item() == pytest.approx(0.02 * 2048**0.5, rel=0.03)

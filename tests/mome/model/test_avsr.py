@@ -79,5 +79,5 @@ def test_an_llm_without_the_special_rows_is_refused(tokens: TextTokens) -> None:
         LlamaConfig(vocab_size=500, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
                     num_attention_heads=2, pad_token_id=0)
     )  # fmt: skip
-    with pytest.raises(CheckpointError, match="500 rows of embeddings, but the tokenizer 640 tokens"):
+    with pytest.raises(CheckpointError, match="500 rows of embeddings, but the tokenizer needs 640"):
         AVSRModel(get_peft_model(short, MomeConfig()), tokens, SCALES, audio_width=6, video_width=5)

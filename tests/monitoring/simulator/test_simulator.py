@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from mome.errors import MonitorError
+from mome.expectation import Noises, Surroundings
+from mome.scale_choice import choose
 from monitoring.parameters import load_monitor_params
 from monitoring.simulator.__main__ import play
 from monitoring.simulator.outcome import measure_outcome
-from monitoring.simulator.rules import fixed, oracle
+from monitoring.simulator.rules import BEGIN, auto, fixed, monitor, oracle
 from monitoring.simulator.run_length import answer, false_alarm
 from monitoring.simulator.traffic import SCENARIOS, make
 from monitoring.simulator.world import CLEAN_DB, KINDS, SCALES, World, evaluation, measure
@@ -85,6 +88,21 @@ def test_the_monitor_spends_less_than_the_finest_and_keeps_what_the_coarsest_bre
     assert ours.outside < 0.03 < coarsest.outside
     assert played.outcomes["oracle"][:2] == (1.0, 0.0)
     assert (fixed(played.traffic, SCALES[0]) == 0).all()
+
+
+def test_requests_of_their_own_scale_get_what_the_service_would_choose() -> None:
+    table = evaluation(WORLD)
+    traffic = make("half clean, half -5 dB", 0.3, WORLD, seed=4)
+    decisions = monitor(traffic, table, PARAMS).decisions
+    chosen = auto(traffic, table, PARAMS, decisions)
+    noises = Noises(table.conditions)
+    for number in range(0, len(chosen), 37):
+        now = BEGIN + timedelta(seconds=float(traffic.at[number]))
+        known = [each.noise for each in decisions if each.noise and each.at < now]
+        shares = noises.likely(traffic.snr_db[[number]], [traffic.kind[number]], known[-1] if known else {})
+        around = Surroundings("av", noises.columns, shares)
+        assert SCALES[chosen[number]] == choose(table, [around], SCALES, PARAMS.promise).scale
+    assert set(chosen) == {0, len(SCALES) - 1}
 
 
 def test_a_scenario_that_is_none_is_named() -> None:

@@ -11,6 +11,9 @@ import pytest
 from mome.bundle import read_bundle
 from mome.cli import main
 from serving.registry.__main__ import _command
+from serving.rollout.comparison import Bounds, Comparison
+from serving.rollout.trial import Trial
+from tests.page_text import page_text
 from tests.serving.registry.planted import bundle, python
 
 Call = Callable[..., str]
@@ -101,3 +104,36 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
     printed, complained = process.communicate(timeout=60)
     assert (process.returncode, printed) == (1, "")
     assert complained == "error: digits: there is no earlier champion to go back to\n"
+
+
+def test_who_decides_sees_the_gate_and_the_trial_on_one_page_and_nothing_is_promoted(
+    call: Call, tmp_path: Path
+) -> None:
+    paths = {name: bundle(tmp_path / name, name, errors=7) for name in ("one", "two")}
+    one, two = (read_bundle(path).version for path in paths.values())
+    for path in paths.values():
+        call("register", "digits", path)
+    call("promote", "digits", one)
+    trial = Trial("one-two", "canary", 0.25, Bounds(), tmp_path / "state.json")
+    trial.answered_by("champion", one)
+    trial.answered_by("candidate", two)
+    seen = Comparison(False, False, False, 0.1, 1.0, 0.5, champion_wer=0.04, candidate_wer=0.03)
+    for _ in range(20):
+        trial.sent()
+        trial.add(seen)
+    page = tmp_path / "review.html"
+    said = call("review", "digits", two, page, "--trial", tmp_path / "state.json")
+    assert said.startswith(f"digits: the gate says of {two}: all ")
+    text = page_text(page)
+    for part in (
+        "passed", "of revision", "What its trial has shown", "25% of the transcriptions", "0.50 times",
+        "3.0%, the champion's 4.0%, of 20 requests", "words unlike the champion's",
+    ):  # fmt: skip
+        assert part in text
+    assert call("list").count("candidate") == 1, "it is still one"
+    assert f"is of {two}, and asked is {one}" in call(
+        "review", "digits", one, page, "--trial", tmp_path / "state.json"
+    )
+    page.write_text("no state")
+    assert "is no state of a trial" in call("review", "digits", two, page, "--trial", page)
+    assert "What its trial" not in call("review", "digits", two, page) + page_text(page)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from serving.captions import Segment, srt, vtt
-from serving.rollout.comparison import Bounds, Heard, compare, text_of
+from serving.rollout.comparison import Bounds, Heard, compare, estimate_of, text_of
 
 BOUNDS = Bounds()
 ANSWER = Heard(200, 1.0, "place red now")
@@ -98,3 +98,27 @@ def test_the_words_are_found_in_every_format() -> None:
 )
 def test_what_holds_no_transcription_has_no_words(kind: str, body: str) -> None:
     assert text_of(kind, body.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "rate"),
+    [
+        ("0.0312", b"{}", 0.0312),
+        (
+            None,
+            b'data: {"type": "transcript.text.done", "text": "a", "x_mome": {"estimated_wer": 0.2}}\n\n',
+            0.2,
+        ),
+        (None, b'data: {"type": "transcript.text.done", "text": "a", "x_mome": []}\n\n', None),
+        (None, b'data: {"type": "transcript.text.delta", "delta": "a"}\n\n', None),
+        (None, b"data: [not JSON", None),
+        ("many", b"", None),
+        ("nan", b"", None),
+        ("-1", b"", None),
+    ],
+)
+def test_an_estimate_is_read_from_a_header_or_the_last_event_and_nonsense_is_none(
+    header: str | None, body: bytes, rate: float | None
+) -> None:
+    assert estimate_of(header, "text/event-stream; charset=utf-8", body) == rate
+    assert estimate_of(None, "application/json", body) is None

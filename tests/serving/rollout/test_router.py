@@ -132,7 +132,7 @@ STREAM = {"content": b"stream=true 1"}
 
 
 def test_a_stream_passes_piece_by_piece_and_is_compared_at_its_end(tmp_path: Path) -> None:
-    champion, candidate = Backend("one"), Backend("two")
+    champion, candidate = Backend("one", estimated_wer=0.04), Backend("two", estimated_wer=0.02)
     with routed(tmp_path, "canary", champion, candidate, "--share", "1") as router:
         with httpx.stream("POST", router.url + PATH, **STREAM) as reply:
             assert reply.headers["X-MoME-Version"] == "two"
@@ -140,6 +140,7 @@ def test_a_stream_passes_piece_by_piece_and_is_compared_at_its_end(tmp_path: Pat
         assert len(pieces) > 3
         assert events(b"".join(pieces).decode())[-1]["type"] == "transcript.text.done"
         eventually(lambda: state(router)["compared"] == 1)
+        assert state(router)["estimated_wer"] == {"champion": 0.04, "candidate": 0.02}
         assert state(router)["rates"]["disagreement"] | {"low": 0, "high": 0} == {
             "rate": 0.0, "low": 0, "high": 0, "requests": 1, "bound": 0.3,
         }  # fmt: skip
@@ -280,3 +281,16 @@ def test_a_wrong_option_is_named(
     with pytest.raises((ConfigError, SystemExit)) as caught:
         command()
     assert said in str(caught.value) + capsys.readouterr().err
+
+
+def test_estimated_word_errors_are_shown_beside_the_champions(tmp_path: Path) -> None:
+    champion, candidate = Backend("one", estimated_wer=0.04), Backend("two", estimated_wer=0.02)
+    with routed(tmp_path, "shadow", champion, candidate, "--share", "1") as router:
+        load(router.url, 5, seed=1)
+        eventually(lambda: state(router)["estimated"] == 5)
+        found = state(router)["estimated_wer"]
+        page = httpx.get(f"{router.url}/rollout.html").text
+        metrics = httpx.get(f"{router.url}/metrics").text
+    assert found == pytest.approx({"champion": 0.04, "candidate": 0.02})
+    assert "2.0%, the champion&#x27;s 4.0%, of 5 requests" in page
+    assert 'mome_rollout_estimated_wer{backend="candidate"} 0.02' in metrics

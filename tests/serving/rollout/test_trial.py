@@ -1,5 +1,6 @@
 """A trial: a bad candidate goes, a good one is proven, and a router that is started again knows both."""
 
+import json
 import logging
 import math
 import random
@@ -116,3 +117,18 @@ def test_a_state_that_cannot_be_read_or_written_is_an_error_that_names_it(tmp_pa
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"--state .*: cannot be written"):
         started(tmp_path / "file" / "trial.json")
+
+
+def test_a_state_from_before_there_were_estimates_is_taken_up(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    started(file)
+    kept = json.loads(file.read_text())
+    for name in ("estimated", "champion_wer", "candidate_wer"):
+        del kept[name]
+    file.write_text(json.dumps(kept | {"sent": 7}))
+    trial = started(file)
+    assert trial.state.sent == 7
+    assert trial.state.estimated_wer == {}
+    trial.add(GOOD._replace(champion_wer=0.03, candidate_wer=0.05))
+    trial.add(GOOD._replace(champion_wer=0.05))
+    assert trial.state.estimated_wer == pytest.approx({"champion": 0.03, "candidate": 0.05})
