@@ -1,20 +1,22 @@
-"""Who may call: keys, and pages of other origins."""
+"""Who may call, and how much: keys with their limits, and pages of other origins."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.errors import ApiError
+from serving.quotas import Quota
 from serving.replies import error_reply
 
-__all__ = ["AllowOrigins", "RequireKey", "given_key"]
+__all__ = ["AllowOrigins", "LimitKeys", "RequireKey", "given_key", "quota"]
 
 _SCHEME = "bearer"  # RFC 9110: in any case
 _KEY_AS_SUBPROTOCOL = "openai-insecure-api-key."  # a page can send no header with a WebSocket
@@ -27,6 +29,11 @@ _EXPOSED = (
     "X-Request-ID",
     "Retry-After",
     "Location",
+    *(
+        f"x-ratelimit-{of}-{what}"
+        for what in ("requests", "audio-seconds")
+        for of in ("limit", "remaining", "reset")
+    ),
 )
 
 
@@ -38,8 +45,11 @@ class RequireKey:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        keys = self._engine().settings.api_keys
-        if scope["type"] in ("http", "websocket") and keys and not _is_known(given_key(scope), keys):
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        caller = self._engine().quotas.of(given_key(scope))
+        if caller is None:
             error = ApiError(
                 "missing or wrong API key; expected the header 'Authorization: Bearer <key>'",
                 status=401,
@@ -49,7 +59,40 @@ class RequireKey:
             self._engine().metrics.refused("invalid_api_key")
             await error_reply(error)(scope, receive, send)
             return
+        scope["state"] = {**scope.get("state", {}), "quota": caller}
         await self._app(scope, receive, send)
+
+
+class LimitKeys:
+    """Hold a key to its limits before a byte of the body is read, and say what is left.
+
+    What is sent counts; asking how far a job is, or what is served, does not.
+    """
+
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+        self._app = app
+        self._engine = engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_sent = scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] == "POST")
+        if not is_sent:
+            await self._app(scope, receive, send)
+            return
+        caller: Quota = scope["state"]["quota"]
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(caller.headers())
+            await send(message)
+
+        with ExitStack() as until_answered:
+            try:
+                until_answered.enter_context(caller.request())
+            except ApiError as error:
+                self._engine().metrics.refused(error.code or "rate_limit_exceeded")
+                await error_reply(error)(scope, receive, send_with_limits)
+                return
+            await self._app(scope, receive, send_with_limits)
 
 
 class AllowOrigins:
@@ -103,6 +146,8 @@ def given_key(scope: Scope) -> str:
     return next(named, "").removeprefix(_KEY_AS_SUBPROTOCOL)
 
 
-def _is_known(given: str, keys: tuple[str, ...]) -> bool:
-    # In constant time, and all of them: the time must not tell how much of a guess was right, or of which.
-    return sum(hmac.compare_digest(given.encode(), key.encode()) for key in keys) > 0
+def quota(connection: HTTPConnection) -> Quota:
+    """Return what is left to whoever sent this."""
+    found = connection.state.quota
+    assert isinstance(found, Quota)
+    return found

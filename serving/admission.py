@@ -65,6 +65,22 @@ class Admission:
             num_bytes: Size of the body; None if the caller does not say.
 
         Raises:
+            ApiError: As `check_arrival`.
+        """
+        self.check_arrival(num_bytes)
+        self.arriving += 1
+        try:
+            yield
+        finally:
+            self.arriving -= 1
+
+    def check_arrival(self, num_bytes: int | None) -> None:
+        """Refuse a body that is not to be sent.
+
+        Args:
+            num_bytes: Size of the body; None if the caller does not say.
+
+        Raises:
             ApiError: With status 429 if so much waits already, 503 if the service is about to end.
         """
         if self.draining:
@@ -75,11 +91,6 @@ class Admission:
                 headers={"Retry-After": "1"},
             )
         self.check(num_bytes)
-        self.arriving += 1
-        try:
-            yield
-        finally:
-            self.arriving -= 1
 
     def check(self, num_bytes: int | None) -> float:
         """Return the seconds that a body is likely to hold, if there is room for them.

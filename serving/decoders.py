@@ -1,7 +1,8 @@
 """Recordings are decoded in processes of their own, with limits of memory and time.
 
 Libraries that decode what strangers send crash, hang and ask for gigabytes now and then. Here that
-costs one process, which is replaced, and the caller reads that the recording cannot be decoded.
+costs one process, which is replaced, and the caller reads that the recording cannot be decoded. A process
+that somebody killed says nothing of its recording: the caller is asked to send it again.
 
 A long recording comes in parts, and its process waits until the next part is wanted. That process is its
 own: another one takes its place among those for everybody.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import threading
 import weakref
@@ -35,6 +37,7 @@ _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[1]
 _LONG = 16
 _START_S = 60.0  # most of it is importing
+_AGAIN_S = 1  # others decode meanwhile
 _DAMAGED = "the recording cannot be decoded: it is damaged, or of a kind that is not read"
 
 
@@ -66,7 +69,8 @@ class Decoders:
             Its parts; whoever wants no more closes the generator.
 
         Raises:
-            ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long.
+            ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long; with
+                status 503 if it was killed.
         """
         part, own = await self._first(upload, request_id)
         try:
@@ -150,6 +154,14 @@ class Decoders:
                     param="file",
                     code="decode_timeout",
                 )
+            case _Lost(status) if status == -signal.SIGKILL:  # no decoder kills itself
+                _log.warning("request %s: its decoder was killed", request_id)
+                raise ApiError(
+                    "the process that decoded this recording was killed; send it again",
+                    status=503,
+                    code="worker_lost",
+                    headers={"Retry-After": str(_AGAIN_S)},
+                )
             case _Lost():
                 _log.warning("request %s: a decoder ended with status %s", request_id, answer.status)
         raise ApiError(_DAMAGED, param="file", code="undecodable_media")
@@ -172,12 +184,17 @@ class _Process:
         self._ready = False
         self._connection, theirs = Pipe()
         arguments = [str(theirs.fileno()), str(memory_bytes), str(int(timeout_s) + 1)]
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env=_environment(),
-        )
+        # A supervisor sends SIGTERM to children, too: it has to wait until they are ready to ignore it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            self._process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # Whoever forgets to close leaves no process behind: it ends at the end of its connection.
         weakref.finalize(self, _end, self._process, self._connection)

@@ -3,6 +3,9 @@
 Left to itself the server stops accepting at once, while the supervisor keeps the listening socket open:
 whoever connects then waits in its queue and is reset when the supervisor ends. So the server goes on
 accepting until all is answered, with 503 for what is new, and takes the socket out of service last.
+
+A recording of an hour may take longer than a pod has to end. What is not answered shortly before that is told
+so: a stream by an error event, a reply that has not begun by 503.
 """
 
 from __future__ import annotations
@@ -17,31 +20,35 @@ import time
 from types import FrameType
 from typing import Any
 
-from serving.admission import Admission
+from serving.engine import Engine
+from serving.running import running_server
 
 __all__ = ["drain_at_sigterm"]
 
 _log = logging.getLogger(__name__)
-_LONGEST_S = 45.0  # with the ten seconds before the signal, less than a pod has (manifests)
+_LAST_WORDS_S = 3.0  # of a drain, in which who will not be answered is told so
 _LINGER_S = 0.3  # in which last answers leave, and who had one hears that there are no more
 _LOOK_S = 0.02
 
 
-def drain_at_sigterm(admission: Admission) -> None:
+def drain_at_sigterm(engine: Engine) -> None:
     """Put this before the server's own handling of the signal; called in the event loop of a running server.
 
     Under anything but uvicorn, such as a test's client, nothing is changed.
+
+    Args:
+        engine: Has what is to be answered.
     """
-    before = signal.getsignal(signal.SIGTERM)
-    server = getattr(before, "__self__", None)
-    if not hasattr(server, "should_exit"):
+    server = running_server()
+    if server is None:
         return
+    before = signal.getsignal(signal.SIGTERM)
     loop = asyncio.get_running_loop()
     running: list[asyncio.Task[None]] = []
 
     def drain() -> None:
         if not running:
-            running.append(loop.create_task(_drain(admission, server, before)))
+            running.append(loop.create_task(_drain(engine, server, before)))
 
     def handle(_: int, __: FrameType | None) -> None:
         loop.call_soon_threadsafe(drain)
@@ -49,11 +56,15 @@ def drain_at_sigterm(admission: Admission) -> None:
     signal.signal(signal.SIGTERM, handle)
 
 
-async def _drain(admission: Admission, server: Any, before: Any) -> None:
+async def _drain(engine: Engine, server: Any, before: Any) -> None:
+    admission = engine.admission
     admission.draining = True
     _log.info("draining: %d requests are to be answered", admission.in_flight)
-    deadline = time.monotonic() + _LONGEST_S
+    deadline = time.monotonic() + engine.settings.drain_s
     while admission.in_flight + admission.arriving and time.monotonic() < deadline:
+        if not engine.gave_up and time.monotonic() > deadline - _LAST_WORDS_S:
+            _log.warning("draining: %d requests will not be answered in time", admission.in_flight)
+            engine.give_up()
         await asyncio.sleep(_LOOK_S)
     await asyncio.sleep(_LINGER_S)
     for each in server.servers:

@@ -33,6 +33,7 @@ from serving.features import Features, whole
 from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.own_scale import AUTO, OwnScale, Wish
+from serving.quotas import Quotas
 from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
@@ -74,6 +75,7 @@ class _Request:
     wish: Wish
     started: float
     timed: bool
+    heard: Callable[[float], None] | None
     duration_s: float = 0.0
     waited_s: Callable[[], float | None] = lambda: None
     own: list[tuple[float, Wish]] = field(
@@ -250,7 +252,10 @@ class Engine:
         )
         self._recogniser = recogniser
         self.decoders = decoders
+        self.quotas = Quotas(settings.api_keys, metrics)
         self.last_hour = LastHour()
+        self.gave_up = False  # the service ends, and what is not answered will not be
+        self._waited_for: set[Job] = set()
         self._wer = WerEstimator(bundle.evaluation)
         self._requests = RequestLog(settings.request_log)
         self._batcher = Batcher(
@@ -313,6 +318,7 @@ class Engine:
         files: Mapping[str, bytes | Path],
         requested_scale: str | None,
         request_id: str | None = None,
+        heard: Callable[[float], None] | None = None,
         *,
         live: bool,
         timed: bool = False,
@@ -324,6 +330,7 @@ class Engine:
             files: Name -> bytes of what was sent, or the file that they are in.
             requested_scale: None for what the settings say.
             request_id: For the logs; None makes one up.
+            heard: Told how many seconds were decoded, as they are.
             live: Whether texts are wanted while they are written.
             timed: Whether it is wanted when each word is said.
             is_job: It waits for nobody's reply, and is let in whatever waits.
@@ -336,6 +343,7 @@ class Engine:
             self.choose_scale(requested_scale),
             time.perf_counter(),
             timed=timed,
+            heard=heard,
         )
         known = tuple(self.bundle.evaluation.wer)
         upload = Upload(
@@ -362,6 +370,21 @@ class Engine:
                         if job is not None:
                             job.leave()
             yield self._answered(request)
+
+    def give_up(self) -> None:
+        """Say to whoever still waits for a recording that the service ends before it is read."""
+        self.gave_up = True
+        for job in self._waited_for:
+            job.failed(self._unfinished())
+
+    def _unfinished(self) -> ApiError:
+        elsewhere = "" if self.settings.jobs is None else "; as a job it would outlast the service"
+        return ApiError(
+            f"the service ended before the recording was read; send it again{elsewhere}",
+            status=503,
+            code="shutting_down",
+            headers={"Retry-After": "1"},
+        )
 
     async def read(self, clip: Clip, scale: Scale) -> Text:
         """Read a clip that is decoded already; whoever asks measures it, and records it where it counts.
@@ -416,6 +439,9 @@ class Engine:
         """Give the texts of a recording in order; its pieces are read in batches with everybody else's."""
         text = ""
         while waiting or not part.ended:
+            if self.gave_up:
+                self._record(request, 503)
+                raise self._unfinished()
             # There is always work for the model, and never more of one recording than a part or two.
             if len(waiting) <= self.settings.max_batch and not part.ended:
                 part = await anext(parts)
@@ -459,6 +485,8 @@ class Engine:
         self, request: _Request, part: Decoded, place: Place, *, live: bool
     ) -> deque[tuple[Piece, Job | None]]:
         """Let the pieces of a part wait for the model; it is not asked where nobody speaks."""
+        if request.heard is not None:
+            request.heard(part.until_s - request.duration_s)
         request.duration_s = part.until_s
         request.measured += [
             (piece.clip.duration_s, piece.clip.modality, piece.features) for piece in part.pieces
@@ -477,8 +505,12 @@ class Engine:
 
     async def _news(self, job: Job, request: _Request) -> str | Text:
         """Wait for what a job says next, and turn what the model raises into an answer."""
+        self._waited_for.add(job)
         try:
             return await job.news()
+        except ApiError:
+            self._record(request, 503)
+            raise
         except MediaError as error:  # the model knows limits of its own
             raise ApiError(str(error), param="file", code="unusable_media") from error
         except Exception as error:
@@ -488,6 +520,8 @@ class Engine:
             raise ApiError(
                 f"the model failed on request {request.request_id}", status=500, code="transcription_failed"
             ) from error
+        finally:
+            self._waited_for.discard(job)
 
     @contextmanager
     def _recorded(self, request: _Request) -> Iterator[None]:

@@ -16,6 +16,7 @@ class ApiError(MomeError):
     Args:
         message: What is wrong and what was expected; it reaches the caller.
         status: HTTP status, 4xx or 5xx.
+        kind: OpenAI's type of the error; None for that of the status.
         param: Form field at fault, if one is.
         code: Stable word for programs.
         headers: Further response headers.
@@ -26,6 +27,7 @@ class ApiError(MomeError):
         message: str,
         *,
         status: int = 400,
+        kind: str | None = None,
         param: str | None = None,
         code: str | None = None,
         headers: dict[str, str] | None = None,
@@ -33,19 +35,19 @@ class ApiError(MomeError):
         super().__init__(message)
         self.message = message
         self.status = status
+        self.type = kind or _type(status)
         self.param = param
         self.code = code
         self.headers = headers
 
-    @property
-    def type(self) -> str:
-        """OpenAI's class of the error."""
-        if self.status == 401:
-            return "authentication_error"
-        if self.status == 429:
-            return "requests"
-        return "invalid_request_error" if self.status < 500 else "server_error"
-
     def body(self) -> dict[str, dict[str, str | None]]:
         """Return the JSON body."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+def _type(status: int) -> str:
+    if status == 401:
+        return "authentication_error"
+    if status == 429:
+        return "requests"
+    return "invalid_request_error" if status < 500 else "server_error"

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from serving.access import given_key
+from serving.access import quota
 from serving.engine import Engine
 from serving.errors import ApiError
 from serving.fields import FIELDS, check_fields, wants_stream
@@ -95,7 +95,7 @@ def job_routes(path: str, engine: Callable[[], Engine], jobs: Callable[[], JobRu
         return runner().store.find(request.path_params["id"], key(request))
 
     def key(request: Request) -> str:
-        return given_key(request.scope) if engine().settings.api_keys else ""
+        return quota(request).key.secret
 
     return [
         Route(path, submit, methods=["POST"]),

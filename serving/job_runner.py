@@ -68,11 +68,17 @@ class JobRunner:
         _log.info("job %s: %.0f MB", job.id, sum(job.files.values()) / 1e6)
         try:
             timed = wanted_reply(job.fields).timed
-            answer = self._engine.answer(files, scale, job.id, live=False, timed=timed, is_job=True)
+            quota = self._engine.quotas.of_digest(job.key)
+            heard = None if quota is None else quota.heard
+            answer = self._engine.answer(files, scale, job.id, heard, live=False, timed=timed, is_job=True)
             async with aclosing(answer):
                 await self._follow(job, answer)
         except ApiError as error:
-            self.store.end(job, "failed", error.body()["error"])
+            if error.status == 503:  # the recording is not to blame; it was an attempt all the same
+                self.store.write(job.model_copy(update={"status": "queued", "done_s": 0.0}))
+                self.store.release(job)
+            else:
+                self.store.end(job, "failed", error.body()["error"])
         except asyncio.CancelledError:
             self._give_back(job)
             raise

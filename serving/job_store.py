@@ -12,7 +12,6 @@ to a worker that is gone: another one takes the job up again, from its beginning
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -27,6 +26,7 @@ from mome.errors import MomeError
 from mome.records import Moment, Record
 from mome.storage import new_folder
 from serving.errors import ApiError
+from serving.keys import digest
 
 __all__ = ["Job", "JobStore", "Status"]
 
@@ -93,7 +93,7 @@ class JobStore:
             )
         job = Job(
             id=f"job_{secrets.token_urlsafe(24)}",  # nobody guesses it
-            key=_digest(key),
+            key=digest(key),
             status="queued",
             created_at=datetime.now(UTC),
             fields=dict(fields),
@@ -115,7 +115,7 @@ class JobStore:
             ApiError: With status 404 if there is none of that key.
         """
         job = self._read(job_id) if _ID.fullmatch(job_id) else None
-        if job is None or not secrets.compare_digest(job.key, _digest(key)):
+        if job is None or not secrets.compare_digest(job.key, digest(key)):
             raise ApiError(f"there is no job {job_id!r}", status=404, code="job_not_found")
         return job
 
@@ -235,10 +235,6 @@ class JobStore:
 
 def _ended_with(message: str) -> dict[str, str | None]:
     return {"message": message, "type": "server_error", "param": None, "code": "worker_lost"}
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
 def _size(content: bytes | Path) -> int:

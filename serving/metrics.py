@@ -81,6 +81,21 @@ class Metrics:
         self._refusals = Counter(
             "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
         )
+        self._key_requests = Counter(
+            "mome_key_requests",
+            "Requests and live sessions of a key, by its name",
+            ["key"],
+            registry=registry,
+        )
+        self._key_seconds = Counter(
+            "mome_key_seconds", "Seconds of recordings of a key, by its name", ["key"], registry=registry
+        )
+        self._key_refusals = Counter(
+            "mome_key_refused_requests",
+            "Requests of a key that were beyond one of its limits",
+            ["key", "limit"],
+            registry=registry,
+        )
 
         self._model = Gauge(
             "mome_model_info",
@@ -139,6 +154,18 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count one refusal by its stable word, never by its path: paths are the caller's and endless."""
         self._refusals.labels(code=code).inc()
+
+    def key_request(self, name: str) -> None:
+        """Count one request of a key; keys are named, never shown."""
+        self._key_requests.labels(key=name).inc()
+
+    def key_seconds(self, name: str, seconds: float) -> None:
+        """Count what a key sent."""
+        self._key_seconds.labels(key=name).inc(seconds)
+
+    def key_refused(self, name: str, limit: str) -> None:
+        """Count one request of a key that was beyond a limit."""
+        self._key_refusals.labels(key=name, limit=limit).inc()
 
 
 def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:

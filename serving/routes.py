@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import AllowOrigins, RequireKey
+from serving.access import AllowOrigins, LimitKeys, RequireKey, quota
 from serving.engine import Begun, Engine, News, complete
 from serving.errors import ApiError
 from serving.events import EventStream
@@ -40,7 +40,7 @@ from serving.realtime.connection import Sessions
 from serving.replies import MEDIA_TYPES, error_reply, model_card, reply
 from serving.upload import Upload, receive_upload
 
-__all__ = ["create_app"]
+__all__ = ["SayWho", "create_app"]
 
 
 def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None]) -> Starlette:
@@ -64,7 +64,7 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
                 upload.discard()
                 raise
             wanted = wanted_reply(upload.fields)
-            news = _answer(engine(), upload, wanted, request.state.request_id)
+            news = _answer(engine(), upload, wanted, request.state.request_id, quota(request).heard)
             if wants_stream(upload.fields):
                 # What is refused is refused here, while the reply can still be a 4xx.
                 begun = await anext(news)
@@ -119,20 +119,21 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
         middleware=[
             Middleware(AllowOrigins, engine=engine),
             Middleware(RequireKey, engine=engine),
-            Middleware(_SayWho, engine=engine),
+            Middleware(SayWho, engine=engine),
+            Middleware(LimitKeys, engine=engine),
         ],
         exception_handlers={ApiError: refuse, HTTPException: refuse, Exception: refuse},
     )
 
 
 async def _answer(
-    engine: Engine, upload: Upload, wanted: Wanted, request_id: str
+    engine: Engine, upload: Upload, wanted: Wanted, request_id: str, heard: Callable[[float], None]
 ) -> AsyncGenerator[News, None]:
     """Answer an upload, and leave nothing of it behind."""
     scale = upload.fields.get("compression_scale") or None
     live = wants_stream(upload.fields)
     try:
-        answer = engine.answer(upload.files, scale, request_id, live=live, timed=wanted.timed)
+        answer = engine.answer(upload.files, scale, request_id, heard, live=live, timed=wanted.timed)
         async with aclosing(answer):
             async for news in answer:
                 yield news
@@ -144,8 +145,13 @@ async def _reply(answer: AsyncGenerator[News, None], wanted: Wanted, engine: Eng
     return reply(await complete(answer), wanted, engine)
 
 
-class _SayWho:
-    """Say in every reply which version gave it, and to which request."""
+class SayWho:
+    """Say in every reply which version gave it, and to which request.
+
+    Args:
+        app: Gives the replies.
+        engine: Gives the worker's engine.
+    """
 
     def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
         self._app = app

@@ -16,6 +16,7 @@ import bentoml
 from mome.bundle import read_bundle
 from mome.machine.processor import available_cores
 from serving.decoders import Decoders
+from serving.door import put_door_in_front
 from serving.drain import drain_at_sigterm
 from serving.engine import Engine
 from serving.image import container_image
@@ -97,7 +98,8 @@ class MomeService:
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # bentoml has no types
     async def start(self) -> None:
         """Answer what was let in before a SIGTERM ends this process, and read jobs until then."""
-        drain_at_sigterm(self.engine.admission)
+        put_door_in_front(self.engine)
+        drain_at_sigterm(self.engine)
         settings = self.engine.settings
         if settings.jobs is not None:
             store = JobStore(

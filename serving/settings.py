@@ -6,7 +6,8 @@ MOME_DEFAULT_SCALE     for callers who name no scale: published, that of MOME_SC
                        auto, by the noise of each request; default published
 MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
 MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
-MOME_API_KEY_FILE      file with such keys, one a line, beside those; read when the service starts
+MOME_API_KEY_FILE      file with such keys, one a line, beside those, each with its limits (serving/keys.py);
+                       read when the service starts
 MOME_MODEL_ALIASES     further names of the model, with commas between, such as whisper-1; default: none
 MOME_LANGUAGE          language of the model, said in replies; default english
 MOME_CORS_ORIGINS      origins whose pages may call, with commas between, or *; default: none
@@ -25,6 +26,7 @@ MOME_MAX_BATCH_S       most seconds of recordings that it reads together; defaul
 MOME_MAX_WAITING_S     most seconds of recordings that wait for it; default 300
 MOME_MAX_SESSIONS      most live sessions at a time, of each worker; default 16
 MOME_SESSION_IDLE_S    a live session that sends nothing for so many seconds is closed; default 60
+MOME_DRAIN_S           after SIGTERM, what was let in has so many seconds to be answered; default 45
 MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_NUM_BEAMS         hypotheses kept in parallel, 1 is greedy; default: as the bundle was judged
@@ -37,13 +39,14 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mome.config import Threads
 from mome.errors import ConfigError
 from mome.records import Decoding
+from serving.keys import Key, named, parse_key
 
 __all__ = ["Settings"]
 
@@ -58,7 +61,7 @@ class Settings:
     scale_file: Path | None = None
     default_scale: Literal["published", "auto"] = "published"
     request_log: Path | None = None
-    api_keys: tuple[str, ...] = field(default=(), repr=False)  # a secret must not end up in a log
+    api_keys: tuple[Key, ...] = ()
     model_aliases: tuple[str, ...] = ()
     language: str = "english"
     cors_origins: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class Settings:
     max_waiting_s: float = 300.0
     max_sessions: int = 16
     session_idle_s: float = 60.0
+    drain_s: float = 45.0
     threads: Threads = "auto"
     device: str = "cpu"
     num_beams: int | None = None  # as judged
@@ -104,7 +108,7 @@ class Settings:
             scale_file=_path(values, "MOME_SCALE_FILE"),
             default_scale=_default_scale(values, "MOME_DEFAULT_SCALE"),
             request_log=_path(values, "MOME_REQUEST_LOG"),
-            api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
+            api_keys=named([*map(Key, _several(values, "MOME_API_KEY")), *_keys_of_file(values)]),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
             language=values.get("MOME_LANGUAGE", cls.language),
             cors_origins=_several(values, "MOME_CORS_ORIGINS"),
@@ -125,6 +129,7 @@ class Settings:
             max_waiting_s=_required(values, "MOME_MAX_WAITING_S", cls.max_waiting_s),
             max_sessions=_count(values, "MOME_MAX_SESSIONS") or cls.max_sessions,
             session_idle_s=_required(values, "MOME_SESSION_IDLE_S", cls.session_idle_s),
+            drain_s=_required(values, "MOME_DRAIN_S", cls.drain_s),
             threads="auto" if threads is None else threads,
             device=device,
             num_beams=_count(values, "MOME_NUM_BEAMS"),
@@ -154,14 +159,19 @@ def _several(values: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[\s,]+", values.get(name, "")) if part)
 
 
-def _keys_of_file(values: Mapping[str, str]) -> tuple[str, ...]:
+def _keys_of_file(values: Mapping[str, str]) -> list[Key]:
     path = _path(values, "MOME_API_KEY_FILE")
     if path is None:
-        return ()
+        return []
     try:
-        keys = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"MOME_API_KEY_FILE: {path} cannot be read: {error}") from None
+    keys = [
+        parse_key(line, f"MOME_API_KEY_FILE: {path}, line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
     if not keys:
         # Taken for no key at all, an empty file would open the service.
         raise ConfigError(f"MOME_API_KEY_FILE: {path} is empty; expected one key a line")

@@ -14,9 +14,11 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketState
 
 from mome.modalities import readings
+from serving.access import quota
 from serving.engine import Engine
 from serving.errors import ApiError
 from serving.fields import check_fields
+from serving.quotas import Quota
 from serving.realtime.conversation import Conversation
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet
@@ -57,7 +59,7 @@ class Sessions:
             with engine.admission.arrival(None):
                 self._changed(engine, 1)
                 try:
-                    code = await _Connection(websocket, engine, outlet).run()
+                    code = await _Connection(websocket, engine, outlet, quota(websocket)).run()
                 finally:
                     self._changed(engine, -1)
         except ApiError as error:
@@ -105,10 +107,11 @@ class _Left(Exception):
 class _Connection:
     """One client."""
 
-    def __init__(self, websocket: WebSocket, engine: Engine, outlet: Outlet) -> None:
+    def __init__(self, websocket: WebSocket, engine: Engine, outlet: Outlet, quota: Quota) -> None:
         self._websocket = websocket
         self._engine = engine
         self._outlet = outlet
+        self._quota = quota
         self._id = f"sess_{uuid.uuid4().hex[:20]}"
         self._handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "session.update": self._update,
@@ -128,7 +131,9 @@ class _Connection:
         code = _NORMAL
         try:
             async with asyncio.TaskGroup() as reading:
-                self._conversation = Conversation(self._engine, self._outlet, self._lips, reading)
+                self._conversation = Conversation(
+                    self._engine, self._outlet, self._lips, self._quota.heard, reading
+                )
                 looking = None if self._lips is None else reading.create_task(self._lips.look())
                 await self._say_session("created")
                 code = await self._listen()
@@ -210,6 +215,7 @@ class _Connection:
         await self._say_session("updated")
 
     async def _append(self, event: dict[str, Any]) -> None:
+        self._quota.check_seconds()
         await self._conversation.append(decoded_base64(event.get("audio"), "audio"))
 
     async def _commit(self, _: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,14 +39,23 @@ class Conversation:
         engine: Reads what is said.
         outlet: Where events go.
         lips: The speaker's mouth; None if the model does not read it beside the sound.
+        heard: Told how many seconds an utterance had, when it has ended.
         tasks: In which utterances are read.
     """
 
-    def __init__(self, engine: Engine, outlet: Outlet, lips: Lips | None, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        outlet: Outlet,
+        lips: Lips | None,
+        heard: Callable[[float], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self.session = Session()
         self._engine = engine
         self._outlet = outlet
         self._lips = lips
+        self._told = heard
         self._tasks = tasks
         self._sound = SoundStream(self.session.audio.input.format)
         self._activity = VoiceActivity()
@@ -195,6 +205,7 @@ class Conversation:
             self._lips,
             start=start,
             follows=self._turns is not None,
+            with_logprobs=bool(self.session.include),
         )
         self._utterance.began_at = time.monotonic()
         if self._turns is not None:
@@ -210,6 +221,7 @@ class Conversation:
         utterance.spoken = min(utterance.spoken, len(utterance.samples))
         utterance.ended_at = utterance.ended_at or time.monotonic()
         self._unread_s[utterance.item_id] = utterance.duration_s
+        self._told(utterance.duration_s)
         if self._turns is not None:
             self._turns.end()
         if utterance.announced:

@@ -89,7 +89,7 @@ class Session(_Part):
 
     type: Literal["transcription"] = "transcription"
     audio: Audio = Audio()
-    include: tuple[()] = ()
+    include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] = ()
     # None for what the service's settings say, when an utterance begins.
     compression_scale: str | None = None
     mouth: bool = False  # whether the mouth that was found in camera frames is sent back

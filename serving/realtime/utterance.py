@@ -23,7 +23,7 @@ from serving.own_scale import Wish
 from serving.realtime.agreement import Agreement
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet, error_body
-from serving.replies import facts
+from serving.replies import facts, logprobs
 
 __all__ = ["Utterance"]
 
@@ -60,6 +60,7 @@ class Utterance:
         lips: The speaker's mouth, where the model reads lips beside the sound and frames come.
         start: Sample of the stream at which it begins.
         follows: Read along.
+        with_logprobs: The whole text comes with how sure the model was of each token.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Utterance:
         *,
         start: int,
         follows: bool,
+        with_logprobs: bool = False,
     ) -> None:
         self.item_id = item_id
         self.start = start
@@ -88,6 +90,7 @@ class Utterance:
         self._outlet = outlet
         self._lips = lips
         self._follows = follows
+        self._with_logprobs = with_logprobs
         self._agreement = Agreement()
         self._is_first = True
         self._paused = False
@@ -215,11 +218,13 @@ class Utterance:
             self._chosen_by,
         )
         await self._show(self._agreement.end(text.text))
+        sure = {"logprobs": logprobs(text.tokens)} if self._with_logprobs else {}
         await self._outlet.tell(
             "conversation.item.input_audio_transcription.completed",
             item_id=self.item_id,
             content_index=0,
             transcript=text.text,
+            **sure,
             usage={"type": "duration", "seconds": self.duration_s},
             x_mome=facts(done, self._engine),
         )

@@ -92,12 +92,10 @@ def test_the_scale_is_mounted_as_a_folder_that_follows_the_config_map(objects: t
 
 
 def test_a_pod_that_goes_answers_what_it_has(objects: tuple[Manifest, ...]) -> None:
-    from circus.watcher import Watcher
-
-    drain_s = Watcher("any", "true").graceful_timeout  # after it BentoML's supervisor kills the worker
+    # BentoML's supervisor waits for the worker for a day.
     spec = pods(objects)["mome-serving"]["spec"]
     pause_s = container(objects, "mome-serving/serving")["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert spec["terminationGracePeriodSeconds"] > pause_s + drain_s
+    assert spec["terminationGracePeriodSeconds"] > pause_s + Settings().drain_s
 
 
 def test_a_version_that_does_not_come_up_takes_no_pod_away(objects: tuple[Manifest, ...]) -> None:

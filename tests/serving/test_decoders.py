@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 import anyio
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -163,12 +165,61 @@ def later(do: Callable[[psutil.Process], None], one: psutil.Process) -> None:
 def test_a_decoder_that_crashes_is_replaced(own: Decoders, caplog: pytest.LogCaptureFixture) -> None:
     before = process(own)
 
-    error = while_decoding(own, lambda one: os.kill(one.pid, signal.SIGKILL))
+    def crash(one: psutil.Process) -> None:
+        os.kill(one.pid, signal.SIGSEGV)
+        one.resume()
+
+    error = while_decoding(own, crash)
 
     assert (error.status, error.code) == (400, "undecodable_media")
-    assert "request 4711: a decoder ended with status -9" in caplog.text
+    assert "request 4711: a decoder ended with status -11" in caplog.text
     assert decode(own, SPEECH).modality == "audio"
     assert process(own) != before
+
+
+def test_who_loses_a_decoder_to_somebody_else_is_asked_to_come_again(own: Decoders) -> None:
+    error = while_decoding(own, lambda one: os.kill(one.pid, signal.SIGKILL))
+
+    assert (error.status, error.code, error.type) == (503, "worker_lost", "server_error")
+    assert error.headers == {"Retry-After": "1"}
+    assert decode(own, SPEECH).modality == "audio"
+
+
+def decoding() -> list[psutil.Process]:
+    """Return the decoding processes of this process, the longest at work first."""
+    children = [
+        each for each in psutil.Process().children() if "decoding_process" in " ".join(each.cmdline())
+    ]
+    return sorted(children, key=lambda each: each.create_time())
+
+
+def test_decoders_that_are_killed_under_load_fail_their_own_requests_and_no_others(served: Served) -> None:
+    ended = threading.Event()
+
+    def call() -> list[httpx.Response]:
+        replies = []
+        while not ended.is_set():
+            replies.append(served.post(SPEECH))
+        return replies
+
+    with ThreadPoolExecutor(6) as threads:
+        callers = [threads.submit(call) for _ in range(6)]
+        time.sleep(0.3)
+        for _ in range(2):
+            one = decoding()[0]
+            one.suspend()  # so that a request is in it for certain
+            time.sleep(0.3)
+            one.kill()
+        time.sleep(0.3)
+        ended.set()  # after one more answer to each
+        replies = [reply for caller in callers for reply in caller.result()]
+
+    lost = [reply for reply in replies if reply.status_code != 200]
+    assert len(replies) > len(lost)
+    assert [reply.status_code for reply in lost] == [503, 503]
+    assert {reply.headers["Retry-After"] for reply in lost} == {"1"}
+    assert {reply.json()["error"]["code"] for reply in lost} == {"worker_lost"}
+    assert served.post(SPEECH).json() == {"text": "audio at a16v5"}
 
 
 def test_a_decoder_that_hangs_is_ended_and_replaced(own: Decoders) -> None:
@@ -224,6 +275,14 @@ def test_a_caller_who_leaves_frees_the_process(own: Decoders) -> None:
 
     anyio.run(leave)
     assert decode(own, SPEECH).modality == "audio"
+
+
+def test_a_decoder_that_starts_outlives_the_end_of_the_service_as_one_that_is_ready_does() -> None:
+    with closing(Decoders(1, memory_bytes=300_000_000, timeout_s=20.0)) as made:
+        process(made).terminate()
+        assert decode(made, SPEECH).modality == "audio"
+        process(made).terminate()
+        assert decode(made, SPEECH).modality == "audio"
 
 
 def test_closed_decoders_leave_no_process(tmp_path: Path) -> None:

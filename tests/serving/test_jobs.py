@@ -14,6 +14,7 @@ import pytest
 from serving import job_store
 from serving.errors import ApiError
 from serving.job_store import JobStore
+from serving.keys import Key
 from tests.serving.planted import Served, syllables, wav
 from tests.serving.test_long import THREE_MINUTES
 
@@ -118,7 +119,7 @@ def test_a_service_without_a_folder_has_no_jobs(served: Served) -> None:
 
 
 def test_only_the_key_that_sent_a_job_finds_it(serve: Callable[..., Served], tmp_path: Path) -> None:
-    served = serve(jobs=tmp_path / "jobs", api_keys=("one", "two"))
+    served = serve(jobs=tmp_path / "jobs", api_keys=(Key("one"), Key("two")))
     job_id = submit(served, wav(syllables()), key="one").json()["id"]
 
     def status(key: str) -> int:

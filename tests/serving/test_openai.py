@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from serving.keys import Key
 from tests.serving.over_http import openai_client
 from tests.serving.planted import Served, syllables, wav
 
@@ -16,7 +17,7 @@ FILE = ("clip.wav", wav(syllables()))
 
 @pytest.fixture
 def client(serve: Callable[..., Served]) -> Iterator[openai.OpenAI]:
-    served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
+    served = serve(api_keys=(Key("sesame"),), model_aliases=("whisper-1",))
     with openai_client(served) as connected:
         yield connected
 

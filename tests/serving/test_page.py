@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 from mome.synthesis.speakers import speakers
 from mome.synthesis.speech import speak
+from serving.keys import Key
 from serving.page import create_page
 from serving.routes import create_app
 from tests.serving.over_http import over_http
@@ -129,7 +130,7 @@ def until(chrome: Any, script: str, timeout_s: float = 30.0) -> Any:
 
 @needs_browser
 def test_live_captions_with_a_key_and_a_camera(serve: Callable[..., Served], tmp_path: Path) -> None:
-    with running(serve(api_keys=("sesame",))) as url, browser(tmp_path) as chrome:
+    with running(serve(api_keys=(Key("sesame"),))) as url, browser(tmp_path) as chrome:
         chrome.get(url + "style.css")  # the page itself asks without a key at first, and is refused
         chrome.get_log("browser")
         chrome.get(url)
@@ -151,7 +152,7 @@ def test_live_captions_with_a_key_and_a_camera(serve: Callable[..., Served], tmp
 
 @needs_browser
 def test_a_wrong_key_is_said_where_it_matters(serve: Callable[..., Served], tmp_path: Path) -> None:
-    with running(serve(api_keys=("sesame",))) as url, browser(tmp_path) as chrome:
+    with running(serve(api_keys=(Key("sesame"),))) as url, browser(tmp_path) as chrome:
         chrome.get(url)
         chrome.find_element("id", "listen").click()
         until(chrome, "document.getElementById('live-state').textContent.includes('is the key right')")

@@ -14,6 +14,7 @@ from mome.errors import MediaError
 from mome.records import Decoding, RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
+from serving.keys import Key
 from tests.serving.planted import Served, publish, syllables, wav
 
 SPEECH = wav(syllables())
@@ -226,7 +227,7 @@ def test_latency_is_counted_per_scale(served: Served) -> None:
 
 @pytest.mark.parametrize("key", ["", "Bearer wrong", "sesame", "Bearer sésame"])
 def test_a_wrong_key_is_a_401(serve: Callable[..., Served], key: str) -> None:
-    served = serve(api_keys=("sesame", "open"))
+    served = serve(api_keys=(Key("sesame"), Key("open")))
 
     reply = served.client.get("/models", headers={"Authorization": key.encode()})
 
@@ -237,7 +238,7 @@ def test_a_wrong_key_is_a_401(serve: Callable[..., Served], key: str) -> None:
 
 
 def test_a_page_of_an_allowed_origin_asks_first_and_without_a_key(serve: Callable[..., Served]) -> None:
-    served = serve(api_keys=("sesame",), cors_origins=("https://app.example",))
+    served = serve(api_keys=(Key("sesame"),), cors_origins=("https://app.example",))
     asked = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization, x-stainless-os",

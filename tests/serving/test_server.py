@@ -292,6 +292,30 @@ def test_sigterm_answers_what_was_let_in_and_resets_nobody(bento: Path, tmp_path
     assert (ended.headers["Retry-After"], ended.headers["Connection"]) == ("1", "close")
 
 
+def test_a_recording_that_outlasts_the_drain_ends_with_a_word(bento: Path, tmp_path: Path) -> None:
+    long = {"file": wav(syllables(150.0))}
+    settings = {"PLANTED_PAUSE_S": "2", "MOME_DRAIN_S": "4", "MOME_MAX_BATCH": "1"}
+    settings["MOME_JOBS"] = str(tmp_path / "jobs")
+    with served(bento, tmp_path, **settings) as server, ThreadPoolExecutor(1) as threads:
+        url = server.client.base_url.join("/v1/audio/transcriptions")
+        with httpx.stream("POST", url, files=long, data={"stream": "true"}, timeout=30) as stream:
+            text = stream.iter_text()
+            said = next(text)
+            plain = threads.submit(httpx.post, url, files=long, timeout=30)
+            while "mome_in_flight_requests 2.0" not in server.client.get("/metrics").text:
+                time.sleep(0.1)
+            server.process.send_signal(signal.SIGTERM)
+            said += "".join(text)
+        assert server.process.wait(20) == 0
+
+    error = plain.result().json()["error"]
+    assert (plain.result().status_code, error["code"]) == (503, "shutting_down")
+    assert plain.result().headers["Retry-After"] == "1"
+    assert "as a job it would outlast the service" in error["message"]
+    *_, last = events(said)
+    assert last == {"error": error}
+
+
 @pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")
 def test_a_live_session_is_answered_before_sigterm_ends_it(bento: Path, tmp_path: Path) -> None:
     pcm = (syllables().clip(-1, 1) * 32_767).astype("<i2").tobytes()

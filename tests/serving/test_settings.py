@@ -6,6 +6,7 @@ import pytest
 
 from mome.errors import ConfigError
 from mome.records import Decoding
+from serving.keys import Key
 from serving.settings import Settings
 
 
@@ -34,6 +35,7 @@ def test_every_variable_is_read() -> None:
             "MOME_MAX_WAITING_S": "90",
             "MOME_MAX_SESSIONS": "5",
             "MOME_SESSION_IDLE_S": "30",
+            "MOME_DRAIN_S": "20",
             "MOME_THREADS": "2",
             "MOME_DEVICE": "cuda:1",
             "MOME_NUM_BEAMS": "5",
@@ -45,7 +47,7 @@ def test_every_variable_is_read() -> None:
         bundle=Path("/b"),
         scale_file=Path("/s/scale.json"),
         request_log=Path("/r"),
-        api_keys=("sesame", "open"),
+        api_keys=(Key("sesame", "key-1"), Key("open", "key-2")),
         model_aliases=("whisper-1", "gpt-4o-transcribe"),
         language="german",
         cors_origins=("https://app.example",),
@@ -59,6 +61,7 @@ def test_every_variable_is_read() -> None:
         max_waiting_s=90.0,
         max_sessions=5,
         session_idle_s=30.0,
+        drain_s=20.0,
         threads=2,
         device="cuda:1",
         num_beams=5,
@@ -72,7 +75,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
 
 def test_a_key_that_an_editor_wrote_is_the_key_that_a_client_sends() -> None:
     given = {"MOME_API_KEY": "sesame\n", "MOME_BUNDLE": " /b\r\n"}
-    assert Settings.from_environment(given) == Settings(api_keys=("sesame",), bundle=Path("/b"))
+    assert Settings.from_environment(given) == Settings(api_keys=(Key("sesame", "key-1"),), bundle=Path("/b"))
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
@@ -102,14 +105,15 @@ def test_a_switch_that_says_nothing_or_cannot_be_is_refused(values: dict[str, st
 
 
 def test_the_key_is_not_printed() -> None:
-    assert "sesame" not in repr(Settings(api_keys=("sesame",)))
+    assert "sesame" not in repr(Settings(api_keys=(Key("sesame"),)))
 
 
 def test_keys_can_be_in_a_file_which_must_not_be_empty(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("one\r\n\n two \n")
     given = {"MOME_API_KEY_FILE": str(keys), "MOME_API_KEY": "three"}
-    assert Settings.from_environment(given).api_keys == ("three", "one", "two")
+    keys_in_force = Settings.from_environment(given).api_keys
+    assert [key.secret for key in keys_in_force] == ["three", "one", "two"]
     for content in ("", " \n"):
         keys.write_text(content)
         with pytest.raises(ConfigError, match=r"MOME_API_KEY_FILE: .*is empty"):
@@ -117,6 +121,35 @@ def test_keys_can_be_in_a_file_which_must_not_be_empty(tmp_path: Path) -> None:
     keys.unlink()
     with pytest.raises(ConfigError, match=r"MOME_API_KEY_FILE: .*cannot be read"):
         Settings.from_environment(given)
+
+
+def test_what_limits_a_key_stands_behind_it(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("old\nnew name=trial seconds_per_day=7200.5 requests_per_minute=60  in_flight=2\n")
+    given = {"MOME_API_KEY_FILE": str(keys), "MOME_API_KEY": "old"}
+    limited = Key("new", "trial", requests_per_minute=60, seconds_per_day=7200.5, in_flight=2)
+    assert Settings.from_environment(given).api_keys == (Key("old", "key-1"), limited)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("hush name=a b", "line 1: behind the key stand name=, requests_per_minute="),
+        ("hush per_minute=3", "line 1: behind the key stand name=, requests_per_minute="),
+        ("hush in_flight=1 in_flight=2", "line 1: in_flight is given twice"),
+        ("hush in_flight=0", "line 1: in_flight: expected a whole number above zero, got '0'"),
+        ("hush seconds_per_day=inf", "line 1: seconds_per_day: expected a number above zero, got 'inf'"),
+        ("hush name=a/b", r"line 1: name: expected letters, digits, '\.', '_' and '-', got 'a/b'"),
+        ("hush name=a\nhush in_flight=2", "the key without a name is given twice, with other limits"),
+        ("hush name=a\nsilence name=a", "two keys have the name 'a'"),
+    ],
+)
+def test_a_line_that_limits_nothing_is_named_and_not_shown(tmp_path: Path, line: str, message: str) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{line}\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        Settings.from_environment({"MOME_API_KEY_FILE": str(keys)})
+    assert "hush" not in str(caught.value)
 
 
 def test_texts_are_written_as_judged_unless_it_is_said_otherwise() -> None:

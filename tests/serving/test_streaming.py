@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,6 +162,9 @@ def test_a_reader_who_leaves_ends_the_decoding_and_frees_the_model(
             return (await complete(served.engine.answer({"file": SPEECH}, None, live=False))).text
 
     assert anyio.run(leave_then_ask_again) == "audio at a16v5"
+    deadline = time.monotonic() + 5
+    while served.recogniser.running and time.monotonic() < deadline:  # it ends after the text is there
+        time.sleep(0.01)
     assert (served.recogniser.left, served.recogniser.running) == (1, 0)
     assert [record.status for record in logged(tmp_path / "requests")] == [499, 200]
 

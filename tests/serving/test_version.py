@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mome.bundle import read_bundle
+from serving.keys import Key
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage, lineage_file, registered_as
 from tests.serving.planted import Served, syllables, wav
@@ -27,7 +28,7 @@ def test_every_reply_names_the_version(serve: Callable[..., Served], fields: dic
 
 
 def test_a_stranger_is_not_told_the_version(serve: Callable[..., Served]) -> None:
-    assert "X-MoME-Version" not in serve(api_keys=("sesame",)).client.get("/models").headers
+    assert "X-MoME-Version" not in serve(api_keys=(Key("sesame"),)).client.get("/models").headers
 
 
 def test_the_metrics_name_the_version(serve: Callable[..., Served]) -> None:

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from mome.records import RequestRecord
 from mome.synthesis.speakers import speakers
 from mome.synthesis.speech import speak
+from serving.keys import Key
 from tests.serving.planted import Served, publish, syllables
 
 RATE = 16_000
@@ -395,7 +396,7 @@ def test_what_is_not_served_is_said_before_anything_is_sent(served: Served, path
 
 
 def test_a_key_is_asked_for_in_a_header_or_a_subprotocol(serve: Callable[..., Served]) -> None:
-    served = serve(api_keys=("sesame",))
+    served = serve(api_keys=(Key("sesame"),))
     for options in (
         {"headers": {"Authorization": "Bearer sesame"}},
         {"subprotocols": ["realtime", "openai-insecure-api-key.sesame"]},

@@ -12,6 +12,7 @@ import pytest
 from openai.types import realtime
 from pydantic import BaseModel
 
+from serving.keys import Key
 from tests.serving.over_http import openai_client
 from tests.serving.planted import Served, syllables
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used as a cont
 
 @pytest.fixture(params=["websockets-sansio", "wsproto"])
 def client(serve: Callable[..., Served], request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
-    served = serve(api_keys=("sesame",), model_aliases=("whisper-1",))
+    served = serve(api_keys=(Key("sesame"),), model_aliases=("whisper-1",))
     with openai_client(served, ws=request.param) as connected:
         yield connected
 
@@ -37,6 +38,7 @@ def test_a_transcription_session_from_its_update_to_its_text(client: openai.Open
         connection.session.update(
             session={
                 "type": "transcription",
+                "include": ["item.input_audio_transcription.logprobs"],
                 "audio": {
                     "input": {
                         "format": {"type": "audio/pcm", "rate": 24_000},
@@ -67,6 +69,8 @@ def test_a_transcription_session_from_its_update_to_its_text(client: openai.Open
         assert required(type(event)) <= event.model_fields_set
     assert isinstance(events[0].session, realtime.RealtimeTranscriptionSessionCreateRequest)
     assert events[-1].transcript == "audio at a16v5"
+    assert [each.token for each in events[-1].logprobs] == ["audio", " at", " a16v5"]
+    assert [each.logprob for each in events[-1].logprobs] == pytest.approx([np.log(0.5)] * 3)
     assert events[-1].usage.seconds == pytest.approx(1.0, abs=0.01)
 
 

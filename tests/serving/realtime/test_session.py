@@ -70,7 +70,7 @@ def test_it_is_described_as_openai_describes_it() -> None:
             {"audio": {"input": {"transcription": {"prompt": "x"}}}},
             "session.audio.input.transcription.prompt",
         ),
-        ({"include": ["item.input_audio_transcription.logprobs"]}, "session.include"),
+        ({"include": ["item.input_audio_transcription.words"]}, "session.include.0"),
         ({"input_audio_format": "mp3"}, "session.audio.input.format.type"),
         ({"audio": 7}, "session.audio"),
         (None, "session"),
