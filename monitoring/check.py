@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError, Occupied
 from mome.expectation import Noises
 from mome.records import Evaluation, RequestRecord, RetrainRequest, ScaleDecision
+from mome.request_log.opening import REQUESTS, open_store
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
@@ -34,7 +36,6 @@ from monitoring.orders import read_orders
 from monitoring.parameters import load_monitor_params
 from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
-from monitoring.window import read_window
 
 __all__ = ["Monitor", "run", "run_or_report"]
 
@@ -145,14 +146,14 @@ class Monitor:
 
 
 def run(
-    params: MonitorParams, bundle: Path, requests: Path, state: Path, now: datetime | None = None
+    params: MonitorParams, bundle: Path, requests: Path | str, state: Path, now: datetime | None = None
 ) -> ScaleDecision:
     """Look once and publish what follows from it.
 
     Args:
         params: Damping and drift.
         bundle: Folder of the served bundle.
-        requests: Folder of the request log; it may not exist yet.
+        requests: Folder of the request log, which may not exist yet, or as `open_store` takes it.
         state: Folder for the scale, the decisions and the reports; made if missing. The service reads
             its scale from ``state/scale.json``.
         now: The moment of this look; the present unless given.
@@ -160,13 +161,14 @@ def run(
     Raises:
         MonitorError: If another monitor is at work, or the bundle, the log or ``scale.json`` cannot be
             used. Nothing has changed then.
+        ServiceError: If the database of the log cannot be reached; likewise.
     """
     now = now or datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
-    with FileLease(state / "monitor.lock"):
+    with FileLease(state / "monitor.lock"), closing(open_store(requests)) as log:
         monitor = Monitor(params, bundle, state)
         current = monitor.current()
-        window = read_window(requests, params.window, params.max_age_s, now)
+        window = log.newest(params.window, params.max_age_s, now)
         history = monitor.history(now)
         monitor.recent.add(window.requests)
         verdict = monitor.decide(current, history, now, window.unreadable)
@@ -178,7 +180,7 @@ def run(
 
 
 def run_or_report(
-    params: MonitorParams, bundle: Path, requests: Path, state: Path, publish_to: str
+    params: MonitorParams, bundle: Path, requests: Path | str, state: Path, publish_to: str
 ) -> tuple[ScaleDecision, str]:
     """Look once, or return the newest decision of a controller that is at work on the same folder.
 
@@ -281,7 +283,7 @@ def _command() -> None:
         prog="python -m monitoring.check", description="Look once at the request log, and publish the scale."
     )
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
-    parser.add_argument("requests", type=Path, help="folder of the request log")
+    parser.add_argument("requests", help=REQUESTS)
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
     parser.add_argument(

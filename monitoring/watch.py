@@ -25,6 +25,7 @@ from mome.cli import main
 from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError
 from mome.records import RequestRecord, ScaleDecision
+from mome.request_log.opening import REQUESTS, open_store
 from mome.scales import Scale
 from monitoring.check import Monitor
 from monitoring.drift import Drift
@@ -34,7 +35,6 @@ from monitoring.metrics import Metrics
 from monitoring.pages import serve_pages
 from monitoring.parameters import load_monitor_params
 from monitoring.publish import Target, target
-from monitoring.window import read_window
 
 __all__ = ["Watch", "watch"]
 
@@ -52,7 +52,7 @@ class Watch:
     Args:
         params: Promise, damping and drift.
         bundle: Folder of the served bundle; it may not be there yet, and may be replaced.
-        requests: Folder of the request log.
+        requests: Folder of the request log, or as `open_store` takes it.
         state: Folder for the scale, the decisions and the reports.
         place: Where the service reads its scale, if not in ``state``.
         metrics: To tell.
@@ -63,13 +63,14 @@ class Watch:
         self,
         params: MonitorParams,
         bundle: Path,
-        requests: Path,
+        requests: Path | str,
         state: Path,
         place: Target,
         metrics: Metrics,
         look_s: float = 60.0,
     ) -> None:
-        self._params, self._bundle, self._requests, self._state = params, bundle, requests, state
+        self._params, self._bundle, self._state = params, bundle, state
+        self._log = open_store(requests)
         self._place, self._metrics, self._look_s = place, metrics, look_s
         self._monitor: Monitor | None = None
         self._table: _Identity | None = None
@@ -107,8 +108,8 @@ class Watch:
         current, trouble = self._current(monitor)
         unreadable, window = 0, list[RequestRecord]()
         try:
-            window, unreadable = read_window(self._requests, self._params.window, self._params.max_age_s, now)
-        except (MonitorError, OSError) as error:
+            window, unreadable = self._log.newest(self._params.window, self._params.max_age_s, now)
+        except (MomeError, OSError) as error:
             trouble = str(error)
         new = [request for request in window if request.request_id not in self._known]
         self._remember(new)
@@ -255,7 +256,7 @@ def _command() -> None:
         description="Follow the request log, and serve the scale that its noise asks for, until stopped.",
     )
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
-    parser.add_argument("requests", type=Path, help="folder of the request log")
+    parser.add_argument("requests", help=REQUESTS)
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
     parser.add_argument("--publish", default="", help="configmap/NAME or a file; default: STATE/scale.json")

@@ -24,7 +24,7 @@ def monitoring(
 
     Args:
         bundle: START HERE. Folder of the served bundle.
-        requests: START HERE. Folder of the service's request log.
+        requests: START HERE. Folder of the service's request log, or `environment`: the database of a secret.
         state: START HERE. Folder that the service reads its scale from.
         publish_to: START HERE. Where the service reads its scale if not in that folder: configmap/NAME.
         monitor: SECTION of params.yaml, seldom changed here. When the served scale follows the noise.

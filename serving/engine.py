@@ -226,7 +226,7 @@ class Engine:
         self._recogniser = recogniser
         self.decoders = decoders
         self.last_hour = LastHour()
-        self._requests = RequestLog(settings.request_log)
+        self._requests = RequestLog(settings.request_log, metrics.unlogged)
         self._batcher = Batcher(
             recogniser,
             max_jobs=settings.max_batch,

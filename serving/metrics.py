@@ -66,6 +66,9 @@ class Metrics:
         self._refusals = Counter(
             "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
         )
+        self._unlogged = Counter(
+            "mome_unlogged_requests", "Requests that the request log could not keep", registry=registry
+        )
 
         self._model = Gauge(
             "mome_model_info",
@@ -119,6 +122,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count one refusal by its stable word, never by its path: paths are the caller's and endless."""
         self._refusals.labels(code=code).inc()
+
+    def unlogged(self, count: int) -> None:
+        """Count requests that the monitor will never hear of."""
+        self._unlogged.inc(count)
 
 
 def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:

@@ -2,7 +2,8 @@
 
 MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
 MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
-MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
+MOME_REQUEST_LOG       folder for the request log, or a database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE,
+                       sqlite:///FILE; default: none, nothing is logged
 MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
 MOME_API_KEY_FILE      file with such keys, one a line, beside those; read when the service starts
 MOME_MODEL_ALIASES     further names of the model, with commas between, such as whisper-1; default: none
@@ -41,6 +42,7 @@ from pathlib import Path
 from mome.config import Threads
 from mome.errors import ConfigError
 from mome.records import Decoding
+from mome.request_log.opening import VARIABLE, is_database
 
 __all__ = ["Settings"]
 
@@ -53,7 +55,7 @@ class Settings:
 
     bundle: Path = _BUNDLE_IN_BENTO
     scale_file: Path | None = None
-    request_log: Path | None = None
+    request_log: Path | str | None = field(default=None, repr=False)  # a URL may have a password in it
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # a secret must not end up in a log
     model_aliases: tuple[str, ...] = ()
     language: str = "english"
@@ -84,7 +86,8 @@ class Settings:
 
         Raises:
             ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false or
-                does not fit the device, or a file holds no keys; the message names the variable.
+                does not fit the device, a file holds no keys, or the request log's URL is that of something
+                else; the message names the variable.
         """
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
@@ -97,7 +100,7 @@ class Settings:
         return cls(
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
-            request_log=_path(values, "MOME_REQUEST_LOG"),
+            request_log=_request_log(values),
             api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
             language=values.get("MOME_LANGUAGE", cls.language),
@@ -142,6 +145,13 @@ class Settings:
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
+
+
+def _request_log(values: Mapping[str, str]) -> Path | str | None:
+    address = values.get(VARIABLE)
+    if address is None:
+        return None
+    return address if is_database(address) else Path(address)
 
 
 def _several(values: Mapping[str, str], name: str) -> tuple[str, ...]:

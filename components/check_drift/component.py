@@ -26,7 +26,8 @@ def check_drift(
 
     Args:
         bundle: Folder of the served bundle, with its word error table and baseline.
-        requests: Folder of the service's request log.
+        requests: Folder of the service's request log; or `environment`, with the database's URL in secret
+            `mome-request-log`.
         state: Folder that the service reads its scale from; decisions and drift reports go there too.
         params: Section `monitor` of params.yaml.
         train: Section `train` of params.yaml; checked here, not first when a new training is asked for.
@@ -51,7 +52,7 @@ def check_drift(
 
     parse_section(TrainParams, train)
     section = parse_section(MonitorParams, params)
-    found, publish_to = check.run_or_report(section, Path(bundle), Path(requests), Path(state), publish_to)
+    found, publish_to = check.run_or_report(section, Path(bundle), requests, Path(state), publish_to)
     found.write(Path(look.path))
     look.metadata.update(checked(describe(Path(state), found, Path(drift_report.path))))
     # After the reports: a look is on record even when the cluster refuses what it came to.
