@@ -42,7 +42,7 @@ from pathlib import Path
 from mome.config import Threads
 from mome.errors import ConfigError
 from mome.records import Decoding
-from mome.request_log.opening import VARIABLE, is_database
+from mome.request_log.opening import is_database
 
 __all__ = ["Settings"]
 
@@ -100,7 +100,7 @@ class Settings:
         return cls(
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
-            request_log=_request_log(values),
+            request_log=_request_log(values, "MOME_REQUEST_LOG"),
             api_keys=(*_several(values, "MOME_API_KEY"), *_keys_of_file(values)),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
             language=values.get("MOME_LANGUAGE", cls.language),
@@ -147,8 +147,8 @@ def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
 
 
-def _request_log(values: Mapping[str, str]) -> Path | str | None:
-    address = values.get(VARIABLE)
+def _request_log(values: Mapping[str, str], name: str) -> Path | str | None:
+    address = values.get(name)
     if address is None:
         return None
     return address if is_database(address) else Path(address)
