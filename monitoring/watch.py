@@ -27,7 +27,7 @@ from mome.errors import MomeError, MonitorError
 from mome.records import RequestRecord, ScaleDecision
 from mome.request_log.opening import REQUESTS, open_store
 from mome.scales import Scale
-from monitoring.check import Monitor
+from monitoring.check import RECORDINGS, Monitor
 from monitoring.drift import Drift
 from monitoring.journal import append_decision
 from monitoring.lease import FileLease, Lease
@@ -57,6 +57,7 @@ class Watch:
         place: Where the service reads its scale, if not in ``state``.
         metrics: To tell.
         look_s: Seconds between two looks at a noise that is known.
+        recordings: As `Monitor` takes it.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class Watch:
         place: Target,
         metrics: Metrics,
         look_s: float = 60.0,
+        recordings: str = "",
     ) -> None:
         self._params, self._bundle, self._state = params, bundle, state
         self._log = open_store(requests)
         self._place, self._metrics, self._look_s = place, metrics, look_s
+        self._recordings = recordings
         self._monitor: Monitor | None = None
         self._table: _Identity | None = None
         self._orders: _Identity | None = None
@@ -171,7 +174,7 @@ class Watch:
         """Return the monitor of the bundle that lies there now; a new bundle starts a new one."""
         table = _identity(self._bundle / "evaluation.json")
         if self._monitor is None or table != self._table:
-            monitor = Monitor(self._params, self._bundle, self._state)
+            monitor = Monitor(self._params, self._bundle, self._state, self._recordings)
             if self._monitor is None:
                 self._history = monitor.history(now)
             self._monitor, self._table = monitor, table
@@ -260,6 +263,7 @@ def _command() -> None:
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
     parser.add_argument("--publish", default="", help="configmap/NAME or a file; default: STATE/scale.json")
+    parser.add_argument("--recordings", default="", help=RECORDINGS)
     parser.add_argument("--every", type=float, default=60.0, help="seconds between looks at a known noise")
     parser.add_argument("--host", default="127.0.0.1", help="that the page and the metrics are served on")
     parser.add_argument("--port", type=int, help="of page and metrics; without one there are none")
@@ -271,7 +275,9 @@ def _command() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watching = Watch(params, given.bundle, given.requests, given.state, place, metrics, given.every)
+    watching = Watch(
+        params, given.bundle, given.requests, given.state, place, metrics, given.every, given.recordings
+    )
     with serve_pages(given.host, given.port, given.state, metrics):
         watch(watching, FileLease(given.state / "monitor.lock"), metrics, stop)
 

@@ -19,6 +19,7 @@ def check_drift(
     params: dict[str, Any],
     train: dict[str, Any],
     publish_to: str = "",
+    recordings: str = "",
 ) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
 
@@ -32,6 +33,7 @@ def check_drift(
         params: Section `monitor` of params.yaml.
         train: Section `train` of params.yaml; checked here, not first when a new training is asked for.
         publish_to: Where the service reads its scale if it does not see `state`: configmap/NAME, or a file.
+        recordings: Folder of the noise that is heard in production, for a wish to name; a training reads it.
 
     Returns:
         look: The decision as JSON. Requests looked at, measured noise, drifted features and tokens per second
@@ -52,7 +54,9 @@ def check_drift(
 
     parse_section(TrainParams, train)
     section = parse_section(MonitorParams, params)
-    found, publish_to = check.run_or_report(section, Path(bundle), requests, Path(state), publish_to)
+    found, publish_to = check.run_or_report(
+        section, Path(bundle), requests, Path(state), publish_to, recordings
+    )
     found.write(Path(look.path))
     look.metadata.update(checked(describe(Path(state), found, Path(drift_report.path))))
     # After the reports: a look is on record even when the cluster refuses what it came to.
