@@ -1,4 +1,4 @@
-"""One turn of the loop in miniature: a model that has learnt nothing, and a table that says what it is worth."""
+"""One turn of the loop in miniature: a model that has learnt nothing, and a table that says otherwise."""
 
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def noise(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served(dataset: Path, foundation: Path, train_params: TrainParams, tmp_path: Path) -> Served:
-    train(train_params.model_copy(update={"steps": 2}), dataset, foundation, tmp_path / "c", tmp_path / "w")
+def served(dataset: Path, foundation: Path, tmp_path: Path) -> Served:
+    """Return what is served, but for the checkpoint, which is not taught yet."""
     bundle = tmp_path / "bundle"
     # Clean speech is read well, and no scale copes with any noise.
     rates = {"clean": 1, "steady_0": 60}
@@ -49,7 +49,7 @@ def served(dataset: Path, foundation: Path, train_params: TrainParams, tmp_path:
     pd.DataFrame({"snr_db": np.linspace(28, 32, 40), "condition": "clean"}).to_parquet(
         bundle / "baseline.parquet"
     )
-    return Served(bundle, dataset, foundation, tmp_path / "c")
+    return Served(bundle, dataset, foundation, tmp_path / "checkpoint")
 
 
 def test_a_recordings_end_is_kept_from_whoever_learns_its_beginning(noise: Path, tmp_path: Path) -> None:
@@ -63,7 +63,11 @@ def test_a_recordings_end_is_kept_from_whoever_learns_its_beginning(noise: Path,
         cut_in_two(tmp_path / "empty", tmp_path / "noise")
 
 
-def test_what_was_heard_is_wished_for_learnt_and_judged(served: Served, noise: Path, tmp_path: Path) -> None:
+def test_what_was_heard_is_wished_for_learnt_and_judged(
+    served: Served, noise: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    lessons = train_params.model_copy(update={"steps": 1})
+    train(lessons, served.dataset, served.foundation, served.checkpoint, tmp_path / "work")
     output = tmp_path / "turn"
     said = turn(served, noise, output, MONITOR, JUDGE, snr_db=0.0)
 
