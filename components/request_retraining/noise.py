@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mome.config import CORPUS, TrainParams, noise_sources
+from mome.config import CORPUS, MADE, TrainParams, noise_sources
 from mome.records import RetrainRequest
 
 __all__ = ["LEARNED", "learn_noise"]
@@ -32,7 +32,11 @@ def learn_noise(params: TrainParams, request: RetrainRequest) -> TrainParams:
     clean = [level for level in params.noise_snrs_db if level is None]
     known = [level for level in params.noise_snrs_db if level is not None]
     levels = clean + sorted([*known, *(observed - set(known))], reverse=True)
+    before = noise_sources(params.noise)
     heard = request.recordings or _NEAREST.get(request.noise)
-    # A dictionary, for it keeps their order.
-    sources = dict.fromkeys([*noise_sources(params.noise), *([heard] if heard else [])])
+    if heard is None or (heard == CORPUS and set(before) - set(MADE)):
+        heard = before[
+            0
+        ]  # recordings of a profile are babble: its own has been heard in place of the corpus'
+    sources = dict.fromkeys([*before, heard])  # a dictionary, for it keeps their order
     return params.model_copy(update={"noise": " + ".join(sources), "noise_snrs_db": levels})

@@ -68,7 +68,8 @@ def test_clean_speech_is_heard_as_often_as_before(params: TrainParams) -> None:
         ("corpus + steady", "bursts", "", "corpus + steady + bursts"),
         ("corpus", "bursts", "/data/kitchen", "corpus + /data/kitchen"),
         ("corpus + /data/kitchen", "bursts", "/data/kitchen", "corpus + /data/kitchen"),
-        ("babble.wav", "babble", "", "babble.wav + corpus"),
+        ("babble.wav", "babble", "", "babble.wav"),
+        ("steady", "babble", "", "steady + corpus"),
         ("corpus", "of another version", "", "corpus"),
     ],
 )
