@@ -18,7 +18,7 @@ from tests.planted import condition, evaluation, table
 PARAMS = load_params()
 MONITOR: MonitorParams = PARAMS.monitor.model_copy(update={"max_wer": {"audio": 0.1}})
 JUDGE: EvaluateParams = PARAMS.evaluate.model_copy(
-    update={"snrs_db": [None, 0.0], "bootstrap_samples": 10, "max_new_tokens": 2}
+    update={"snrs_db": [None, 0.0], "bootstrap_samples": 10, "max_new_tokens": 2, "threads": 1}
 )
 
 
@@ -66,7 +66,8 @@ def test_a_recordings_end_is_kept_from_whoever_learns_its_beginning(noise: Path,
 def test_what_was_heard_is_wished_for_learnt_and_judged(
     served: Served, noise: Path, train_params: TrainParams, tmp_path: Path
 ) -> None:
-    lessons = train_params.model_copy(update={"steps": 1})
+    quick = {"steps": 1, "batch_size": 4, "scales": ["a16v5"], "task_weights": {"audio": 1.0}, "threads": 1}
+    lessons = train_params.model_copy(update=quick)
     train(lessons, served.dataset, served.foundation, served.checkpoint, tmp_path / "work")
     output = tmp_path / "turn"
     said = turn(served, noise, output, MONITOR, JUDGE, snr_db=0.0)
