@@ -20,7 +20,7 @@ export BENTOML_DO_NOT_TRACK = True
 .PHONY: help run test lint format compile readme images monitor-ui clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name> for the papers' models
 	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)"
