@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON = .venv/bin/python
 CORPUS ?= embedded
 PROFILE ?=
+STATE ?= var/state
 TORCH_INDEX ?=
 DOCKER ?= docker
 
@@ -16,10 +17,10 @@ export DVC_NO_ANALYTICS = 1
 export GX_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
 
-.PHONY: help run test lint format compile readme images clean
+.PHONY: help run test lint format compile readme images monitor-ui clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name> for the papers' models
 	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)"
@@ -53,6 +54,9 @@ images: .venv/complete ## build the four container images, for the CPU; BASE=, T
 	        $(BUILD) . </dev/null; \
 	    $(DOCKER) image inspect --format "$$tag {{.Size}} bytes" "$$tag"; \
 	done
+
+monitor-ui: .venv/complete ## show what drifted in Evidently's own pages; STATE=<folder> of the monitor
+	@$(PYTHON) -m monitoring.workspace "$(STATE)"
 
 clean: ## delete the environment, all results and all reports
 	@rm -rf .venv var reports build mome.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -13,6 +13,7 @@ import tempfile
 
 __all__ = ["IMPORTED", "compile_imports"]
 
+_DATABASE = "psycopg sqlalchemy sqlalchemy.dialects.postgresql.psycopg sqlalchemy.dialects.sqlite"
 _DRIFT = "evidently evidently.metrics kubernetes.client kubernetes.config"
 
 # By layer. A package that loads its parts when they are asked for is named with them: bentoml, pydantic.
@@ -32,9 +33,9 @@ IMPORTED = {
     "train": "kubeflow.trainer kubeflow.trainer.options kubernetes.client kubernetes.watch",
     "serve": f"""
         _bentoml_sdk bentoml bentoml._internal.service.loader bentoml_cli.cli model_registry prometheus_client
-        packaging.requirements pynvml s3fs uvloop {_DRIFT}
+        packaging.requirements pynvml s3fs uvloop {_DATABASE} {_DRIFT}
     """,
-    "monitor": f"prometheus_client {_DRIFT}",
+    "monitor": f"prometheus_client {_DATABASE} {_DRIFT}",
 }
 
 

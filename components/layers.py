@@ -45,8 +45,9 @@ LAYERS = {
     "model": Layer(library=("peft", "silero-vad", "torch", "transformers")),
     "data": Layer(extras=("data",)),
     "train": Layer(extras=("trainer",)),
-    "serve": Layer(extras=("serving", "monitoring", "registry")),  # the rehearsal watches what it serves
-    "monitor": Layer(extras=("monitoring",)),
+    # The rehearsal watches what it serves.
+    "serve": Layer(extras=("serving", "monitoring", "database", "registry")),
+    "monitor": Layer(extras=("monitoring", "database")),
 }
 
 # What kfp submits runs with, which no step does. A later layer that needs one brings it again.

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,6 +32,7 @@ from mome.scales import Scale
 __all__ = [
     "CORPUS",
     "EMBEDDED",
+    "MADE",
     "NO_RECORDINGS",
     "AudioPadding",
     "Augmentation",
@@ -51,6 +53,7 @@ __all__ = [
     "ValidateParams",
     "load_params",
     "load_profile",
+    "noise_sources",
     "parse_section",
     "profiles",
     "with_profile",
@@ -58,6 +61,7 @@ __all__ = [
 
 
 CORPUS = "corpus"  # noise is babble of the corpus itself
+MADE = ("bursts", "steady")  # noise is made, by mome.speech.noises
 NO_RECORDINGS = "none"  # no folder of noise
 EMBEDDED = "embedded"  # a model that is taught here
 PARAMS_FILE = "params.yaml"  # and no profile
@@ -80,6 +84,27 @@ PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 # How a corpus writes its texts: as they are, or in the words in which they are read aloud.
 TextForm = Literal["as-is", "spoken"]
 Share = Annotated[FiniteFloat, Field(gt=0, le=1)]
+
+
+def noise_sources(setting: str) -> tuple[str, ...]:
+    """Return what a setting ``noise`` names: one source, or several with `` + `` between them.
+
+    Each utterance is heard in one of them, drawn anew whenever it is heard.
+
+    Raises:
+        ValueError: If one of several has no name, or is named twice.
+    """
+    sources = tuple(source.strip() for source in setting.split(" + "))
+    if not all(sources) or len(set(sources)) < len(sources):
+        raise ValueError(f"noise is {setting!r}; expected different sources with ' + ' between them")
+    return sources
+
+
+def _checked_sources(setting: str) -> str:
+    return " + ".join(noise_sources(setting))
+
+
+NoiseSources = Annotated[str, Field(min_length=1), AfterValidator(_checked_sources)]
 
 
 class Section(BaseModel):
@@ -181,7 +206,9 @@ class TrainParams(Section):
     warm_up: FiniteFloat = Field(ge=0, lt=1)  # share of the steps
     weight_decay: FiniteFloat = Field(ge=0)
     max_grad_norm: FiniteFloat = Field(gt=0)
-    noise: str = Field(min_length=1)  # corpus: babble of other utterances; or a file of noise, 16 kHz
+    noise: (
+        NoiseSources  # corpus: babble of other utterances; steady, bursts; or noise at 16 kHz, file or folder
+    )
     noise_snrs_db: list[SnrDb] = Field(min_length=1)  # one is drawn whenever a clip is heard
     gradient_checkpointing: bool  # less memory, a third more time
     sharding: Sharding  # the frozen LLM's layers whole in each process, or a part of them in each
@@ -227,7 +254,7 @@ class EvaluateParams(Section):
     seed: int
     device: Device
     threads: Threads
-    noise: str = Field(min_length=1)  # babble, as in TrainParams
+    noise: NoiseSources  # babble: corpus, or a file or folder of it
     noises: dict[TestedNoise, Share]  # what is mixed in, and to which share of the clips
     recordings: str = Field(min_length=1)  # for "recorded": a folder of noise at 16 kHz; or none
     snrs_db: list[SnrDb] = Field(min_length=1)  # clean is heard once, and by all
@@ -241,6 +268,15 @@ class EvaluateParams(Section):
     def decoding(self) -> Decoding:
         """How texts are written, for the record."""
         return Decoding(num_beams=self.num_beams, max_new_tokens=self.max_new_tokens)
+
+    @model_validator(mode="after")
+    def _hears_babble(self) -> EvaluateParams:
+        sources = noise_sources(self.noise)
+        if len(sources) > 1 or sources[0] in MADE:
+            raise ValueError(
+                f"noise is {self.noise!r}, expected one source of babble; other noises stand in noises"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_recordings(self) -> EvaluateParams:

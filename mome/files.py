@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mome.config import CORPUS, EMBEDDED, Params
+from mome.config import CORPUS, EMBEDDED, MADE, Params, noise_sources
 from mome.errors import ConfigError
 
 __all__ = ["NO_FILES", "fingerprint"]
@@ -54,5 +54,6 @@ def _named(params: Params) -> Iterator[tuple[str, Path]]:
     if params.foundation.video != EMBEDDED:
         yield "foundation.video", Path(params.foundation.video)
     for name, noise in (("train.noise", params.train.noise), ("evaluate.noise", params.evaluate.noise)):
-        if noise != CORPUS:
-            yield name, Path(noise)
+        for source in noise_sources(noise):
+            if source != CORPUS and source not in MADE:
+                yield name, Path(source)

@@ -453,6 +453,7 @@ class RetrainRequest(Record):
     snr_high_db: FiniteFloat
     noise: str  # the kind that most of it is
     reason: str
+    recordings: str = ""  # folder of such noise, where the operator names one
 
 
 class Switch(Record):

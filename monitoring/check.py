@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError, Occupied
 from mome.expectation import Noises
 from mome.records import Evaluation, Load, RequestRecord, RetrainRequest, ScaleDecision
+from mome.request_log.opening import REQUESTS, open_store
 from mome.scales import Scale
 from monitoring.drift import Drift, compare, read_baseline
 from monitoring.journal import append_decision, read_decisions
@@ -36,14 +38,18 @@ from monitoring.outcome import judge, tried_in_vain
 from monitoring.parameters import load_monitor_params
 from monitoring.policy import Verdict, clean_scale, decide, servable_scales
 from monitoring.recent import Recent
-from monitoring.window import read_window
 
-__all__ = ["Monitor", "run", "run_or_report"]
+__all__ = ["RECORDINGS", "Monitor", "run", "run_or_report"]
+
+RECORDINGS = (
+    "folder of the noise that is heard in production, as a training will see it; for its wish to name"
+)
 
 _KEPT_SNAPSHOTS = 200
 _SAME_NOISE_DB = 1.0  # estimates wander that much from window to window
 _ANOTHER_NOISE = 0.15  # of the shares; by less they differ from window to window
 _ASK_AGAIN_AFTER = timedelta(days=7)  # a wish from which nothing came was lost, or its training did not help
+_CLEARLY = 2 / 3
 _REPORTED = timedelta(days=1)
 _REACH = 3  # times as old as what counts: decisions that a look still reads
 
@@ -57,13 +63,16 @@ class Monitor:
         params: Damping and drift.
         bundle: Folder of the served bundle.
         state: Folder for the scale, the decisions and the reports; it exists.
+        recordings: Folder of the noise that is heard in production, for a wish to name: the service keeps no
+            sound. Empty for none.
 
     Raises:
         MonitorError: If the bundle cannot be used.
     """
 
-    def __init__(self, params: MonitorParams, bundle: Path, state: Path) -> None:
+    def __init__(self, params: MonitorParams, bundle: Path, state: Path, recordings: str = "") -> None:
         self.params = params
+        self._recordings = recordings
         self.evaluation = _read_table(bundle)
         self.scales = servable_scales(self.evaluation, params)
         self._baseline = read_baseline(bundle / "baseline.parquet")
@@ -150,7 +159,9 @@ class Monitor:
         """
         decision = verdict.decision
         if verdict.beyond_promise:
-            _request_retraining(self._state / "retrain.json", requests, self.evaluation, decision)
+            _request_retraining(
+                self._state / "retrain.json", requests, self.evaluation, decision, self._recordings
+            )
         # The line first: no scale is ever served without a reason on record.
         append_decision(self._state / "decisions.jsonl", decision)
         path = self._state / "scale.json"
@@ -165,28 +176,35 @@ class Monitor:
 
 
 def run(
-    params: MonitorParams, bundle: Path, requests: Path, state: Path, now: datetime | None = None
+    params: MonitorParams,
+    bundle: Path,
+    requests: Path | str,
+    state: Path,
+    now: datetime | None = None,
+    recordings: str = "",
 ) -> ScaleDecision:
     """Look once and publish what follows from it.
 
     Args:
         params: Damping and drift.
         bundle: Folder of the served bundle.
-        requests: Folder of the request log; it may not exist yet.
+        requests: Folder of the request log, which may not exist yet, or as `open_store` takes it.
         state: Folder for the scale, the decisions and the reports; made if missing. The service reads
             its scale from ``state/scale.json``.
         now: The moment of this look; the present unless given.
+        recordings: As `Monitor` takes it.
 
     Raises:
         MonitorError: If another monitor is at work, or the bundle, the log or ``scale.json`` cannot be
             used. Nothing has changed then.
+        ServiceError: If the database of the log cannot be reached; likewise.
     """
     now = now or datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
-    with FileLease(state / "monitor.lock"):
-        monitor = Monitor(params, bundle, state)
+    with FileLease(state / "monitor.lock"), closing(open_store(requests)) as log:
+        monitor = Monitor(params, bundle, state, recordings)
         current = monitor.current()
-        window = read_window(requests, params.window, params.max_age_s, now)
+        window = log.newest(params.window, params.max_age_s, now)
         history = monitor.history(now)
         monitor.recent.add(window.requests)
         load = measure_load(window.requests, latest_load(history), now, params)
@@ -199,7 +217,12 @@ def run(
 
 
 def run_or_report(
-    params: MonitorParams, bundle: Path, requests: Path, state: Path, publish_to: str
+    params: MonitorParams,
+    bundle: Path,
+    requests: Path | str,
+    state: Path,
+    publish_to: str,
+    recordings: str = "",
 ) -> tuple[ScaleDecision, str]:
     """Look once, or return the newest decision of a controller that is at work on the same folder.
 
@@ -209,6 +232,7 @@ def run_or_report(
         requests: Likewise.
         state: Likewise.
         publish_to: Where the decision is to be published.
+        recordings: As `Monitor` takes it.
 
     Returns:
         The decision, and where it still has to be published; a controller has published its own.
@@ -217,7 +241,7 @@ def run_or_report(
         MonitorError: As `run`, and if a controller is at work that has decided nothing for a day.
     """
     try:
-        return run(params, bundle, requests, state), publish_to
+        return run(params, bundle, requests, state, recordings=recordings), publish_to
     except Occupied:
         return _newest(state), ""
 
@@ -283,11 +307,16 @@ def _write_drift(drift: Drift, state: Path, decision: ScaleDecision, before: Seq
 
 
 def _request_retraining(
-    path: Path, requests: Sequence[RequestRecord], evaluation: Evaluation, decision: ScaleDecision
+    path: Path,
+    requests: Sequence[RequestRecord],
+    evaluation: Evaluation,
+    decision: ScaleDecision,
+    recordings: str,
 ) -> None:
     """Ask for a model that copes with this noise, unless the request that lies there already covers it.
 
-    While no scale copes, that lasts for a week: then the same is asked for again.
+    While no scale copes, that lasts for a week: then the same is asked for again. Noise of another kind, or
+    of other recordings, is another noise.
     """
     noises = Noises(evaluation.conditions)
     heard = [
@@ -301,8 +330,11 @@ def _request_retraining(
     try:
         earlier = RetrainRequest.read(path)
     except MomeError:  # none yet, or one that nobody could act on
-        pass
-    else:
+        earlier = None
+    noise, count = Counter(str(kind) for kind, _ in heard).most_common(1)[0]
+    if earlier is not None and count < _CLEARLY * len(heard):  # two kinds at once are no change to and fro
+        noise = earlier.noise
+    if earlier is not None and (earlier.noise, earlier.recordings) == (noise, recordings):
         covered = earlier.snr_low_db - _SAME_NOISE_DB <= low and high <= earlier.snr_high_db + _SAME_NOISE_DB
         if covered and decision.at - earlier.at < _ASK_AGAIN_AFTER:
             return
@@ -311,8 +343,9 @@ def _request_retraining(
         at=decision.at,
         snr_low_db=low,
         snr_high_db=high,
-        noise=Counter(kind for kind, _ in heard).most_common(1)[0][0],
+        noise=noise,
         reason=decision.reason,
+        recordings=recordings,
     ).write(path)
 
 
@@ -321,9 +354,10 @@ def _command() -> None:
         prog="python -m monitoring.check", description="Look once at the request log, and publish the scale."
     )
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
-    parser.add_argument("requests", type=Path, help="folder of the request log")
+    parser.add_argument("requests", help=REQUESTS)
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
+    parser.add_argument("--recordings", default="", help=RECORDINGS)
     parser.add_argument(
         "--if-served",
         action="store_true",
@@ -334,7 +368,11 @@ def _command() -> None:
         print(f"nothing is served yet: {arguments.bundle} is not there")
         return
     decision = run(
-        load_monitor_params(arguments.params), arguments.bundle, arguments.requests, arguments.state
+        load_monitor_params(arguments.params),
+        arguments.bundle,
+        arguments.requests,
+        arguments.state,
+        recordings=arguments.recordings,
     )
     print(f"{decision.scale}: {decision.reason}")
 

@@ -37,8 +37,8 @@ class Drift(NamedTuple):
     snapshot: Snapshot | None  # Evidently's, None when no feature could be compared
 
     def write_json(self, path: Path) -> None:
-        """Write Evidently's snapshot as JSON; an empty one when no feature could be compared."""
-        write_text(path, "{}\n" if self.snapshot is None else self.snapshot.json() + "\n")
+        """Write Evidently's snapshot, as its workspace reads it; an empty one without a comparison."""
+        write_text(path, "{}\n" if self.snapshot is None else self.snapshot.dumps() + "\n")
 
     def write_html(self, path: Path) -> None:
         """Write Evidently's report: one self-contained file of about 4 MB. Nothing without a snapshot."""

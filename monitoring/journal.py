@@ -1,34 +1,16 @@
-"""Files of JSON lines that grow at their end: read from there, and appended to line by line."""
+"""The journal of decisions: JSON lines, appended one by one and read from their end."""
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from mome.json_lines import lines_from_the_end
 from mome.records import ScaleDecision
 
-__all__ = ["append_decision", "lines_from_the_end", "read_decisions"]
-
-
-def lines_from_the_end(path: Path) -> Iterator[bytes]:
-    """Yield the whole lines of a file, last one first, without blank ones.
-
-    A last line without its line break is still being written, or its writer died; it is left out.
-    """
-    if not path.stat().st_size:  # an empty file cannot be mapped
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = content.rfind(b"\n")
-        while end >= 0:
-            start = content.rfind(b"\n", 0, end)
-            line = content[start + 1 : end]
-            if line.strip():
-                yield line
-            end = start
+__all__ = ["append_decision", "read_decisions"]
 
 
 def read_decisions(path: Path, since: datetime) -> list[ScaleDecision]:

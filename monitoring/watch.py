@@ -26,8 +26,9 @@ from mome.cli import main
 from mome.config import MonitorParams
 from mome.errors import MomeError, MonitorError
 from mome.records import Load, RequestRecord, ScaleDecision
+from mome.request_log.opening import REQUESTS, open_store
 from mome.scales import Scale
-from monitoring.check import Monitor
+from monitoring.check import RECORDINGS, Monitor
 from monitoring.drift import Drift
 from monitoring.journal import append_decision
 from monitoring.lease import FileLease, Lease
@@ -36,7 +37,6 @@ from monitoring.metrics import Metrics
 from monitoring.pages import serve_pages
 from monitoring.parameters import load_monitor_params
 from monitoring.publish import Target, target
-from monitoring.window import read_window
 
 __all__ = ["Watch", "watch"]
 
@@ -54,25 +54,29 @@ class Watch:
     Args:
         params: Promise, damping and drift.
         bundle: Folder of the served bundle; it may not be there yet, and may be replaced.
-        requests: Folder of the request log.
+        requests: Folder of the request log, or as `open_store` takes it.
         state: Folder for the scale, the decisions and the reports.
         place: Where the service reads its scale, if not in ``state``.
         metrics: To tell.
         look_s: Seconds between two looks at a noise that is known.
+        recordings: As `Monitor` takes it.
     """
 
     def __init__(
         self,
         params: MonitorParams,
         bundle: Path,
-        requests: Path,
+        requests: Path | str,
         state: Path,
         place: Target,
         metrics: Metrics,
         look_s: float = 60.0,
+        recordings: str = "",
     ) -> None:
-        self._params, self._bundle, self._requests, self._state = params, bundle, requests, state
+        self._params, self._bundle, self._state = params, bundle, state
+        self._log = open_store(requests)
         self._place, self._metrics, self._look_s = place, metrics, look_s
+        self._recordings = recordings
         self._monitor: Monitor | None = None
         self._table: _Identity | None = None
         self._orders: _Identity | None = None
@@ -110,8 +114,8 @@ class Watch:
         current, trouble = self._current(monitor)
         unreadable, window = 0, list[RequestRecord]()
         try:
-            window, unreadable = read_window(self._requests, self._params.window, self._params.max_age_s, now)
-        except (MonitorError, OSError) as error:
+            window, unreadable = self._log.newest(self._params.window, self._params.max_age_s, now)
+        except (MomeError, OSError) as error:
             trouble = str(error)
         new = [request for request in window if request.request_id not in self._known]
         self._remember(new)
@@ -179,7 +183,7 @@ class Watch:
         """Return the monitor of the bundle that lies there now; a new bundle starts a new one."""
         table = _identity(self._bundle / "evaluation.json")
         if self._monitor is None or table != self._table:
-            monitor = Monitor(self._params, self._bundle, self._state)
+            monitor = Monitor(self._params, self._bundle, self._state, self._recordings)
             if self._monitor is None:
                 self._history = monitor.history(now)
             self._monitor, self._table = monitor, table
@@ -264,10 +268,11 @@ def _command() -> None:
         description="Follow the request log, and serve the scale that its noise asks for, until stopped.",
     )
     parser.add_argument("bundle", type=Path, help="folder of the served bundle")
-    parser.add_argument("requests", type=Path, help="folder of the request log")
+    parser.add_argument("requests", help=REQUESTS)
     parser.add_argument("state", type=Path, help="folder for scale.json, decisions and drift reports")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section monitor counts")
     parser.add_argument("--publish", default="", help="configmap/NAME or a file; default: STATE/scale.json")
+    parser.add_argument("--recordings", default="", help=RECORDINGS)
     parser.add_argument("--every", type=float, default=60.0, help="seconds between looks at a known noise")
     parser.add_argument("--host", default="127.0.0.1", help="that the page and the metrics are served on")
     parser.add_argument("--port", type=int, help="of page and metrics; without one there are none")
@@ -279,7 +284,9 @@ def _command() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watching = Watch(params, given.bundle, given.requests, given.state, place, metrics, given.every)
+    watching = Watch(
+        params, given.bundle, given.requests, given.state, place, metrics, given.every, given.recordings
+    )
     with serve_pages(given.host, given.port, given.state, metrics):
         watch(watching, FileLease(given.state / "monitor.lock"), metrics, stop)
 

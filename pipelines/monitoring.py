@@ -19,14 +19,16 @@ def monitoring(
     requests: str,
     state: str,
     publish_to: str = "",
+    recordings: str = "",
 ) -> None:
     """Check the newest requests, publish the scale to serve, and ask for retraining if no scale fits.
 
     Args:
         bundle: START HERE. Folder of the served bundle.
-        requests: START HERE. Folder of the service's request log.
+        requests: START HERE. Folder of the service's request log, or `environment`: the database of a secret.
         state: START HERE. Folder that the service reads its scale from.
         publish_to: START HERE. Where the service reads its scale if not in that folder: configmap/NAME.
+        recordings: Folder of the noise that is heard in production, for a wish to name; a training reads it.
         monitor: SECTION of params.yaml, seldom changed here. When the served scale follows the noise.
         train: SECTION of params.yaml, seldom changed here. The last training, whose noise a new one extends.
     """
@@ -39,7 +41,13 @@ def monitoring(
     ).set_caching_options(False)
     with dsl.ExitHandler(notify_task, name="look"):
         check_task = steps.check_drift(
-            bundle=bundle, requests=requests, state=state, params=monitor, train=train, publish_to=publish_to
+            bundle=bundle,
+            requests=requests,
+            state=state,
+            params=monitor,
+            train=train,
+            publish_to=publish_to,
+            recordings=recordings,
         ).set_caching_options(False)
         # At every look, and not behind a condition: one that does not hold leaves the server's book-keeping
         # open, and `notify` could not tell a look that went well from one that was killed.

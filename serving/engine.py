@@ -257,7 +257,7 @@ class Engine:
         self.gave_up = False  # the service ends, and what is not answered will not be
         self._waited_for: set[Job] = set()
         self._wer = WerEstimator(bundle.evaluation)
-        self._requests = RequestLog(settings.request_log)
+        self._requests = RequestLog(settings.request_log, metrics.unlogged)
         self._batcher = Batcher(
             recogniser,
             max_jobs=settings.max_batch,

@@ -96,6 +96,9 @@ class Metrics:
             ["key", "limit"],
             registry=registry,
         )
+        self._unlogged = Counter(
+            "mome_unlogged_requests", "Requests that the request log could not keep", registry=registry
+        )
 
         self._model = Gauge(
             "mome_model_info",
@@ -166,6 +169,10 @@ class Metrics:
     def key_refused(self, name: str, limit: str) -> None:
         """Count one request of a key that was beyond a limit."""
         self._key_refusals.labels(key=name, limit=limit).inc()
+
+    def unlogged(self, count: int) -> None:
+        """Count requests that the monitor will never hear of."""
+        self._unlogged.inc(count)
 
 
 def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:

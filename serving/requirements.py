@@ -13,15 +13,17 @@ from mome.errors import ConfigError
 
 __all__ = ["pinned_requirements"]
 
+_EXTRAS = ("serving", "database")
+
 
 def pinned_requirements(project: Path, constraints: Path) -> list[str]:
     """Return one line per package, needed directly or by another one, sorted.
 
     ``constraints.txt`` pins the whole project, monitoring and pipelines included; handing it to
     BentoML would install all of that, because it takes every line for a wish. So the service's part
-    is picked out: core and ``serving`` of ``pyproject.toml``, and what the installed packages say
-    they need in turn. A package without a pin keeps the range of ``pyproject.toml``, or is left to
-    the installer.
+    is picked out: core, ``serving`` and ``database`` of ``pyproject.toml``, and what the installed
+    packages say they need in turn. A package without a pin keeps the range of ``pyproject.toml``, or is
+    left to the installer.
 
     Args:
         project: ``pyproject.toml``.
@@ -45,9 +47,12 @@ def pinned_requirements(project: Path, constraints: Path) -> list[str]:
 def _direct(project: Path) -> list[Requirement]:
     try:
         table = tomllib.loads(_text(project))["project"]
-        lines = [*table["dependencies"], *table["optional-dependencies"]["serving"]]
+        extras = table["optional-dependencies"]
+        lines = [*table["dependencies"], *(line for extra in _EXTRAS for line in extras[extra])]
     except (KeyError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{project}: no dependencies with an extra 'serving' in it ({error})") from error
+        raise ConfigError(
+            f"{project}: no dependencies with the extras {' and '.join(_EXTRAS)} in it ({error})"
+        ) from error
     return [Requirement(line) for line in lines]
 
 

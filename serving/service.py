@@ -24,6 +24,7 @@ from serving.job_runner import JobRunner
 from serving.job_store import JobStore
 from serving.metrics import Metrics
 from serving.page import create_page
+from serving.request_log import RequestLog
 from serving.routes import create_app
 from serving.settings import Settings
 
@@ -62,8 +63,10 @@ class MomeService:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # bentoml has no types
     @staticmethod
     def check() -> None:
-        """Look at the bundle once, before any worker starts: a broken one ends the start with one message."""
-        read_bundle(Settings.from_environment().bundle)
+        """Look at what is served before any worker starts: a mistake ends the start with one message."""
+        settings = Settings.from_environment()
+        read_bundle(settings.bundle)
+        RequestLog(settings.request_log).close()  # whether its address is one; the database may be away
 
     def __init__(self) -> None:
         from mome.inference import Transcriber

@@ -4,7 +4,8 @@ MOME_BUNDLE            bundle folder to serve; default: the one in the Bento
 MOME_SCALE_FILE        scale.json of monitoring; default: none, the bundle's scale is served
 MOME_DEFAULT_SCALE     for callers who name no scale: published, that of MOME_SCALE_FILE or the bundle, or
                        auto, by the noise of each request; default published
-MOME_REQUEST_LOG       folder for the request log; default: none, nothing is logged
+MOME_REQUEST_LOG       folder for the request log, or a database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE,
+                       sqlite:///FILE; default: none, nothing is logged
 MOME_API_KEY           bearer token that /v1 asks for; several with commas between; default: none, it is open
 MOME_API_KEY_FILE      file with such keys, one a line, beside those, each with its limits (serving/keys.py);
                        read when the service starts
@@ -39,13 +40,14 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mome.config import Threads
 from mome.errors import ConfigError
 from mome.records import Decoding
+from mome.request_log.opening import is_database
 from serving.keys import Key, named, parse_key
 
 __all__ = ["Settings"]
@@ -60,7 +62,7 @@ class Settings:
     bundle: Path = _BUNDLE_IN_BENTO
     scale_file: Path | None = None
     default_scale: Literal["published", "auto"] = "published"
-    request_log: Path | None = None
+    request_log: Path | str | None = field(default=None, repr=False)  # a URL may have a password in it
     api_keys: tuple[Key, ...] = ()
     model_aliases: tuple[str, ...] = ()
     language: str = "english"
@@ -92,8 +94,8 @@ class Settings:
 
         Raises:
             ConfigError: If a number is not one, or is not above zero, a switch is neither true nor false or
-                does not fit the device, the default scale is neither published nor auto, or a file holds
-                no keys; the message names the variable.
+                does not fit the device, the default scale is neither published nor auto, a file holds no
+                keys, or the request log's URL is that of something else; the message names the variable.
         """
         given = os.environ if environment is None else environment
         # A key out of a file may end with that file's newline, which no client can send.
@@ -107,7 +109,7 @@ class Settings:
             bundle=Path(values.get("MOME_BUNDLE", _BUNDLE_IN_BENTO)),
             scale_file=_path(values, "MOME_SCALE_FILE"),
             default_scale=_default_scale(values, "MOME_DEFAULT_SCALE"),
-            request_log=_path(values, "MOME_REQUEST_LOG"),
+            request_log=_request_log(values, "MOME_REQUEST_LOG"),
             api_keys=named([*map(Key, _several(values, "MOME_API_KEY")), *_keys_of_file(values)]),
             model_aliases=_several(values, "MOME_MODEL_ALIASES"),
             language=values.get("MOME_LANGUAGE", cls.language),
@@ -153,6 +155,13 @@ class Settings:
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
+
+
+def _request_log(values: Mapping[str, str], name: str) -> Path | str | None:
+    address = values.get(name)
+    if address is None:
+        return None
+    return address if is_database(address) else Path(address)
 
 
 def _several(values: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ def check_drift(
     params: dict[str, Any],
     train: dict[str, Any],
     publish_to: str = "",
+    recordings: str = "",
 ) -> NamedTuple("Check", [("scale", str), ("switched", bool), ("retrain", bool)]):
     """Compare the request log with the bundle's baseline and publish the scale that the noise asks for.
 
@@ -26,11 +27,13 @@ def check_drift(
 
     Args:
         bundle: Folder of the served bundle, with its word error table and baseline.
-        requests: Folder of the service's request log.
+        requests: Folder of the service's request log; or `environment`, with the database's URL in secret
+            `mome-request-log`.
         state: Folder that the service reads its scale from; decisions and drift reports go there too.
         params: Section `monitor` of params.yaml.
         train: Section `train` of params.yaml; checked here, not first when a new training is asked for.
         publish_to: Where the service reads its scale if it does not see `state`: configmap/NAME, or a file.
+        recordings: Folder of the noise that is heard in production, for a wish to name; a training reads it.
 
     Returns:
         look: The decision as JSON. Requests looked at, measured noise, drifted features and tokens per second
@@ -51,7 +54,9 @@ def check_drift(
 
     parse_section(TrainParams, train)
     section = parse_section(MonitorParams, params)
-    found, publish_to = check.run_or_report(section, Path(bundle), Path(requests), Path(state), publish_to)
+    found, publish_to = check.run_or_report(
+        section, Path(bundle), requests, Path(state), publish_to, recordings
+    )
     found.write(Path(look.path))
     look.metadata.update(checked(describe(Path(state), found, Path(drift_report.path))))
     # After the reports: a look is on record even when the cluster refuses what it came to.

@@ -31,19 +31,23 @@ def describe(request: RetrainRequest, before: TrainParams, after: TrainParams, p
     report.facts(
         [
             ("observed noise", f"{request.snr_low_db:.1f} to {request.snr_high_db:.1f} dB, {request.noise}"),
+            ("recordings of it", request.recordings or "none: the nearest kind is made"),
             ("asked at", f"{request.at:%Y-%m-%d %H:%M:%S} UTC"),
             ("why", request.reason),
             ("new noise levels", _levels(new) if new else "none: the last training heard these already"),
         ]
     )
-    report.heading("Noise levels of a training")
+    report.heading("Noise of a training")
     report.table(
-        ["training", "levels, each drawn as often as it stands here"],
-        [["last", _levels(before.noise_snrs_db)], ["next", _levels(after.noise_snrs_db)]],
+        ["training", "sources, each drawn as often", "levels, each drawn as often as it stands here"],
+        [
+            ["last", before.noise, _levels(before.noise_snrs_db)],
+            ["next", after.noise, _levels(after.noise_snrs_db)],
+        ],
         numbers=False,
     )
     report.picture(_picture(request, before, after))
-    if not new:
+    if not new and after.noise == before.noise:
         report.say(
             "More of the same may not help: look at the word errors at this noise in step evaluate of the "
             "last training, and think of more data, a finer scale or a wider budget."
@@ -51,10 +55,14 @@ def describe(request: RetrainRequest, before: TrainParams, after: TrainParams, p
     report.heading("Start it")
     report.say("Fill in corpus and registry of the last training; all else is as in params.yaml:")
     levels = "[" + ", ".join(map(snr_key, after.noise_snrs_db)) + "]"
-    changes = [f"train.noise_snrs_db={levels}", "corpus=CORPUS", "registry=REGISTRY"]
+    noise = [] if after.noise == before.noise else [f"train.noise={after.noise}"]
+    changes = [*noise, f"train.noise_snrs_db={levels}", "corpus=CORPUS", "registry=REGISTRY"]
     sets = [part for change in changes for part in ("--set", change)]
     report.command(shlex.join(["python", "-m", "pipelines.submit", "training", *sets]))
-    report.say("The workflow retrain.yml does the same when it is sent retrain.json as snr-drift.")
+    report.say(
+        "The workflow retrain.yml does the same when it is sent retrain.json as snr-drift; instead of "
+        "recordings it takes noise of the nearest kind."
+    )
     report.write(page)
 
 

@@ -231,7 +231,7 @@ def _memory_explained(params: EvaluateParams) -> Iterator[None]:
 def _sources(params: EvaluateParams) -> dict[TestedNoise, Noise | None]:
     """Return where each noise comes from; None for babble of the corpus, which needs its clips."""
     made: dict[TestedNoise, Noise | None] = {"steady": MadeNoise(steady), "bursts": MadeNoise(bursts)}
-    made["babble"] = noise_of(params.noise)
+    (made["babble"],) = noise_of(params.noise)
     if "recorded" in params.noises:
         made["recorded"] = NoiseFolder(Path(params.recordings))
     return {noise: made[noise] for noise in params.noises}

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mome.config import CORPUS
+from mome.config import CORPUS, noise_sources
 from mome.errors import ConfigError, MediaError
 from mome.speech.audio import SAMPLING_RATE, read_audio
+from mome.speech.noise import MadeNoise, Noise
+from mome.speech.noises import bursts, steady
 
 __all__ = ["NoiseFile", "NoiseFolder", "noise_digest", "noise_of", "recordings_digest"]
 
 Samples = npt.NDArray[np.float32]
+
+_MAKERS = {"bursts": bursts, "steady": steady}  # as `mome.config.MADE` names them
 
 
 class NoiseFile:
@@ -85,24 +89,41 @@ def _recordings(folder: Path) -> list[Path]:
     return found
 
 
-def noise_of(setting: str) -> NoiseFile | None:
-    """Return the noise that a setting ``noise`` names: a file, or None for the babble of the corpus.
+def noise_of(setting: str) -> tuple[Noise | None, ...]:
+    """Return the sources that a setting ``noise`` names; None stands for babble of the corpus.
 
     Raises:
-        ConfigError: As `NoiseFile`.
+        ConfigError: As `NoiseFile` and `NoiseFolder`.
     """
-    return None if setting == CORPUS else NoiseFile(Path(setting))
+    return tuple(_source(name) for name in noise_sources(setting))
+
+
+def _source(name: str) -> Noise | None:
+    if name == CORPUS:
+        return None
+    if name in _MAKERS:
+        return MadeNoise(_MAKERS[name])
+    return NoiseFolder(Path(name)) if Path(name).is_dir() else NoiseFile(Path(name))
 
 
 def noise_digest(setting: str) -> str:
-    """Return ``corpus``, or the SHA-256 of the file: what a record says of the noise.
+    """Return what a record says of the noise: each source's name, or the SHA-256 of its recordings.
 
     Raises:
         ConfigError: If there is no such file.
     """
-    if setting == CORPUS:
-        return CORPUS
+    return " + ".join(_digest(name) for name in noise_sources(setting))
+
+
+def _digest(name: str) -> str:
+    if name == CORPUS or name in _MAKERS:
+        return name
+    if Path(name).is_dir():
+        return recordings_digest(Path(name))
     try:
-        return hashlib.sha256(Path(setting).read_bytes()).hexdigest()
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
     except OSError as error:
-        raise ConfigError(f"noise: {setting}: no such file; expected noise at 16 kHz, or {CORPUS}") from error
+        raise ConfigError(
+            f"noise: {name}: no such file or folder; expected noise at 16 kHz, or one of {CORPUS}, "
+            f"{', '.join(_MAKERS)}"
+        ) from error

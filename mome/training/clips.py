@@ -45,14 +45,14 @@ class TrainingClips:
             frozen; empty without video, and where the encoder runs in every step.
         transcripts: Per utterance.
         mouths: Reads mouth video for an encoder that runs in every step; None without.
-        noise: Behind every utterance; by default babble of the others.
+        noise: One of these is drawn behind every utterance; None is babble of the others.
     """
 
     waveforms: Sequence[np.ndarray]
     lips: list[Tensor]
     transcripts: list[str]
     mouths: SplitReader | None = None
-    noise: Noise | None = None
+    noise: tuple[Noise | None, ...] = (None,)
 
     def __len__(self) -> int:
         return len(self.transcripts)
@@ -100,7 +100,10 @@ class TrainingClips:
         speech = self.waveforms[index]
         if augmentation == "llama-avsr":
             speech = mask_sound(speech, rng)
-        samples = with_noise(self.noise or Babble(self.waveforms), index, speech, snr_db, rng)
+        # One source alone takes no draw: what was trained before there were several is trained so again.
+        drawn = 0 if len(self.noise) == 1 else int(rng.integers(len(self.noise)))
+        noise = self.noise[drawn] or Babble(self.waveforms)
+        samples = with_noise(noise, index, speech, snr_db, rng)
         if augmentation == "cached-lips" and rng.random() < _VARIED:
             if not self.has_lips:
                 samples = change_speed(samples, rng.uniform(*PACE))
@@ -135,7 +138,7 @@ def read_clips(
     lips: Path | None,
     description: str,
     only: Modality = "av",
-    noise: Noise | None = None,
+    noise: tuple[Noise | None, ...] = (None,),
 ) -> TrainingClips:
     """Read the sound of a split if it is small, and encode its lips unless that was done before.
 

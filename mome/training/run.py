@@ -212,7 +212,11 @@ def _read(reader: SplitReader, params: TrainParams) -> Modality:
 
 
 def _clips(
-    reader: SplitReader, encoders: Encoders, lips: Path | None, only: Modality, noise: Noise | None
+    reader: SplitReader,
+    encoders: Encoders,
+    lips: Path | None,
+    only: Modality,
+    noise: tuple[Noise | None, ...],
 ) -> TrainingClips:
     if not len(reader):
         raise CorpusError(f"{reader.dataset}: the {reader.split} split is empty")

@@ -12,12 +12,12 @@ import numpy as np
 from mome.config import MonitorParams
 from mome.expectation import Noises
 from mome.records import Evaluation, NoiseKind, RequestRecord, ScaleDecision
+from mome.request_log.store import is_from_the_future
 from mome.scales import Scale
 from monitoring.policy import clean_scale, decide
 from monitoring.recent import Recent
 from monitoring.simulator.traffic import Traffic
 from monitoring.simulator.world import SCALES
-from monitoring.window import is_from_the_future
 
 __all__ = ["BEGIN", "auto", "fixed", "median", "monitor", "oracle", "per_request", "request"]
 

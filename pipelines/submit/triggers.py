@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import yaml
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from components.request_retraining.noise import learn_noise
+from components.request_retraining.noise import LEARNED, learn_noise
 from mome.addresses import split_revision
 from mome.config import TrainParams
 from mome.errors import ConfigError
@@ -101,7 +101,7 @@ class _SnrDrift(Trigger):
             reason=self.reason,
         )
         learned = learn_noise(train, request).model_dump(mode="json")
-        return {"train": {"noise_snrs_db": learned["noise_snrs_db"]}}
+        return {"train": {name: learned[name] for name in LEARNED}}
 
 
 _RECORDS: dict[str, type[Trigger]] = dict(zip(KINDS, (_Manual, _NewData, _Schedule, _SnrDrift), strict=True))

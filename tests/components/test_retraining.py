@@ -28,8 +28,17 @@ def params() -> TrainParams:
     return load_params().train.model_copy(update={"noise_snrs_db": [None, 10.0, 0.0]})
 
 
-def request(low: float, high: float, at: datetime = NOW) -> RetrainRequest:
-    return RetrainRequest(at=at, snr_low_db=low, snr_high_db=high, noise="continuous", reason="no scale fits")
+def request(
+    low: float, high: float, at: datetime = NOW, noise: str = "steady", recordings: str = ""
+) -> RetrainRequest:
+    return RetrainRequest(
+        at=at,
+        snr_low_db=low,
+        snr_high_db=high,
+        noise=noise,
+        reason="no scale fits",
+        recordings=recordings,
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,6 +60,28 @@ def test_clean_speech_is_heard_as_often_as_before(params: TrainParams) -> None:
     assert learn_noise(often, request(-4.0, -2.0)).noise_snrs_db == [None, None, None, 10.0, 10.0, 0.0, -5.0]
 
 
+@pytest.mark.parametrize(
+    ("before", "noise", "recordings", "after"),
+    [
+        ("corpus", "babble", "", "corpus"),
+        ("corpus", "steady", "", "corpus + steady"),
+        ("corpus + steady", "bursts", "", "corpus + steady + bursts"),
+        ("corpus", "bursts", "/data/kitchen", "corpus + /data/kitchen"),
+        ("corpus + /data/kitchen", "bursts", "/data/kitchen", "corpus + /data/kitchen"),
+        ("babble.wav", "babble", "", "babble.wav"),
+        ("steady", "babble", "", "steady + corpus"),
+        ("corpus", "of another version", "", "corpus"),
+    ],
+)
+def test_the_noise_that_was_heard_stands_beside_those_of_before(
+    params: TrainParams, before: str, noise: str, recordings: str, after: str
+) -> None:
+    heard = request(-4.0, -2.0, noise=noise, recordings=recordings)
+    learned = learn_noise(params.model_copy(update={"noise": before}), heard)
+    assert learned.noise == after
+    TrainParams.model_validate(learned.model_dump())
+
+
 def shown(folder: Path) -> list[Any]:
     return [SimpleNamespace(path=str(folder / "page"))]
 
@@ -60,7 +91,8 @@ def test_the_step_hands_on_a_section_that_the_next_run_accepts(params: TrainPara
     (section,) = request_retraining.python_func(
         *shown(tmp_path), str(tmp_path), params.model_dump(mode="json")
     )
-    assert TrainParams.model_validate(section).noise_snrs_db == [None, 10.0, 0.0, -5.0, -10.0]
+    after = TrainParams.model_validate(section)
+    assert (after.noise, after.noise_snrs_db) == ("corpus + steady", [None, 10.0, 0.0, -5.0, -10.0])
 
 
 def test_the_line_on_the_page_asks_for_the_training_that_the_step_hands_on(
@@ -71,12 +103,13 @@ def test_the_line_on_the_page_asks_for_the_training_that_the_step_hands_on(
         *shown(tmp_path), str(tmp_path), params.model_dump(mode="json")
     )
     said = page_text(tmp_path / "page")
-    assert "observed noise: -9.0 to -6.0 dB, continuous" in said
+    assert "observed noise: -9.0 to -6.0 dB, steady" in said
     (line,) = [line for line in said.splitlines() if line.startswith("python -m pipelines.submit ")]
     line = line.replace("=CORPUS", "=embedded").replace("=REGISTRY", "=/models/registry")
     assert main([*shlex.split(line)[3:], "--dry-run"]) == 0  # as CI would check it
     changes = parse_changes(shlex.split(line)[5::2])
     levels = yaml.safe_load(changes.pop("train.noise_snrs_db"))
+    assert changes.pop("train.noise") == section["noise"] == "corpus + steady"
     assert changes == {"corpus": "embedded", "registry": "/models/registry"}
     found = configured({"train.noise_snrs_db": levels}, load_params().sections())
     assert found["train"]["noise_snrs_db"] == section["noise_snrs_db"]

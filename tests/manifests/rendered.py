@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
-INSTEAD = {"kserve"}  # components that take objects of the base away
+INSTEAD = {"kserve", "request-log-database"}  # components that take objects of the base away
 EVERYTHING = "everything"  # overlays/cpu with every other component beside those that it has
 
 Manifest = dict[str, Any]

@@ -229,6 +229,7 @@ def test_every_module_that_is_called_is_in_the_image_that_calls_it(cpu: tuple[Ma
         "mome-serving/pull": ("mome-serve", "serving"),
         "mome-serving/serving": ("mome-serve", "serving"),
         "mome-monitor/watch": ("mome-monitor", "monitoring"),
+        "mome-retention/retention": ("mome-monitor", "monitoring"),
         "mome-monitor/publish": ("mome-monitor", "monitoring"),
     }
     for name, (image, folder) in called.items():

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -101,18 +100,16 @@ def test_the_routers_command_is_one_that_it_takes(
     }
     assert {each["name"] for each in router["env"]} == values.keys()
     words = [re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], word) for word in router["args"]]
-    (mount,) = (each["mountPath"] for each in router["volumeMounts"] if each["name"] == "requests")
+    (mount,) = (each["mountPath"] for each in router["volumeMounts"] if each["name"] == "rollout")
     words = [str(tmp_path) + word if word.startswith(mount) else word for word in words]
     started: list[dict[str, object]] = []
     monkeypatch.setattr("serving.rollout.__main__.web.run_app", lambda _, **options: started.append(options))
     monkeypatch.setattr(sys, "argv", ["rollout", *words])
     command()
     assert (started[0]["host"], started[0]["port"]) == ("0.0.0.0", router["ports"][0]["containerPort"])
-    assert [path.name for path in (tmp_path / "requests" / "rollout").iterdir()] == [
+    assert [path.name for path in (tmp_path / "rollout").iterdir()] == [
         "a" * 12 + "-" + "b" * 12 + "-shadow.json"
     ]
-    # The month of the request log is no business of a trial.
-    assert "-maxdepth 1" in shlex.join(container(trial, "mome-retention/retention")["command"])
 
 
 def test_a_router_that_goes_has_a_successor_and_time_for_its_answers(trial: tuple[Manifest, ...]) -> None:

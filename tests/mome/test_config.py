@@ -50,6 +50,8 @@ def test_no_number_of_params_yaml_is_read_as_text() -> None:
         ("keep: ", "keep: first #", "train.keep: input should be 'best' or 'last'"),
         ("average_last: ", "average_last: 4 #", "average_last is 4, but keep: best takes one checkpoint"),
         ("noise: ", "noise: '' #", "train.noise"),
+        ("noise: ", "noise: corpus + corpus #", "train.noise: value error, noise is 'corpus"),
+        ("noise: ", "noise: steady #", "noise is 'steady', expected one source of babble"),
         ("window: ", "window: 0 #", "monitor.window"),
     ],
 )

@@ -1,7 +1,6 @@
 """The whole look, on bundles and logs written to disk."""
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.records import (
     GateDecision,
+    NoiseKind,
     RequestRecord,
     RetrainRequest,
     ScaleDecision,
@@ -75,7 +75,7 @@ class Site:
             }
         ).to_parquet(self.bundle / "baseline.parquet")
 
-    def serve(self, snr_db: float, number: int = 20) -> None:
+    def serve(self, snr_db: float, number: int = 20, kind: NoiseKind = "babble") -> None:
         self.requests.mkdir(exist_ok=True)
         with (self.requests / "worker.jsonl").open("a") as log:
             for _ in range(number):
@@ -90,7 +90,7 @@ class Site:
                     latency_ms=50.0,
                     snr_db=snr_db + self.rng.normal() / 10,
                     snr_confident=True,
-                    noise_kind="babble",
+                    noise_kind=kind,
                     noise_confidence=0.9,
                     level_db=self.rng.normal(-25, 2),
                     speech_share=self.rng.uniform(0.7, 0.9),
@@ -99,9 +99,9 @@ class Site:
                 )
                 log.write(record.model_dump_json() + "\n")
 
-    def look(self) -> ScaleDecision:
+    def look(self, recordings: str = "") -> ScaleDecision:
         self.now += timedelta(milliseconds=5)
-        return check.run(PARAMS, self.bundle, self.requests, self.state, now=self.now)
+        return check.run(PARAMS, self.bundle, self.requests, self.state, now=self.now, recordings=recordings)
 
     @property
     def scale_file(self) -> Path:
@@ -152,12 +152,14 @@ def test_the_scale_file_is_touched_only_by_a_switch_or_by_another_noise(site: Si
 
 
 def test_drift_is_evidence_and_leaves_its_reports(site: Site) -> None:
+    from evidently.core.report import Snapshot
+
     for _ in range(3):
         site.serve(4.0)
         decision = site.look()
     assert decision.drifted == ("snr_db",)
     assert len(list((site.state / "drift").glob("*.json"))) == 3
-    snapshot = json.loads(next((site.state / "drift").glob("*.json")).read_text())
+    snapshot = Snapshot.load(next((site.state / "drift").glob("*.json"))).dict()
     assert {metric["config"]["column"] for metric in snapshot["metrics"]} == {
         "snr_db",
         "level_db",
@@ -221,6 +223,28 @@ def test_a_damaged_wish_for_retraining_is_replaced(site: Site) -> None:
         site.serve(1.0)
         site.look()
     assert RetrainRequest.read(site.state / "retrain.json").noise == "babble"
+
+
+def test_the_wish_has_the_kind_and_the_recordings_and_another_noise_is_another_wish(site: Site) -> None:
+    def wish() -> tuple[str, str]:
+        found = RetrainRequest.read(site.state / "retrain.json")
+        return found.noise, found.recordings
+
+    for _ in range(2):
+        site.serve(1.0, kind="steady")
+        site.look()
+    assert wish() == ("steady", "")
+    site.serve(1.0, kind="steady")
+    site.look("/noise/kitchen")
+    assert wish() == ("steady", "/noise/kitchen")
+    for _ in range(3):  # more bursts than steady noise, but not clearly: the wish does not go to and fro
+        site.serve(1.0, 8, kind="steady")
+        site.serve(1.0, 12, kind="bursts")
+        site.look("/noise/kitchen")
+        assert wish() == ("steady", "/noise/kitchen")
+    site.serve(1.0, 20, kind="bursts")
+    site.look("/noise/kitchen")
+    assert wish() == ("bursts", "/noise/kitchen")
 
 
 def test_a_half_written_decision_does_not_break_the_next_look(site: Site) -> None:

@@ -69,6 +69,16 @@ def test_every_variable_is_read() -> None:
     )
 
 
+def test_a_request_log_may_be_a_database_whose_password_nobody_sees() -> None:
+    address = "postgresql+psycopg://mome:sesame@db.example/speech?sslmode=verify-full"
+    settings = Settings.from_environment({"MOME_REQUEST_LOG": f"{address}\n"})
+    assert settings.request_log == address
+    assert "sesame" not in repr(settings)
+    with pytest.raises(ConfigError, match="MOME_REQUEST_LOG: no database of scheme 'mysql'") as raised:
+        Settings.from_environment({"MOME_REQUEST_LOG": "mysql://mome:sesame@db.example/speech"})
+    assert "sesame" not in str(raised.value)
+
+
 def test_an_empty_variable_counts_as_absent() -> None:
     assert Settings.from_environment({"MOME_API_KEY": "", "MOME_THREADS": " "}) == Settings()
 

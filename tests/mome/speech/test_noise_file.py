@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from mome.config import MADE
 from mome.errors import ConfigError
 from mome.speech.noise import with_noise
-from mome.speech.noise_file import NoiseFile, noise_digest, noise_of
+from mome.speech.noise_file import NoiseFile, noise_digest, noise_of, recordings_digest
 
 NUMBERS = np.arange(1, 4001, dtype=np.float32) / 5000  # every sample says where in the file it is
 
@@ -64,6 +65,22 @@ def test_a_record_names_the_noise_by_its_content(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert noise_digest(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
     assert noise_digest("corpus") == "corpus"
-    assert noise_of("corpus") is None
-    with pytest.raises(ConfigError, match="expected noise at 16 kHz, or corpus"):
+    assert noise_of("corpus") == (None,)
+    with pytest.raises(ConfigError, match="expected noise at 16 kHz, or one of corpus"):
         noise_digest(str(tmp_path / "none.wav"))
+
+
+def test_several_sources_are_named_in_one_setting(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    corpus, made, folder, file = noise_of(f"corpus + steady + {tmp_path} + {path}")
+    assert corpus is None
+    for noise in (made, folder, file):
+        assert noise is not None
+        assert noise.behind(0, 800, np.random.default_rng(1)).shape == (800,)
+    assert isinstance(file, NoiseFile)
+    assert noise_digest(f"corpus + steady + {path}") == (
+        f"corpus + steady + {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    )
+    assert noise_digest(str(tmp_path)) == recordings_digest(tmp_path)
+    assert {"bursts", "steady"} == set(MADE)
+    assert all(noise_of(name) for name in MADE)

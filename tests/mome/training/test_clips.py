@@ -9,6 +9,7 @@ import torch
 
 from mome.model.encoders import Encoders
 from mome.speech.media import Clip
+from mome.speech.noise import Babble, MadeNoise, with_noise
 from mome.speech.shards import SplitReader, read_split
 from mome.training.clips import TrainingClips, read_clips
 
@@ -43,6 +44,21 @@ def test_sound_without_lips_is_varied_and_sound_with_lips_keeps_its_time() -> No
     noisy = seen.hear(0, [0.0], rng, "cached-lips")
     assert len(noisy) == 16_000
     assert not np.array_equal(noisy, voices[0])
+
+
+def test_each_time_a_clip_is_heard_one_of_several_noises_is_behind_it() -> None:
+    rng = np.random.default_rng(0)
+    voices = [rng.normal(size=1_600).astype(np.float32) * 0.1 for _ in range(3)]
+    planted = [MadeNoise(lambda length, _: np.ones(length, np.float32)) for _ in range(2)]
+    clips = TrainingClips(voices, [], ["a", "b", "c"], noise=(None, *planted))
+    constant = [np.ptp(clips.hear(0, [20.0], rng) - voices[0]) < 1e-5 for _ in range(300)]
+    assert 150 < sum(constant) < 250, "two of three"
+    # One source takes no draw of its own: what was trained before is trained so again.
+    alone = TrainingClips(voices, [], ["a", "b", "c"])
+    again = np.random.default_rng(7)
+    again.integers(1)  # the level
+    expected = with_noise(Babble(voices), 1, voices[1], 5.0, again)
+    np.testing.assert_array_equal(alone.hear(1, [5.0], np.random.default_rng(7)), expected)
 
 
 def test_length_is_counted_in_video_frames_whatever_the_clip_holds() -> None:

@@ -36,7 +36,8 @@ def test_the_payload_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_heard_noise_becomes_noise_of_the_training_and_changes_nothing_else(train: TrainParams) -> None:
     sections = read_trigger("snr-drift", json.dumps(DRIFT)).sections(train)
     assert list(sections) == ["train"]
-    assert list(sections["train"]) == ["noise_snrs_db"]
+    assert list(sections["train"]) == ["noise", "noise_snrs_db"]
+    assert sections["train"]["noise"] == train.noise
     assert {-10.0, -5.0, 0.0, 5.0} <= set(sections["train"]["noise_snrs_db"])
     assert "clean" in sections["train"]["noise_snrs_db"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from mome.errors import MonitorError
 from mome.records import RequestRecord
-from monitoring.window import read_window
+from mome.request_log.files import FileStore
 
 NOW = datetime.now(UTC)
 
@@ -38,7 +38,7 @@ def write(path: Path, requests: list[RequestRecord], tail: str = "") -> None:
 
 
 def ids(folder: Path, size: int = 5, max_age_s: float = 600) -> list[str]:
-    return [request.request_id for request in read_window(folder, size, max_age_s, NOW).requests]
+    return [request.request_id for request in FileStore(folder).newest(size, max_age_s, NOW).requests]
 
 
 def test_the_newest_requests_of_all_workers_come_oldest_first(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def test_a_half_written_last_line_is_left_for_the_next_look(tmp_path: Path) -> N
 
 def test_a_broken_line_in_the_middle_is_counted_and_passed_over(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", [request(1, 3)], tail="{broken\n\n" + request(2, 2).model_dump_json() + "\n")
-    window = read_window(tmp_path, 5, 600, NOW)
+    window = FileStore(tmp_path).newest(5, 600, NOW)
     assert ([r.request_id for r in window.requests], window.unreadable) == (["r0001", "r0002"], 1)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "hello"}\n' * 3)
     with pytest.raises(MonitorError, match="none of 3 lines is a RequestRecord"):
-        read_window(tmp_path, 5, 600, NOW)
+        FileStore(tmp_path).newest(5, 600, NOW)
 
 
 def test_refused_and_old_requests_say_nothing_about_now(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_service_without_requests_is_an_empty_window(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with pytest.raises(MonitorError, match="expected the folder of the request log"):
-        read_window(tmp_path / "log", 5, 600, NOW)
+        FileStore(tmp_path / "log").newest(5, 600, NOW)
 
 
 def test_requests_from_the_future_and_copied_lines_are_left_out(tmp_path: Path) -> None:

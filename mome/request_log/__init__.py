@@ -1,0 +1,1 @@
+"""The request log: what serving writes and monitoring reads, as files or in a database."""
