@@ -31,6 +31,7 @@ from mome.scales import Scale
 __all__ = [
     "CORPUS",
     "EMBEDDED",
+    "NO_MODEL",
     "NO_RECORDINGS",
     "AudioPadding",
     "Augmentation",
@@ -58,6 +59,7 @@ __all__ = [
 
 CORPUS = "corpus"  # noise is babble of the corpus itself
 NO_RECORDINGS = "none"  # no folder of noise
+NO_MODEL = "none"  # of faces
 EMBEDDED = "embedded"  # a model that is taught here
 PARAMS_FILE = "params.yaml"  # and no profile
 _PROFILES = Path(__file__).parent / "profiles"
@@ -100,6 +102,9 @@ class PrepareParams(Section):
     validation_utterances: int = Field(gt=0)
     test_utterances: int = Field(gt=0)
     utterances_per_shard: int = Field(gt=0)
+    # Models that find the mouth, by path; without any, OpenCV's cascade does.
+    face_detector: str = NO_MODEL
+    face_landmarks: str = NO_MODEL
 
 
 class ValidateParams(Section):
