@@ -153,11 +153,11 @@ def read_recording(
     sound = read_audio(audio, longest_s) if audio is not None else None
     picture = read_video(video, longest_s) if video is not None else None
     samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) if sound else None
-    track = _mouth(video, picture, face_models) if video is not None and picture else None
+    late_s = together_s(sound.start_s, picture.start_s) if is_one_file and sound and picture else 0.0
+    track = _mouth(video, picture, face_models, samples, late_s) if video is not None and picture else None
     mouth = track.frames if track else None
     gap_s = 0.0
     if sound and picture:
-        late_s = together_s(sound.start_s, picture.start_s) if is_one_file else 0.0
         gap_s = abs(late_s + len(sound.samples) / sound.sampling_rate - picture.duration_s)
         assert samples is not None
         assert mouth is not None
@@ -262,9 +262,18 @@ def has_sound(video: Path | bytes) -> bool:
         return bool(container.streams.audio)
 
 
-def _mouth(video: Path | bytes, picture: VideoFrames, face_models: FaceModels) -> MouthTrack:
+def _mouth(
+    video: Path | bytes,
+    picture: VideoFrames,
+    face_models: FaceModels,
+    samples: npt.NDArray[np.float32] | None,
+    late_s: float,
+) -> MouthTrack:
+    if samples is not None:  # as it is heard from the first frame on
+        late = round(late_s * SAMPLING_RATE)
+        samples = np.pad(samples, (late, 0)) if late > 0 else samples[-late:]
     with decoding(name_of(video)):  # OpenCV has errors of its own, for pictures that no camera makes
-        return find_mouth(to_25_fps(picture), face_models)
+        return find_mouth(to_25_fps(picture), face_models, samples)
 
 
 def from_one_moment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from mome.speech.faces.cascade import cascade_boxes
 from mome.speech.faces.face import MeanFace
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.faces.tracks import STRIDE, Track, follow_faces
+from mome.speech.synchrony import agreement
 
 __all__ = ["MOUTH_SIZE", "MouthTrack", "find_mouth", "sharpness"]
 
@@ -20,6 +22,11 @@ MOUTH_SIZE = 96  # pixels, AV-HuBERT's stored region of interest
 
 _SMOOTHING = 6  # frames on either side; AV-HuBERT smooths landmarks over the same window
 _LOST = VIDEO_FRAMES_PER_SECOND  # frames without a face, of which one should know
+_APART = 5  # frames, in which lips that speak move
+_STILL = 0.5  # gray levels, of 255; talkers of GRID move by 3.6 and more
+_LIPS = slice(34, 72), slice(18, 78)  # of the crop
+_ALIKE = 0.4  # correlation with the clip's usual lips; talkers of GRID are below for three frames at most
+_COVERED = 12  # frames, half a second
 
 # Parts of the cascade's face box (square, from the brow to the chin): where the mouth is and how much to cut.
 _MOUTH_DOWN = 0.8
@@ -52,25 +59,29 @@ class MouthTrack:
     problem: str = ""
 
 
-def find_mouth(frames: Frames, models: FaceModels = CASCADE) -> MouthTrack:
+def find_mouth(
+    frames: Frames, models: FaceModels = CASCADE, samples: npt.NDArray[np.float32] | None = None
+) -> MouthTrack:
     """Cut the mouth of a talking face out of every frame ``(T, H, W)``.
 
     Frames of 96 x 96 already are mouth video and pass through. Where no face is found the place is
     interpolated from its neighbours; a video without any face gives its middle, with a share of 0.
 
     With landmarks a face may lean, lie or stand on its head, and comes out upright, as large as any other:
-    stable points are laid on those of a mean face (model facts 10).
+    stable points are laid on those of a mean face (model facts 10). Of several people it is the one whose
+    mouth moves with the sound, without sound who is seen longest.
 
     Args:
         frames: Gray.
         models: That find the face.
+        samples: ``(N,)`` at 16 kHz, from the first frame on.
 
     Raises:
         ConfigError: If a model cannot be loaded.
     """
     if frames.shape[1:] == (MOUTH_SIZE, MOUTH_SIZE):
         return MouthTrack(frames, 1.0, 1.0, 1)
-    return _with_landmarks(frames, models) if models else _with_cascade(frames)
+    return _with_landmarks(frames, models, samples) if models else _with_cascade(frames)
 
 
 def sharpness(mouth: Frames) -> float:
@@ -81,18 +92,23 @@ def sharpness(mouth: Frames) -> float:
     return float(np.median([cv2.Laplacian(image, cv2.CV_64F).var() for image in mouth]))
 
 
-def _with_landmarks(frames: Frames, models: FaceModels) -> MouthTrack:
+def _with_landmarks(
+    frames: Frames, models: FaceModels, samples: npt.NDArray[np.float32] | None
+) -> MouthTrack:
     tracks = follow_faces(frames, models)
     if not tracks.people:
         return _nobody(frames)
-    speaker = tracks.people[0]
-    mouths = _aligned(frames, speaker, tracks.mean_face)
+    people = tracks.people if samples is not None else tracks.people[:1]
+    seen = [(_aligned(frames, person, tracks.mean_face), person) for person in people]
+    mouths, speaker = seen[0]
+    if samples is not None and len(seen) > 1:
+        mouths, speaker = max(seen, key=lambda each: agreement(each[0], samples))
     return MouthTrack(
         mouths,
         len(speaker.faces) / tracks.searched,
         float(np.mean([face.score for face in speaker.faces.values()])),
         len(tracks.people),
-        _gap(sorted(speaker.faces), len(frames)),
+        _gap(sorted(speaker.faces), len(frames)) or _still(mouths) or _covered(mouths),
     )
 
 
@@ -140,13 +156,16 @@ def _with_cascade(frames: Frames) -> MouthTrack:
     boxes = _smooth(_near(seen, np.stack([box for _, box in found]), len(frames)))
     centres = boxes[:, :2] + np.stack([np.zeros(len(boxes)), (_MOUTH_DOWN - 0.5) * boxes[:, 2]], axis=1)
     scales = MOUTH_SIZE / (boxes[:, 2] * _CROP_SIDE)
-    mouths = [
-        _cut(image, centre, scale * np.eye(2))
-        for image, centre, scale in zip(frames, centres, scales, strict=True)
-    ]
+    mouths = np.stack(
+        [
+            _cut(image, centre, scale * np.eye(2))
+            for image, centre, scale in zip(frames, centres, scales, strict=True)
+        ]
+    )
     share = len(found) / len(searched)
     # It takes a shirt for a face now and then, but not most of the time.
-    return MouthTrack(np.stack(mouths), share, share, max(1, int(np.median(counts))), _gap(seen, len(frames)))
+    problem = _gap(seen, len(frames)) or _still(mouths)
+    return MouthTrack(mouths, share, share, max(1, int(np.median(counts))), problem)
 
 
 def _near(seen: list[int], boxes: Boxes, count: int) -> Boxes:
@@ -170,8 +189,35 @@ def _gap(seen: list[int], count: int) -> str:
     start, end = ends[longest] + 1, min(ends[longest + 1], count)
     if end - start < _LOST:
         return ""
-    start_s, end_s = start / VIDEO_FRAMES_PER_SECOND, end / VIDEO_FRAMES_PER_SECOND
-    return f"the face is lost from {start_s:.1f} to {end_s:.1f} s"
+    return f"the face is lost {_from_to(start, end)}"
+
+
+def _still(mouths: Frames) -> str:
+    """Return whether the mouth never moves, over a second or more."""
+    if len(mouths) < _LOST or np.abs(np.diff(mouths[::_APART].astype(np.int16), axis=0)).mean() > _STILL:
+        return ""
+    return "the picture stands still: the mouth never moves"
+
+
+def _covered(mouths: Frames) -> str:
+    """Return where something else than the mouth is seen; a head that turns far away looks like it, too."""
+    lips = mouths[:, *_LIPS]
+    usual = _normal(np.median(lips, axis=0))
+    alike = np.array([float((_normal(image) * usual).sum()) for image in lips])
+    ends = np.flatnonzero(np.concatenate([[True], alike >= _ALIKE, [True]])) - 1
+    longest = int(np.diff(ends).argmax())
+    start, end = int(ends[longest]) + 1, int(ends[longest + 1])
+    return "" if end - start < _COVERED else f"something covers the mouth {_from_to(start, end)}"
+
+
+def _normal(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    centred = image - image.mean(dtype=np.float64)
+    normal: npt.NDArray[np.float64] = centred / max(float(np.linalg.norm(centred)), 1e-9)
+    return normal
+
+
+def _from_to(start: int, end: int) -> str:
+    return f"from {start / VIDEO_FRAMES_PER_SECOND:.1f} to {end / VIDEO_FRAMES_PER_SECOND:.1f} s"
 
 
 def _interpolate(seen: list[int], values: Boxes, count: int) -> Boxes:

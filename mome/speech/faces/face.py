@@ -34,7 +34,6 @@ class Face:
         score: How sure the model is, 0 to 1.
         points: ``(P, 2)`` stable ones, in the order of the model's mean face.
         mouth: ``(2,)``, the middle of the lips.
-        opening: Distance of the inner lips over that of the eyes; NaN where a model does not see lips.
     """
 
     centre: Points
@@ -43,7 +42,6 @@ class Face:
     score: float
     points: Points
     mouth: Points
-    opening: float = float("nan")
 
 
 def roll_of(right_eye: Points, left_eye: Points) -> float:

@@ -34,7 +34,6 @@ _MEAN_CM = (
 _OUTER_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
 _INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
 _LIPS = _OUTER_LIPS + _INNER_LIPS  # the papers take the mean of all points of the mouth
-_UPPER, _LOWER = [82, 13, 312], [87, 14, 317]  # middle of the inner lips
 
 
 class FaceMesh:
@@ -79,8 +78,6 @@ class FaceMesh:
         # Of the turned square, so that a head that leans is not larger than one that does not.
         low, high = inside.min(axis=0), inside.max(axis=0)
         middle = np.linalg.solve(turn, (low + high) / 2 - shift)
-        eyes = float(np.linalg.norm(points[_LEFT_EYE] - points[_RIGHT_EYE]))
-        gap = float(np.linalg.norm(points[_LOWER] - points[_UPPER], axis=1).mean())
         return Face(
             centre=middle,
             side=float((high - low).max() / scale),
@@ -88,5 +85,4 @@ class FaceMesh:
             score=score,
             points=points[_STABLE],
             mouth=points[_LIPS].mean(axis=0),
-            opening=gap / max(eyes, 1e-6),
         )

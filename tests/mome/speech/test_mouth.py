@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mome.speech.audio import SAMPLING_RATE, read_audio, resample
 from mome.speech.faces.models import FaceModels
 from mome.speech.mouth import MOUTH_SIZE, _cut, _similarities, find_mouth, sharpness
 from mome.speech.video import Frames, read_video
@@ -123,3 +124,35 @@ def test_a_larger_face_has_a_mouth_of_the_same_size(face: Frames) -> None:
     large = np.stack([cv2.resize(image, (1280, 1024)) for image in face[:8]])
     small = find_mouth(face[:8], MODELS)
     assert np.abs(find_mouth(large, MODELS).frames.astype(int) - small.frames).mean() < 3
+
+
+def test_a_picture_that_stands_still_is_named(face: Frames) -> None:
+    still = np.repeat(face[:1], 30, axis=0)
+    assert find_mouth(still).problem == "the picture stands still: the mouth never moves"
+
+
+@needs_models
+def test_a_hand_before_the_mouth_is_named(face: Frames) -> None:
+    covered = face.copy()
+    for image in covered[30:60]:
+        cv2.ellipse(image, (157, 230), (42, 30), 20, 0, 360, 150, -1)
+    assert find_mouth(face, MODELS).problem == ""
+    found = find_mouth(covered, MODELS)
+    assert found.found_share == 1.0
+    assert found.problem == "something covers the mouth from 1.2 to 2.4 s"
+
+
+@needs_models
+@pytest.mark.parametrize("speaker", [0, 1])
+def test_of_two_people_it_is_the_one_whose_mouth_moves_with_the_sound(speaker: int) -> None:
+    clips = [GRID / "bbaf2n.mpg", GRID / "swiz3n.mpg"]
+    people = [read_video(clip).frames for clip in clips]
+    # The other one listens: a moment of silence, there and back again.
+    listening = people[1 - speaker][np.abs(np.arange(75) % 14 - 7)]
+    both = [people[0], listening] if speaker == 0 else [listening, people[1]]
+    sound = read_audio(clips[speaker])
+    samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE)
+    found = find_mouth(np.concatenate(both, axis=2), MODELS, samples)
+    alone = find_mouth(people[speaker], MODELS)
+    assert found.faces == 2
+    assert np.abs(found.frames.astype(int) - alone.frames).mean() < 4
