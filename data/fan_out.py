@@ -23,6 +23,8 @@ from mome.errors import CorpusError
 from mome.machine.memory import memory_watched
 from mome.machine.stopping import stoppable
 from mome.records import Split, Utterance
+from mome.speech.faces.loading import load_faces
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.shards import read_manifest, write_manifest
 from mome.storage import new_folder
 
@@ -56,24 +58,30 @@ def plan(repo: str, revision: str, scratch: Path) -> list[dict[str, str]]:
 
 @stoppable()
 @memory_watched("prepare_shard")
-def prepare_shard(repo: str, revision: str, shard: str, output: Path) -> None:
+def prepare_shard(
+    repo: str, revision: str, shard: str, output: Path, face_models: FaceModels = CASCADE
+) -> None:
     """Decode and measure the recordings of one packed shard.
 
     Args:
         repo: Path or address of the DVC repository.
         revision: Git commit id in it.
         shard: Name of one of those that `plan` returned.
-        output: Folder for ``manifest.parquet`` and ``shards/``, replaced.
+        output: Folder for ``manifest.parquet``, ``shards/`` and the models of faces, replaced.
+        face_models: That find the mouths.
 
     Raises:
+        ConfigError: If a model of faces cannot be loaded.
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If the corpus has no such shard.
         Stopped: If a signal asks to stop.
     """
+    load_faces(face_models)
     with _fetched(repo, revision, output.parent, shard) as raw, new_folder(output) as folder:
         rows = [row for row in read_rows(raw) if row.shard == shard]
         (folder / "shards").mkdir()
-        write_manifest(folder, write_measured(raw, folder / "shards", (shard, locate(raw, rows))))
+        models = face_models.copy_into(folder)
+        write_manifest(folder, write_measured(raw, folder / "shards", (shard, locate(raw, rows)), models))
 
 
 @stoppable()
@@ -89,12 +97,14 @@ def collect(repo: str, revision: str, parts: Sequence[Path], output: Path) -> No
 
     Raises:
         RevisionError: If the revision is unknown or its content damaged.
-        CorpusError: If a recording of the corpus is in no piece, or in two.
+        CorpusError: If a recording of the corpus is in no piece, or in two, or if other models found the
+            mouths of one piece than those of another.
         Stopped: If a signal asks to stop.
     """
     with _fetched(repo, revision, output.parent) as raw, new_folder(output) as folder:
         card, rows = CorpusCard.read(raw / "corpus.json"), read_rows(raw)
         (folder / "shards").mkdir()
+        _one_cropping(parts).copy_into(folder)
         found: dict[tuple[str, str], list[Utterance]] = {}
         for part in parts:
             for shard in sorted((part / "shards").glob("*.tar")):
@@ -102,6 +112,18 @@ def collect(repo: str, revision: str, parts: Sequence[Path], output: Path) -> No
             utterances = read_manifest(part)
             found[_piece(utterances, part)] = utterances
         finish(folder, card, revision, _in_order(rows, found))
+
+
+def _one_cropping(parts: Sequence[Path]) -> FaceModels:
+    """Return the models that found the mouths of all pieces."""
+    models = [FaceModels.of(part) for part in parts]
+    croppings = {tuple(each.cropping().items()) for each in models}
+    if len(croppings) > 1:
+        raise CorpusError(
+            f"the pieces were cut out by {len(croppings)} different models of faces, expected one; "
+            "run the step prepare_shard again"
+        )
+    return models[0] if models else CASCADE
 
 
 def _piece(utterances: Sequence[Utterance], part: Path) -> tuple[str, str]:

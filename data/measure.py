@@ -11,6 +11,7 @@ from mome.errors import MediaError
 from mome.records import Utterance
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.container import name_of
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip, Recording, read_recording
 from mome.speech.noise_estimate import estimate_noise
 from mome.speech.text import normalise
@@ -22,12 +23,14 @@ _CLIPPED = 0.99
 _SILENCE_DB = -100.0
 
 
-def measure(row: ArchiveRow, audio: bytes | None, video: bytes | None) -> tuple[Utterance, Clip | None]:
+def measure(
+    row: ArchiveRow, audio: bytes | None, video: bytes | None, face_models: FaceModels = CASCADE
+) -> tuple[Utterance, Clip | None]:
     """Return the utterance with everything measured on it, and its clip; None if it cannot be used."""
     problem = row.problem
     if not problem and audio is not None:
         try:
-            return _measured(row, read_recording(audio, video))
+            return _measured(row, read_recording(audio, video, face_models=face_models))
         except MediaError as error:
             problem = _with_names(str(error), {row.audio: audio, row.video: video})
     return _unusable(row, problem or "no recording"), None
@@ -64,6 +67,9 @@ def _measured(row: ArchiveRow, recording: Recording) -> tuple[Utterance, Clip]:
         speech_share=estimate.speech_share,
         snr_db=estimate.snr_db if estimate.snr_db is not None else 0.0,
         mouth_found_share=recording.mouth_found_share,
+        mouth_confidence=recording.mouth_confidence,
+        faces=recording.faces,
+        mouth_problem=recording.mouth_problem,
     )
     return utterance, Clip(samples, mouth)
 
@@ -73,9 +79,7 @@ def _problem(recording: Recording, not_finite: int) -> str:
         return "the file promises more than it holds: it was cut off"
     if not_finite:
         return f"{not_finite} samples are not numbers (NaN or infinity)"
-    if recording.clip.mouth is not None and recording.mouth_found_share == 0:
-        return "no face was found in the video"
-    return ""
+    return recording.mouth_problem
 
 
 def _unusable(row: ArchiveRow, problem: str) -> Utterance:

@@ -1,8 +1,9 @@
 """Prepare a corpus revision: decode, resample to 16 kHz mono, cut the mouth at 25 fps, measure, write shards.
 
-corpus.json         name, revision, modality, speaker_disjoint
+corpus.json         name, revision, modality, speaker_disjoint, cropping
 manifest.parquet    one `Utterance` per recording, unusable ones included
 shards/*.tar        the usable ones, decoded
+face_models/        that found the mouths, where `prepare.face_detector` or `face_landmarks` names them
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from mome.machine.processor import available_cores
 from mome.machine.stopping import stoppable
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
+from mome.speech.faces.loading import load_faces
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip
 from mome.speech.shards import write_manifest, write_shard
 from mome.storage import new_folder, write_text
@@ -45,20 +48,22 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
     A recording that cannot be used is no error here: it keeps its row, and validation names it.
 
     Args:
-        params: ``utterances_per_shard`` is all that counts here; the rest went into the revision.
+        params: ``utterances_per_shard`` and the models of faces count here; the rest went into the revision.
         repo: Path or address of the DVC repository.
         revision: Git commit id in it.
         output: Dataset folder, replaced.
         processes: At work at a time; None takes one for each processor. They do not change the result.
 
     Raises:
-        ConfigError: If no process is to be at work.
+        ConfigError: If no process is to be at work, or a model of faces cannot be loaded.
         RevisionError: If the revision is unknown or its content damaged.
         CorpusError: If the content is no packed corpus.
         Stopped: If a signal asks to stop.
     """
     if processes is not None and processes < 1:
         raise ConfigError(f"processes is {processes}, expected at least 1")
+    face_models = FaceModels.named(params)
+    load_faces(face_models)  # one that cannot be loaded is said before anything is fetched
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.raw.") as temporary:
         raw = Path(temporary) / "corpus"
@@ -68,7 +73,8 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
         with new_folder(output) as folder:
             (folder / "shards").mkdir()
             shards = list(_shards(located, params.utterances_per_shard))
-            write = partial(write_measured, raw, folder / "shards")
+            face_models = face_models.copy_into(folder)
+            write = partial(write_measured, raw, folder / "shards", face_models=face_models)
             utterances = [
                 utterance
                 for part in _each(write, shards, processes or available_cores())
@@ -85,6 +91,7 @@ def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[U
         "revision": revision,
         "modality": _modality(utterances),
         "speaker_disjoint": card.speaker_disjoint,
+        "cropping": FaceModels.of(folder).cropping(),
     }
     write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
 
@@ -109,20 +116,23 @@ def _each(
         yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
 
 
-def write_measured(raw: Path, output: Path, shard: tuple[str, list[Located]]) -> list[Utterance]:
+def write_measured(
+    raw: Path, output: Path, shard: tuple[str, list[Located]], face_models: FaceModels = CASCADE
+) -> list[Utterance]:
     """Decode and measure the recordings of one shard, write it, and return its rows of the manifest.
 
     Args:
         raw: Packed corpus.
         output: Folder for the shard.
         shard: Its file name and its recordings, as `locate` finds them.
+        face_models: That find the mouths.
     """
     name, located = shard
     utterances: list[Utterance] = []
 
     def usable() -> Iterator[tuple[Utterance, Clip]]:
         for row, audio, video in read_recordings(raw, located):
-            utterance, clip = measure(row, audio, video)
+            utterance, clip = measure(row, audio, video, face_models)
             if clip is not None:
                 utterance = utterance.model_copy(update={"shard": name})
                 yield utterance, clip

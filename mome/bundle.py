@@ -21,6 +21,7 @@ from pathlib import Path
 from mome.errors import BundleError, MomeError, UnknownScaleError
 from mome.records import Decoding, Evaluation, GateDecision, Promise, Record, ScaleText
 from mome.scales import Scale
+from mome.speech.faces.models import FaceModels
 from mome.storage import new_folder
 
 __all__ = ["Bundle", "read_bundle", "write_bundle"]
@@ -69,6 +70,11 @@ class Bundle:
     def checkpoint(self) -> Path:
         """Folder of the trained weights."""
         return self.path / "checkpoint"
+
+    @property
+    def face_models(self) -> FaceModels:
+        """Models that cut out the mouths it was taught on: whoever reads lips with it cuts alike."""
+        return FaceModels.of(self.checkpoint)
 
     @property
     def baseline(self) -> Path:

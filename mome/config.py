@@ -33,6 +33,7 @@ __all__ = [
     "CORPUS",
     "EMBEDDED",
     "MADE",
+    "NO_MODEL",
     "NO_RECORDINGS",
     "AudioPadding",
     "Augmentation",
@@ -63,6 +64,7 @@ __all__ = [
 CORPUS = "corpus"  # noise is babble of the corpus itself
 MADE = ("bursts", "steady")  # noise is made, by mome.speech.noises
 NO_RECORDINGS = "none"  # no folder of noise
+NO_MODEL = "none"  # of faces
 EMBEDDED = "embedded"  # a model that is taught here
 PARAMS_FILE = "params.yaml"  # and no profile
 _PROFILES = Path(__file__).parent / "profiles"
@@ -129,6 +131,9 @@ class PrepareParams(Section):
     test_utterances: int = Field(gt=0)
     utterances_per_shard: int = Field(gt=0)
     text: TextForm
+    # Models that find the mouth, by path; without any, OpenCV's cascade does.
+    face_detector: str = NO_MODEL
+    face_landmarks: str = NO_MODEL
 
 
 class ValidateParams(Section):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mome.config import CORPUS, EMBEDDED, MADE, Params, noise_sources
+from mome.config import CORPUS, EMBEDDED, MADE, NO_MODEL, Params, noise_sources
 from mome.errors import ConfigError
 
 __all__ = ["NO_FILES", "fingerprint"]
@@ -21,7 +21,7 @@ def fingerprint(params: Params) -> str:
     longer than all other checks of a run.
 
     Args:
-        params: Some of their values may be paths: models of ``foundation``, ``noise`` of others.
+        params: Some of their values may be paths: models of ``foundation`` and ``prepare``, ``noise``.
 
     Returns:
         `NO_FILES` if they name none.
@@ -53,6 +53,12 @@ def _named(params: Params) -> Iterator[tuple[str, Path]]:
             yield name, Path(source)
     if params.foundation.video != EMBEDDED:
         yield "foundation.video", Path(params.foundation.video)
+    for name, model in (
+        ("prepare.face_detector", params.prepare.face_detector),
+        ("prepare.face_landmarks", params.prepare.face_landmarks),
+    ):
+        if model != NO_MODEL:
+            yield name, Path(model)
     for name, noise in (("train.noise", params.train.noise), ("evaluate.noise", params.evaluate.noise)):
         for source in noise_sources(noise):
             if source != CORPUS and source not in MADE:

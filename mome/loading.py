@@ -157,9 +157,10 @@ class Model:
         longest_s = self._transcriber.max_duration_s
         evaluation = self.bundle.evaluation
         try:
-            clip = read_file(file, video, longest_s)
+            clip = read_file(file, video, longest_s, self.bundle.face_models)
         except TooLongError:
-            stretches = read_stretches(file, video, needed(evaluation.wer), _LONGEST_S)
+            wanted = needed(evaluation.wer)
+            stretches = read_stretches(file, video, wanted, _LONGEST_S, self.bundle.face_models)
             yield from cut(stretches, longest_s, evaluation.utterance_s or longest_s)
         else:
             yield Heard(clip.duration_s, [Piece(0.0, clip)])

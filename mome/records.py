@@ -179,6 +179,9 @@ class Utterance(Record):
     speech_share: float  # of frames that hold speech
     snr_db: float  # estimated, mome.speech.noise_estimate
     mouth_found_share: float  # of frames where the mouth was found; 1 for ready mouth video, 0 without video
+    mouth_confidence: float = 0.0  # of the model in the faces that it found, 0 to 1; the cascade's share
+    faces: int = 0  # seen for a quarter of the time or more; 1 for ready mouth video
+    mouth_problem: str = ""  # what one should know of the mouth, in one sentence
 
 
 class ExpectationResult(Record):

@@ -55,10 +55,10 @@ def _in_one_step(repo: Any, revision: Any, params: Any) -> Any:
     return steps.prepare(repo=repo, revision=revision, params=params).outputs["dataset"]
 
 
-def _shard_by_shard(repo: Any, revision: Any, _params: Any) -> Any:
+def _shard_by_shard(repo: Any, revision: Any, params: Any) -> Any:
     plan_task = steps.plan_shards(repo=repo, revision=revision)
     with dsl.ParallelFor(plan_task.output, name="each shard", parallelism=PARALLEL_SHARDS) as piece:
-        prepare_task = steps.prepare_shard(piece=piece)
+        prepare_task = steps.prepare_shard(piece=piece, params=params)
     collect_task = steps.collect_shards(
         parts=dsl.Collected(prepare_task.outputs["part"]), repo=repo, revision=revision
     )

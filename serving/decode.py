@@ -14,6 +14,7 @@ from mome.modalities import needed, readings
 from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip, read_file
 from mome.speech.stretches import Stretch, claimed_s, read_stretches
 from mome.speech.utterances import cut
@@ -40,6 +41,7 @@ class Upload:
         max_piece_s: Longest clip that the model reads at once.
         good_piece_s: About as long as those that it was judged on.
         max_duration_s: Longest recording.
+        face_models: That cut out the mouths that the model was taught on.
     """
 
     files: Mapping[str, bytes | Path]
@@ -48,6 +50,7 @@ class Upload:
     max_piece_s: float
     good_piece_s: float
     max_duration_s: float
+    face_models: FaceModels = CASCADE
 
 
 class Piece(NamedTuple):
@@ -96,7 +99,7 @@ def decode(upload: Upload) -> Iterator[Decoded]:
 def _decoded(upload: Upload) -> Iterator[Decoded]:
     limit_s = min(upload.max_piece_s, upload.max_duration_s)
     try:
-        clip = read_file(upload.files["file"], upload.files.get("video"), limit_s)
+        clip = read_file(upload.files["file"], upload.files.get("video"), limit_s, upload.face_models)
     except TooLongError:
         if limit_s < upload.max_piece_s:
             raise _too_long(upload) from None
@@ -116,7 +119,9 @@ def _decoded(upload: Upload) -> Iterator[Decoded]:
 def _in_parts(upload: Upload) -> Iterator[Decoded]:
     file, video = upload.files["file"], upload.files.get("video")
     of_s = claimed_s(file)
-    stretches = _finite(read_stretches(file, video, needed(upload.known), upload.max_duration_s))
+    stretches = _finite(
+        read_stretches(file, video, needed(upload.known), upload.max_duration_s, upload.face_models)
+    )
     pieces: list[Piece] = []
     part_began_s = until_s = 0.0
     for until_s, found in cut(stretches, upload.max_piece_s, upload.good_piece_s):

@@ -347,7 +347,13 @@ class Engine:
         )
         known = tuple(self.bundle.evaluation.wer)
         upload = Upload(
-            files, self.scales, known, self.max_duration_s, self._good_s, self.settings.max_duration_s
+            files,
+            self.scales,
+            known,
+            self.max_duration_s,
+            self._good_s,
+            self.settings.max_duration_s,
+            self.bundle.face_models,
         )
         num_bytes = sum(map(_size, files.values()))
         with self.admission.place(num_bytes, is_job=is_job) as place, self._recorded(request):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.mouth import find_mouth
 from serving.errors import ApiError
 
@@ -21,10 +22,12 @@ class Pictures:
     Args:
         files: All of one size; 96 x 96 is taken for mouths that were cut out already.
         seen: How many of them, at the beginning, only steady the box of the others.
+        face_models: That cut out the mouths that the model was taught on.
     """
 
     files: tuple[bytes, ...]
     seen: int
+    face_models: FaceModels = CASCADE
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ def look(pictures: Pictures) -> Mouths:
         raise ApiError(
             f"frames of one session have one size, got {sizes}", param="frames", code="invalid_value"
         )
-    track = find_mouth(np.stack(images))
+    track = find_mouth(np.stack(images), pictures.face_models)
     found = track.frames[pictures.seen :] if track.found_share else track.frames[:0]
     return Mouths(np.asarray(found, np.uint8))
 

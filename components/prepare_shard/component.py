@@ -10,11 +10,12 @@ __all__ = ["prepare_shard"]
 
 
 @dsl.component(base_image=image("data"), install_kfp_package=False)
-def prepare_shard(part: dsl.Output[dsl.Dataset], piece: dict[str, Any]) -> None:
+def prepare_shard(part: dsl.Output[dsl.Dataset], piece: dict[str, Any], params: dict[str, Any]) -> None:
     """Fetch one packed shard of a corpus revision, decode its recordings and measure them.
 
     Args:
         piece: One of those that step `plan_shards` lists: repo, revision and shard.
+        params: Section `prepare` of params.yaml.
 
     Returns:
         part: Folder with one shard and its rows of the manifest.
@@ -22,5 +23,8 @@ def prepare_shard(part: dsl.Output[dsl.Dataset], piece: dict[str, Any]) -> None:
     from pathlib import Path
 
     from data import fan_out
+    from mome.config import PrepareParams, parse_section
+    from mome.speech.faces.models import FaceModels
 
-    fan_out.prepare_shard(piece["repo"], piece["revision"], piece["shard"], Path(part.path))
+    models = FaceModels.named(parse_section(PrepareParams, params))
+    fan_out.prepare_shard(piece["repo"], piece["revision"], piece["shard"], Path(part.path), models)

@@ -14,6 +14,7 @@ from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE, read_audio, resample
 from mome.speech.container import MAX_DURATION_S, decoding, has_picture, name_of, open_container
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.mouth import MouthTrack, find_mouth
 from mome.speech.video import VideoFrames, read_video, to_25_fps
 
@@ -110,6 +111,9 @@ class Recording:
         native_fps: Frames per second, 0 without video.
         audio_video_gap_s: How much longer one is than the other, 0 unless both are there.
         mouth_found_share: 1 for ready mouth video, 0 without video.
+        mouth_confidence: As of `MouthTrack`, 0 without video.
+        faces: As of `MouthTrack`, 0 without video.
+        mouth_problem: As of `MouthTrack`.
         truncated: A file promises more than it holds.
     """
 
@@ -118,11 +122,17 @@ class Recording:
     native_fps: float
     audio_video_gap_s: float
     mouth_found_share: float
+    mouth_confidence: float
+    faces: int
+    mouth_problem: str
     truncated: bool
 
 
 def read_recording(
-    audio: Path | bytes | None, video: Path | bytes | None, longest_s: float = MAX_DURATION_S
+    audio: Path | bytes | None,
+    video: Path | bytes | None,
+    longest_s: float = MAX_DURATION_S,
+    face_models: FaceModels = CASCADE,
 ) -> Recording:
     """Decode an utterance from an audio file, a video file, or both.
 
@@ -143,11 +153,11 @@ def read_recording(
     sound = read_audio(audio, longest_s) if audio is not None else None
     picture = read_video(video, longest_s) if video is not None else None
     samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE) if sound else None
-    track = _mouth(video, picture) if video is not None and picture else None
+    late_s = together_s(sound.start_s, picture.start_s) if is_one_file and sound and picture else 0.0
+    track = _mouth(video, picture, face_models, samples, late_s) if video is not None and picture else None
     mouth = track.frames if track else None
     gap_s = 0.0
     if sound and picture:
-        late_s = together_s(sound.start_s, picture.start_s) if is_one_file else 0.0
         gap_s = abs(late_s + len(sound.samples) / sound.sampling_rate - picture.duration_s)
         assert samples is not None
         assert mouth is not None
@@ -158,6 +168,9 @@ def read_recording(
         native_fps=picture.fps if picture else 0.0,
         audio_video_gap_s=gap_s,
         mouth_found_share=track.found_share if track else 0.0,
+        mouth_confidence=track.confidence if track else 0.0,
+        faces=track.faces if track else 0,
+        mouth_problem=track.problem if track else "",
         truncated=bool((sound and sound.truncated) or (picture and picture.truncated)),
     )
 
@@ -186,7 +199,10 @@ def length_beside_video(num_samples: int, num_frames: int) -> int:
 
 
 def read_clip(
-    audio: Path | bytes | None, video: Path | bytes | None, longest_s: float = MAX_DURATION_S
+    audio: Path | bytes | None,
+    video: Path | bytes | None,
+    longest_s: float = MAX_DURATION_S,
+    face_models: FaceModels = CASCADE,
 ) -> Clip:
     """Decode an utterance for transcription; sound is as long as the video that goes with it.
 
@@ -195,7 +211,7 @@ def read_clip(
     Raises:
         MediaError: As `read_recording`, and if there is neither sound nor a face.
     """
-    recording = read_recording(audio, video, longest_s)
+    recording = read_recording(audio, video, longest_s, face_models)
     clip = recording.clip
     if clip.mouth is None:
         return clip
@@ -209,7 +225,10 @@ def read_clip(
 
 
 def read_file(
-    file: Path | bytes, video: Path | bytes | None = None, longest_s: float = MAX_DURATION_S
+    file: Path | bytes,
+    video: Path | bytes | None = None,
+    longest_s: float = MAX_DURATION_S,
+    face_models: FaceModels = CASCADE,
 ) -> Clip:
     """Decode ``file`` for transcription, together with ``video`` where that is a file of its own.
 
@@ -220,7 +239,8 @@ def read_file(
         TooLongError: If the clip is longer than ``longest_s``.
     """
     is_lone_video = video is None and has_picture(file)
-    clip = read_clip(None, file, longest_s) if is_lone_video else read_clip(file, video, longest_s)
+    audio, face = (None, file) if is_lone_video else (file, video)
+    clip = read_clip(audio, face, longest_s, face_models)
     if clip.duration_s > longest_s:
         raise TooLongError(f"the clip lasts {clip.duration_s:.3f} s, more than {longest_s:g} s")
     return clip
@@ -242,9 +262,18 @@ def has_sound(video: Path | bytes) -> bool:
         return bool(container.streams.audio)
 
 
-def _mouth(video: Path | bytes, picture: VideoFrames) -> MouthTrack:
+def _mouth(
+    video: Path | bytes,
+    picture: VideoFrames,
+    face_models: FaceModels,
+    samples: npt.NDArray[np.float32] | None,
+    late_s: float,
+) -> MouthTrack:
+    if samples is not None:  # as it is heard from the first frame on
+        late = round(late_s * SAMPLING_RATE)
+        samples = np.pad(samples, (late, 0)) if late > 0 else samples[-late:]
     with decoding(name_of(video)):  # OpenCV has errors of its own, for pictures that no camera makes
-        return find_mouth(to_25_fps(picture))
+        return find_mouth(to_25_fps(picture), face_models, samples)
 
 
 def from_one_moment(

@@ -15,6 +15,7 @@ from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE, stream_audio
 from mome.speech.container import decoding, has_picture, name_of, open_container, promised_s
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import from_one_moment, has_sound, no_face, together_s
 from mome.speech.mouth import MOUTH_SIZE, find_mouth
 from mome.speech.video import stream_video
@@ -50,7 +51,11 @@ class _Lips(NamedTuple):
 
 
 def read_stretches(
-    file: Path | bytes, video: Path | bytes | None, known: Modality, longest_s: float
+    file: Path | bytes,
+    video: Path | bytes | None,
+    known: Modality,
+    longest_s: float,
+    face_models: FaceModels = CASCADE,
 ) -> Iterator[Stretch]:
     """Decode a recording from its beginning to its end; sound and lips keep time as in `read_recording`.
 
@@ -59,6 +64,7 @@ def read_stretches(
         video: The face or the mouth, where it is another file.
         known: What of it is wanted: ``av`` for both.
         longest_s: Of the whole.
+        face_models: That find the mouth.
 
     Raises:
         MediaError: As `read_recording`, and if lips alone are read and there is no face.
@@ -74,9 +80,9 @@ def read_stretches(
         for sound in stream_audio(file, longest_s):
             yield Stretch(sound.samples, None)
     elif sounds is None:
-        yield from _lips_alone(picture, longest_s)
+        yield from _lips_alone(picture, longest_s, face_models)
     else:
-        yield from _both(sounds, picture, longest_s)
+        yield from _both(sounds, picture, longest_s, face_models)
 
 
 def claimed_s(source: Path | bytes) -> float | None:
@@ -89,17 +95,19 @@ def claimed_s(source: Path | bytes) -> float | None:
         return max((promised_s(source, container, stream) for stream in streams), default=0.0) or None
 
 
-def _lips_alone(picture: Path | bytes, longest_s: float) -> Iterator[Stretch]:
+def _lips_alone(picture: Path | bytes, longest_s: float, face_models: FaceModels) -> Iterator[Stretch]:
     anybody = False
-    for lips in _lips(picture, longest_s):
+    for lips in _lips(picture, longest_s, face_models):
         anybody |= lips.found
         yield Stretch(None, lips.frames, lips.found)
     if not anybody:
         raise no_face(picture)
 
 
-def _both(sounds: Path | bytes, picture: Path | bytes, longest_s: float) -> Iterator[Stretch]:
-    sound, lips = stream_audio(sounds, longest_s), _lips(picture, longest_s)
+def _both(
+    sounds: Path | bytes, picture: Path | bytes, longest_s: float, face_models: FaceModels
+) -> Iterator[Stretch]:
+    sound, lips = stream_audio(sounds, longest_s), _lips(picture, longest_s, face_models)
     first, first_lips = next(sound), next(lips)
     late_s = together_s(first.start_s, first_lips.start_s) if sounds is picture else 0.0
     samples, mouth = from_one_moment(first.samples, first_lips.frames, late_s)
@@ -125,11 +133,11 @@ def _both(sounds: Path | bytes, picture: Path | bytes, longest_s: float) -> Iter
         yield Stretch(rest.samples, None)
 
 
-def _lips(picture: Path | bytes, longest_s: float) -> Iterator[_Lips]:
+def _lips(picture: Path | bytes, longest_s: float, face_models: FaceModels) -> Iterator[_Lips]:
     for pictures in stream_video(picture, longest_s):
         if pictures.still:
             yield _Lips(np.zeros((len(pictures.frames), *_SIZE), np.uint8), False, pictures.start_s)
             continue
         with decoding(name_of(picture)):  # OpenCV has errors of its own
-            track = find_mouth(pictures.frames)
+            track = find_mouth(pictures.frames, face_models)
         yield _Lips(track.frames, track.found_share > 0, pictures.start_s)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mome.errors import CorpusError
 from mome.records import SetAside
+from mome.speech.faces.models import FaceModels
 from mome.speech.shards import read_manifest, write_manifest
 from mome.storage import write_text
 
@@ -63,5 +64,6 @@ def usable(dataset: Path, validation: Path) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "shards").symlink_to((dataset / "shards").absolute())
     shutil.copyfile(dataset / "corpus.json", folder / "corpus.json")
+    FaceModels.of(dataset).copy_into(folder)
     write_manifest(folder, [row for row in rows if row.utterance_id not in names])
     return folder

@@ -6,6 +6,7 @@ checkpoint/
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── video_adapter/            likewise on the video encoder
 ├── projectors.safetensors
+├── face_models/              that cut out the mouths it was taught on; not there for OpenCV's cascade
 ├── aligner.safetensors       when each word is said, from the encoders' frames; not there without sound
 └── history.json              losses by step
 """
@@ -36,6 +37,7 @@ from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
+from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.noise_file import noise_digest
 from mome.storage import new_folder, write_text
 from mome.training.adapters import check_tensors, load_adapters, save_adapters
@@ -91,6 +93,7 @@ def write_checkpoint(
     corpus: dict[str, Any],
     history: History,
     aligner: Aligner | None = None,
+    face_models: FaceModels = CASCADE,
 ) -> None:
     """Write the checkpoint folder, whole or not at all; it holds no path of the machine that made it."""
     encoders, model = recogniser
@@ -108,6 +111,7 @@ def write_checkpoint(
         save_file(projectors, temporary / _PROJECTORS_FILE)
         if aligner is not None:
             aligner.save(temporary / ALIGNER_FILE)
+        face_models.copy_into(temporary)
         write_text(temporary / "history.json", json.dumps(history))
         about = {
             "foundation": foundation_digest(foundation),

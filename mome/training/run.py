@@ -21,6 +21,7 @@ from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
 from mome.progress import progress
 from mome.records import Modality
+from mome.speech.faces.models import FaceModels
 from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, read_manifest, shard_sum
@@ -110,7 +111,9 @@ def _train(
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
         aligner = teach_aligner(recogniser, train, params)
-        write_checkpoint(output, recogniser, foundation, params, corpus, history, aligner)
+        write_checkpoint(
+            output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset)
+        )
         write_report(output / "training.html", history, steps, params, corpus)
         write_pace(pace, work, output)
     processes.wait()

@@ -124,7 +124,9 @@ class _Connection:
         known = tuple(engine.bundle.evaluation.wer)
         self._lips: Lips | None = None
         if "av" in known:
-            self._lips = Lips(engine.decoders, outlet, self._id, engine.max_duration_s)
+            self._lips = Lips(
+                engine.decoders, outlet, self._id, engine.max_duration_s, engine.bundle.face_models
+            )
 
     async def run(self) -> int:
         """Return the code with which the connection is to be closed."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.faces.models import FaceModels
 from serving.decoders import Decoders
 from serving.errors import ApiError
 from serving.pictures import Pictures
@@ -43,11 +44,15 @@ class Lips:
         outlet: Where the mouth is shown, and a frame is refused.
         session_id: For the log.
         kept_s: How long mouths are kept.
+        face_models: That cut out the mouths that the model was taught on.
     """
 
-    def __init__(self, decoders: Decoders, outlet: Outlet, session_id: str, kept_s: float) -> None:
+    def __init__(
+        self, decoders: Decoders, outlet: Outlet, session_id: str, kept_s: float, face_models: FaceModels
+    ) -> None:
         self.shown = False  # whether the client wants to see the mouth
         self._decoders = decoders
+        self._face_models = face_models
         self._outlet = outlet
         self._session_id = session_id
         self._waiting: deque[tuple[int, bytes]] = deque()
@@ -117,7 +122,7 @@ class Lips:
 
     async def _look_at(self, frames: list[tuple[int, bytes]]) -> None:
         files = [image for _, image in frames]
-        pictures = Pictures((*self._before, *files), len(self._before))
+        pictures = Pictures((*self._before, *files), len(self._before), self._face_models)
         try:
             mouths = (await self._decoders.look(pictures, self._session_id)).frames
         except ApiError as error:

@@ -34,7 +34,7 @@ def sharded(corpus: str, registry: str, params: dict[str, Any]) -> None:
     repo, revision = versioned.outputs["repo"], versioned.outputs["revision"]
     planned = steps.plan_shards(repo=repo, revision=revision)
     with dsl.ParallelFor(planned.output, parallelism=2) as piece:
-        prepared = steps.prepare_shard(piece=piece)
+        prepared = steps.prepare_shard(piece=piece, params=params)
     steps.collect_shards(parts=dsl.Collected(prepared.outputs["part"]), repo=repo, revision=revision)
 
 

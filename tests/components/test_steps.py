@@ -146,12 +146,12 @@ def test_version_corpus_wants_a_folder_for_a_corpus_that_it_has_to_store(
 
 
 def test_shards_are_planned_prepared_and_collected(
-    artifact: Maker, revision: CorpusRevision, dataset: Any, tmp_path: Path
+    artifact: Maker, revision: CorpusRevision, dataset: Any, tmp_path: Path, sections: Sections
 ) -> None:
     pieces = steps.plan_shards.python_func(revision.repo, revision.revision)
     parts = [artifact(dsl.Dataset, f"part{number}") for number in range(len(pieces))]
     for part, piece in zip(parts, pieces, strict=True):
-        steps.prepare_shard.python_func(part, piece)
+        steps.prepare_shard.python_func(part, piece, sections["prepare"])
     collected = artifact(dsl.Dataset, "collected")
     outputs = collected, artifact(dsl.HTML, "collected_page")
     steps.collect_shards.python_func(parts, *outputs, revision.repo, revision.revision)

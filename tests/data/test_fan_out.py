@@ -83,3 +83,11 @@ def test_a_password_in_the_address_of_an_empty_corpus_reaches_no_log(tmp_path, m
         CorpusError, match=r"^https://git\.example\.org/speech\.git at 0123: the corpus is empty"
     ):
         fan_out.plan("https://bob:s3cret@git.example.org/speech.git", "0123", tmp_path)
+
+
+def test_pieces_that_other_models_cut_out_are_refused(tmp_path, revision):
+    parts = pieces(tmp_path, revision)
+    (parts[0] / "face_models").mkdir()
+    (parts[0] / "face_models" / "landmarks.tflite").write_bytes(b"another")
+    with pytest.raises(CorpusError, match="cut out by 2 different models of faces, expected one"):
+        fan_out.collect(revision.repo, revision.revision, parts, tmp_path / "collected")

@@ -9,9 +9,10 @@ import soundfile
 
 from data import prepare, version
 from mome.errors import ConfigError, RevisionError
+from mome.speech.faces.models import FaceModels
 from mome.speech.shards import read_manifest, read_split
 
-GRID = Path("../shared/corpora/grid")
+GRID, FACE = Path("../shared/corpora/grid"), Path("../shared/models/face")
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def test_every_recording_is_in_the_dataset_with_its_sound(tmp_path, revision, pr
         "revision": revision.revision,
         "modality": "audio",
         "speaker_disjoint": False,
+        "cropping": {"detector": "cascade"},
     }
     found = dict(read_split(tmp_path / "dataset", "train"))
     assert [utterance.utterance_id for utterance in found] == ["wavs-ann0", "wavs-ann1", "wavs-ann2"]
@@ -79,16 +81,30 @@ def test_a_failed_run_leaves_the_last_dataset_and_no_debris(tmp_path, revision, 
 
 
 @pytest.mark.skipif(not GRID.is_dir(), reason="the shared recordings are not on this machine")
-def test_a_real_talking_face_gives_sound_and_a_mouth(tmp_path, prepare_params):
+@pytest.mark.parametrize("with_landmarks", [False, True])
+def test_a_real_talking_face_gives_sound_and_a_mouth(with_landmarks, tmp_path, prepare_params):
     # Three of them: all that lie there now would take minutes.
     corpus = tmp_path / "grid"
     corpus.mkdir()
     for name in ("bbaf2n.mpg", "lwbsza.mpg", "swiz3n.mpg"):
         (corpus / name).symlink_to((GRID / name).resolve())
-    found = version.run(str(corpus), prepare_params, tmp_path / "registry")
-    prepare.run(prepare_params, found.repo, found.revision, tmp_path / "dataset")
+    if with_landmarks and not FACE.is_dir():
+        pytest.skip("the shared models are not on this machine")
+    params = prepare_params
+    if with_landmarks:
+        names = {"face_detector": "face_detection_short_range", "face_landmarks": "face_landmark"}
+        models = {name: str(FACE / f"{file}.tflite") for name, file in names.items()}
+        params = params.model_copy(update=models)
+    found = version.run(str(corpus), params, tmp_path / "registry")
+    prepare.run(params, found.repo, found.revision, tmp_path / "dataset")
+    copied = {path.name for path in (tmp_path / "dataset").glob("face_models/*")}
+    assert copied == ({"detector.tflite", "landmarks.tflite"} if with_landmarks else set())
+    about = json.loads((tmp_path / "dataset" / "corpus.json").read_text())
+    assert about["cropping"] == FaceModels.of(tmp_path / "dataset").cropping()
     for utterance in read_manifest(tmp_path / "dataset"):
         assert utterance.has_video
+        assert (utterance.faces, utterance.mouth_problem) == (1, "")
+        assert utterance.mouth_confidence > 0.9
         assert (utterance.native_fps, utterance.num_frames, utterance.native_sampling_rate) == (
             25.0,
             75,

@@ -11,6 +11,7 @@ from mome.bundle import Bundle, read_bundle, write_bundle
 from mome.errors import BundleError
 from mome.records import Promise
 from mome.scales import Scale
+from mome.speech.faces.models import CASCADE, FaceModels
 from tests.serving.planted import write_parts
 
 FINE, COARSE = Scale(4, 2), Scale(16, 5)
@@ -31,6 +32,17 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (read.name, read.default_scale) == ("m", COARSE)
     assert (read.checkpoint / "model.safetensors").is_file()
     assert read.baseline.is_file()
+
+
+def test_a_bundle_holds_the_models_that_cut_out_the_mouths(tmp_path: Path) -> None:
+    parts = write_parts(tmp_path / "parts")
+    (tmp_path / "mesh.tflite").write_bytes(b"a mesh")
+    FaceModels(landmarks=tmp_path / "mesh.tflite").copy_into(parts["checkpoint"])
+
+    bundle = write_bundle(name="m", default_scale=COARSE, output=tmp_path / "bundle", **parts)
+
+    assert bundle.face_models == FaceModels(None, bundle.checkpoint / "face_models" / "landmarks.tflite")
+    assert write(tmp_path / "without").face_models == CASCADE
 
 
 def test_every_file_has_its_sha256(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ def test_parameters_that_name_no_file_have_no_fingerprint() -> None:
 
 @pytest.mark.parametrize(
     ("section", "name"),
-    [("foundation", "llm"), ("foundation", "video"), ("train", "noise"), ("evaluate", "noise")],
+    [
+        ("prepare", "face_landmarks"),
+        ("foundation", "llm"),
+        ("foundation", "video"),
+        ("train", "noise"),
+        ("evaluate", "noise"),
+    ],
 )
 def test_a_file_that_changes_has_another_fingerprint_and_keeps_it(
     section: str, name: str, tmp_path: Path

@@ -1,0 +1,1 @@
+"""Faces in a picture, and their landmarks, by small models that are files."""
