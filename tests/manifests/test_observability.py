@@ -86,7 +86,7 @@ def test_every_alert_asks_for_what_is_there(
 ) -> None:
     (found,) = of_kind(everything, "PrometheusRule")
     rules = [rule for group in found["spec"]["groups"] for rule in group["rules"]]
-    assert len(rules) == 7
+    assert len(rules) == 8
     for rule in rules:
         check(rule["expr"], exposed)
         assert rule["annotations"].keys() == {"summary", "description"}

@@ -10,6 +10,7 @@ import yaml
 
 from components import catalogue
 from mome.config import PARAMS_FILE, Params, load_params, profiles
+from mome.records import Promise
 from pipelines.compile import NO_CHANGES, PIPELINES, compile_pipeline
 from pipelines.groups import PARALLEL_SHARDS
 
@@ -326,11 +327,15 @@ def test_results_of_two_kinds_of_machine_are_never_mixed_by_dvc() -> None:
 def test_dvc_kubeflow_and_params_name_the_same_stages(spec: dict[str, Any], params: Params) -> None:
     dvc = dvc_stages()
     assert {STAGES.get(stage, stage) for stage in dvc} == set(tasks(spec)) - KUBEFLOW_ONLY
-    # A stage reads the section of its name, in DVC as in the pipeline; versioning reads that of prepare.
+    # A stage reads the section of its name, in DVC as in the pipeline; versioning reads that of prepare, and
+    # packaging what the monitor promises to callers.
     read = {stage: each["params"] for stage, each in dvc.items()}
-    assert read == {stage: ["prepare" if stage == "version" else stage] for stage in dvc}
+    promised = ["monitor.max_wer", "monitor.confidence"]
+    assert read.pop("package") == ["package", *promised]
+    assert set(promised) == {f"monitor.{name}" for name in Promise.model_fields}
+    assert read == {stage: ["prepare" if stage == "version" else stage] for stage in read}
     sections = {section for stage in read.values() for section in stage}
-    assert set(params.sections()) == sections | {"monitor", "rehearse"}
+    assert set(params.sections()) == sections | {"package", "monitor", "rehearse"}
 
 
 def test_dvc_and_kubeflow_draw_the_same_arrows(spec: dict[str, Any]) -> None:
