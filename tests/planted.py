@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import get_args
 
+from mome.config import MonitorParams
 from mome.records import (
     ESTIMATOR,
     Condition,
     Evaluation,
     Modality,
     NoiseKind,
+    RequestRecord,
     TestedNoise,
     Utterance,
     WordErrors,
@@ -47,6 +50,49 @@ def utterance(name: str, split: str, clip: Clip, **changed: object) -> Utterance
         "mouth_found_share": 0.0 if clip.mouth is None else 1.0,
     }
     return Utterance.model_validate(fields | changed)
+
+
+def request(
+    request_id: str, at: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC), **changed: object
+) -> RequestRecord:
+    """Return the line of the request log for a clear recording of sound alone, answered at a4v2."""
+    fields: dict[str, object] = {
+        "request_id": request_id,
+        "at": at,
+        "scale": "a4v2",
+        "modality": "audio",
+        "duration_s": 1.0,
+        "latency_ms": 50.0,
+        "snr_db": 20.0,
+        "snr_confident": True,
+        "noise_kind": "babble",
+        "noise_confidence": 0.9,
+        "level_db": -20.0,
+        "speech_share": 0.9,
+        "mouth_sharpness": None,
+        "status": 200,
+    }
+    return RequestRecord.model_validate(fields | changed)
+
+
+def monitor_params(**changed: object) -> MonitorParams:
+    """Return the damping of a rehearsal, with a promise for sound and lips together."""
+    fields: dict[str, object] = {
+        "window": 20,
+        "min_requests": 12,
+        "consecutive_windows": 2,
+        "max_wer": {"av": 0.08},
+        "confidence": 0.8,
+        "cooldown_s": 2.0,
+        "hysteresis_db": 1.0,
+        "tolerance_db": 1.0,
+        "max_age_s": 600.0,
+        "drift_p_value": 0.01,
+        "run_length": 10_000,
+        "max_latency_ms": 0.0,
+        "spend": "least",
+    }
+    return MonitorParams.model_validate(fields | changed)
 
 
 def table(errors: Mapping[str, Mapping[str, int]]) -> Table:

@@ -2,7 +2,7 @@
 
 import torch
 from peft import get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
 
 from mome.foundation.tokenizer import new_tokenizer
 from mome.model.avsr import AVSRModel, Features, Task
@@ -10,6 +10,12 @@ from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
 
+# A whole encoder in thousands of weights; frames for four seconds.
+SMALL_WHISPER = WhisperConfig(
+    d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, max_source_positions=200,
+    decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=4, vocab_size=4, max_target_positions=4,
+    pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+)  # fmt: skip
 SCALES = [Scale(4, 2), Scale(16, 5)]
 AUDIO_WIDTH, VIDEO_WIDTH = 6, 5
 

@@ -15,33 +15,19 @@ from components.catalogue import rehearse
 from components.rehearse import rehearsal
 from components.rehearse.playlist import PHASES, files, playlist
 from components.rehearse.server import Command
-from mome.config import MonitorParams, RehearseParams
+from mome.config import RehearseParams
 from mome.errors import ConfigError, CorpusError, ServiceError
 from mome.records import GateDecision, Rehearsal
 from mome.speech.media import Clip, read_clip
 from mome.speech.shards import write_manifest, write_shard
 from mome.speech.usable import write_set_aside
-from tests.planted import condition, evaluation, table, utterance
+from tests.planted import condition, evaluation, monitor_params, table, utterance
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
 ROOT = Path(__file__).parents[2]
 PARAMS = RehearseParams(seed=3, snr_db=0.0, requests_per_phase=40, check_every=5, startup_timeout_s=20.0)
-MONITOR = MonitorParams(
-    window=20,
-    min_requests=12,
-    consecutive_windows=2,
-    cooldown_s=0.1,
-    hysteresis_db=1.0,
-    tolerance_db=1.0,
-    max_age_s=600.0,
-    max_wer={"audio": 0.08},
-    confidence=0.8,
-    drift_p_value=0.01,
-    run_length=10_000,
-    max_latency_ms=0.0,
-    spend="least",
-)
+MONITOR = monitor_params(cooldown_s=0.1, max_wer={"audio": 0.08})
 RATES = {"a4v2": {"clean": 1, "babble_0": 4}, "a16v5": {"clean": 3, "babble_0": 25}}
 
 # Answers like the service: reads the scale file, measures the sound, logs the request, says its name.

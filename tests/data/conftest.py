@@ -13,7 +13,7 @@ from mome.config import PrepareParams, ValidateParams
 SAMPLING_RATE = 16_000
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prepare_params() -> PrepareParams:
     return PrepareParams(
         seed=1,

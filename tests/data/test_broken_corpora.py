@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from data import prepare, validate, version
-from mome.config import PrepareParams
 from mome.errors import ValidationFailed
 from mome.records import ValidationReport
 from mome.speech.shards import read_manifest, read_split
@@ -54,7 +53,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory, make_corpus, voice, write_manifest, validate_params):
+def broken(tmp_path_factory, make_corpus, voice, write_manifest, prepare_params, validate_params):
     """Return the folder of the dataset, the folder of the report, and what validation raised."""
     root = tmp_path_factory.mktemp("broken")
     folder = root / "corpus"
@@ -104,14 +103,7 @@ def broken(tmp_path_factory, make_corpus, voice, write_manifest, validate_params
     write_manifest(folder, [{"video": "", **row} for row in rows])
     (folder / "corpus.json").write_text(json.dumps({"name": "broken", "speaker_disjoint": True}))
 
-    params = PrepareParams(
-        seed=1,
-        train_utterances=1,
-        validation_utterances=1,
-        test_utterances=1,
-        utterances_per_shard=8,
-        text="as-is",
-    )
+    params = prepare_params.model_copy(update={"utterances_per_shard": 8})
     found = version.run(str(folder), params, root / "registry")
     prepare.run(params, found.repo, found.revision, root / "dataset")
     with pytest.raises(ValidationFailed) as raised:

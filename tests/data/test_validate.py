@@ -15,19 +15,10 @@ from mome.speech.usable import read_set_aside
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory, make_corpus):
-    from mome.config import PrepareParams
-
+def dataset(tmp_path_factory, make_corpus, prepare_params):
     root = tmp_path_factory.mktemp("healthy")
     make_corpus(root / "talk")
-    params = PrepareParams(
-        seed=1,
-        train_utterances=1,
-        validation_utterances=1,
-        test_utterances=1,
-        utterances_per_shard=8,
-        text="as-is",
-    )
+    params = prepare_params.model_copy(update={"utterances_per_shard": 8})
     found = version.run(str(root / "talk"), params, root / "registry")
     prepare.run(params, found.repo, found.revision, root / "dataset")
     return root / "dataset"

@@ -19,13 +19,14 @@ import yaml
 from components.images import FOLDERS
 from mome.bundle import Bundle, write_bundle
 from mome.config import load_params
-from mome.records import RequestRecord, ScaleDecision
+from mome.records import ScaleDecision
 from mome.scales import Scale
 from monitoring.parameters import load_monitor_params
 from serving.registry.address import open_registry
 from serving.registry.history import Lineage
 from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, of_kind
 from tests.monitoring.cluster import LEASE, PATH, running
+from tests.planted import request
 from tests.serving.planted import write_parts
 
 CORPUS = "embedded"
@@ -104,22 +105,7 @@ def wait_for(what: Callable[[], bool], processes: list[subprocess.Popen[str]]) -
 def log_requests(folder: Path, snr_db: float) -> None:
     with (folder / "requests-2026-11-20-pod-7.jsonl").open("w") as file:
         for number in range(80):
-            record = RequestRecord(
-                request_id=f"r{number}",
-                at=datetime.now(UTC),
-                scale="a16v5",
-                modality="audio",
-                duration_s=2.0,
-                latency_ms=90.0,
-                snr_db=snr_db,
-                snr_confident=True,
-                noise_kind="babble",
-                noise_confidence=0.9,
-                level_db=-20.0,
-                speech_share=0.7,
-                mouth_sharpness=None,
-                status=200,
-            )
+            record = request(f"r{number}", datetime.now(UTC), scale="a16v5", snr_db=snr_db)
             file.write(record.model_dump_json() + "\n")
 
 

@@ -11,35 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mome.config import MonitorParams
 from mome.errors import MonitorError
 from mome.records import (
     GateDecision,
     NoiseKind,
-    RequestRecord,
     RetrainRequest,
     ScaleDecision,
 )
 from monitoring import check
-from tests.planted import condition, evaluation, table
+from tests import planted
+from tests.planted import condition, evaluation, monitor_params, table
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
-PARAMS = MonitorParams(
-    window=20,
-    min_requests=12,
-    consecutive_windows=2,
-    cooldown_s=2.0,
-    hysteresis_db=1.0,
-    tolerance_db=1.0,
-    max_age_s=600.0,
-    max_wer={"audio": 0.08},
-    confidence=0.8,
-    drift_p_value=0.01,
-    run_length=10_000,
-    max_latency_ms=0.0,
-    spend="least",
-)
+PARAMS = monitor_params(max_wer={"audio": 0.08})
 RATES = {
     "a4v2": {"clean": 1, "babble_0": 4, "babble_-5": 9},
     "a16v5": {"clean": 3, "babble_0": 25, "babble_-5": 50},
@@ -81,21 +66,14 @@ class Site:
             for _ in range(number):
                 self.now += timedelta(seconds=1)
                 self.served += 1
-                record = RequestRecord(
-                    request_id=f"r{self.served}",
-                    at=self.now,
+                record = planted.request(
+                    f"r{self.served}",
+                    self.now,
                     scale="a16v5",
-                    modality="audio",
-                    duration_s=1.0,
-                    latency_ms=50.0,
                     snr_db=snr_db + self.rng.normal() / 10,
-                    snr_confident=True,
                     noise_kind=kind,
-                    noise_confidence=0.9,
                     level_db=self.rng.normal(-25, 2),
                     speech_share=self.rng.uniform(0.7, 0.9),
-                    mouth_sharpness=None,
-                    status=200,
                 )
                 log.write(record.model_dump_json() + "\n")
 

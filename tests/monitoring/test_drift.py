@@ -1,6 +1,5 @@
 """Drift is compared with scipy's own Kolmogorov-Smirnov test on planted shifts."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.stats import ks_2samp
 from mome.errors import MonitorError
 from mome.records import RequestRecord
 from monitoring.drift import FEATURES, compare, read_baseline
+from tests import planted
 
 pytest.importorskip("evidently", reason="the monitoring extra is not installed")
 
@@ -35,17 +35,9 @@ def baseline(rows: int = 200, seed: int = 0) -> pd.DataFrame:
 
 def requests(table: pd.DataFrame) -> list[RequestRecord]:
     return [
-        RequestRecord(
-            request_id=f"r{number}",
-            at=datetime(2026, 1, 1, tzinfo=UTC),
-            scale="a4v2",
+        planted.request(
+            f"r{number}",
             modality="av",
-            duration_s=1.0,
-            latency_ms=50.0,
-            snr_confident=True,
-            noise_kind="babble",
-            noise_confidence=0.9,
-            status=200,
             **{name: None if pd.isna(row[key]) else float(row[key]) for name, key in COLUMNS.items()},
         )
         for number, row in table.iterrows()

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mome.config import MonitorParams
 from mome.records import (
     CheckedEstimate,
     ErrorCurve,
@@ -22,24 +21,11 @@ from monitoring.check import Monitor
 from monitoring.metrics import Metrics
 from monitoring.outcome import judge, tried_in_vain
 from monitoring.report import page
-from tests.planted import condition, evaluation, table
+from tests import planted
+from tests.planted import condition, evaluation, monitor_params, table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-PARAMS = MonitorParams(
-    window=40,
-    min_requests=12,
-    consecutive_windows=2,
-    max_wer={"av": 0.08},
-    confidence=0.8,
-    cooldown_s=2.0,
-    hysteresis_db=1.0,
-    tolerance_db=1.0,
-    max_age_s=600.0,
-    drift_p_value=0.01,
-    run_length=10_000,
-    max_latency_ms=0.0,
-    spend="least",
-)
+PARAMS = monitor_params(window=40)
 # An estimate of many requests errs by one point: of the check, the root mean square.
 CHECKED = CheckedEstimate(estimated=0.05, true=0.04, windows=1, largest=0.02, chance=0.01)
 CALIBRATION = WerCalibration(
@@ -88,21 +74,14 @@ class Site:
 def _request(
     number: int, at: datetime, scale: str, rate: float | None, snr_db: float = 30.0, kind: NoiseKind = "none"
 ) -> RequestRecord:
-    return RequestRecord(
-        request_id=f"r{number}",
-        at=at,
+    return planted.request(
+        f"r{number}",
+        at,
         scale=scale,
         modality="av",
-        duration_s=2.0,
-        latency_ms=50.0,
         snr_db=snr_db,
-        snr_confident=True,
         noise_kind=kind,
-        noise_confidence=0.9,
-        level_db=-25.0,
-        speech_share=0.8,
         mouth_sharpness=10.0,
-        status=200,
         estimated_wer=rate,
     )
 

@@ -10,7 +10,8 @@ from mome.errors import MonitorError
 from mome.records import Modality, NoiseKind, RequestRecord, ScaleDecision
 from mome.scales import Scale
 from monitoring.policy import clean_scale, decide, propose, servable_scales
-from tests.planted import condition, evaluation, table
+from tests import planted
+from tests.planted import condition, evaluation, monitor_params, table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FINE, MIDDLE, COARSE = Scale(4, 2), Scale(16, 2), Scale(16, 5)
@@ -36,21 +37,7 @@ CONDITIONS = [
     condition(-5, -4, low=-6, high=-2, noise="steady"),
 ]
 EVALUATION = evaluation({"av": table(TABLE)}, conditions=CONDITIONS)
-PARAMS = MonitorParams(
-    window=20,
-    min_requests=12,
-    consecutive_windows=2,
-    max_wer={"av": 0.08},
-    confidence=0.8,
-    cooldown_s=2.0,
-    hysteresis_db=1.0,
-    tolerance_db=1.0,
-    max_age_s=600.0,
-    drift_p_value=0.01,
-    run_length=10_000,
-    max_latency_ms=0.0,
-    spend="least",
-)
+PARAMS = monitor_params()
 
 
 def request(
@@ -62,21 +49,16 @@ def request(
 ) -> RequestRecord:
     """Return a request; above 20 dB its noise is called none, below it babble, unless a kind is given."""
     called: NoiseKind = "babble" if snr_db is not None and snr_db < 20 else "none"
-    return RequestRecord(
-        request_id=f"r{number}",
-        at=at,
+    return planted.request(
+        f"r{number}",
+        at,
         scale="a16v5",
         modality=modality,
+        snr_db=snr_db,
+        noise_kind=None if snr_db is None else kind or called,
         duration_s=2.0,
         latency_ms=100.0,
-        snr_db=snr_db,
-        snr_confident=True,
-        noise_kind=None if snr_db is None else kind or called,
-        noise_confidence=0.9,
-        level_db=-25.0,
-        speech_share=0.8,
         mouth_sharpness=10.0,
-        status=200,
     )
 
 

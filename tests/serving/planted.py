@@ -187,3 +187,12 @@ def syllables(seconds: float = 1.0) -> npt.NDArray[np.float32]:
     breath = np.random.default_rng(3).normal(scale=0.02, size=count)
     voice = sum(np.sin(2 * np.pi * 120 * harmonic * at_s) / harmonic for harmonic in range(1, 20))
     return ((0.1 * voice + breath) * (envelope + 1e-3)).astype(np.float32)
+
+
+class Clock:
+    """A clock that goes when it is told to, in the place of the module ``time``."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now

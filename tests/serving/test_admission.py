@@ -13,18 +13,9 @@ import serving.admission
 from serving.admission import Admission
 from serving.errors import ApiError
 from serving.metrics import Metrics
-from tests.serving.planted import Served, syllables, wav
+from tests.serving.planted import Clock, Served, syllables, wav
 
 SPEECH = wav(syllables())
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,28 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from mome.records import RequestRecord
 from serving.last_hour import LastHour
+from tests.planted import request
 from tests.serving.planted import Served, syllables, wav
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
 def record(at: datetime, scale: str, snr_db: float | None) -> RequestRecord:
-    return RequestRecord(
-        request_id="r",
-        at=at,
-        scale=scale,
-        modality="audio",
-        duration_s=1.0,
-        latency_ms=1.0,
-        snr_db=snr_db,
-        snr_confident=True,
-        noise_kind=None,
-        noise_confidence=0.0,
-        level_db=-20.0,
-        speech_share=0.5,
-        mouth_sharpness=None,
-        status=200,
-    )
+    return request("r", at, scale=scale, snr_db=snr_db)
 
 
 def test_a_minute_has_the_scale_of_most_requests_and_the_median_noise() -> None:

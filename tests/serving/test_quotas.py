@@ -18,19 +18,10 @@ from serving.keys import Key
 from serving.metrics import Metrics
 from serving.quotas import Quota, Quotas
 from tests.serving.over_http import openai_client
-from tests.serving.planted import Served, syllables, wav
+from tests.serving.planted import Clock, Served, syllables, wav
 
 SPEECH = wav(syllables())  # a second
 PATH = "/audio/transcriptions"
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

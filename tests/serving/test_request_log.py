@@ -15,27 +15,13 @@ from mome.errors import ServiceError
 from mome.records import RequestRecord
 from mome.request_log.opening import open_store
 from serving.request_log import RequestLog
+from tests.planted import request
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def record(request_id: str, at: datetime = NOON) -> RequestRecord:
-    return RequestRecord(
-        request_id=request_id,
-        at=at,
-        scale="a4v2",
-        modality="audio",
-        duration_s=1.0,
-        latency_ms=12.5,
-        snr_db=None,
-        snr_confident=False,
-        noise_kind=None,
-        noise_confidence=0.0,
-        level_db=-30.0,
-        speech_share=0.5,
-        mouth_sharpness=None,
-        status=200,
-    )
+    return request(request_id, at, snr_db=None, noise_kind=None)
 
 
 def test_a_line_is_there_as_soon_as_it_was_appended(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from mome.foundation.pretrained import take_audio
 from mome.model.audio_encoder import AudioEncoder
+from tests.small_recognisers import SMALL_WHISPER
 
 TINY_EN = Path("../shared/models/whisper-tiny.en")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -22,12 +23,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def drawn(folder: Path, dtype: torch.dtype = torch.float16) -> Path:
     """Save a small Whisper with its head, as the hub has them; weights that half precision holds exactly."""
     torch.manual_seed(0)
-    config = WhisperConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, max_source_positions=200,
-        decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=4, vocab_size=4, max_target_positions=4,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
-    )  # fmt: skip
-    WhisperForConditionalGeneration(config).half().to(dtype).save_pretrained(folder)
+    WhisperForConditionalGeneration(SMALL_WHISPER).half().to(dtype).save_pretrained(folder)
     WhisperFeatureExtractor(chunk_length=4).save_pretrained(folder)
     return folder
 

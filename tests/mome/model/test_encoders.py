@@ -12,17 +12,13 @@ from mome.errors import MediaError
 from mome.model.audio_encoder import AudioEncoder, log_mel
 from mome.model.avhubert import AVHubertConfig, AVHubertModel
 from mome.model.video_encoder import VideoEncoder
+from tests.small_recognisers import SMALL_WHISPER
 
 
 @pytest.fixture(scope="module")
 def audio() -> AudioEncoder:
     torch.manual_seed(0)
-    config = WhisperConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, max_source_positions=200,
-        decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=4, vocab_size=4, max_target_positions=4,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
-    )  # fmt: skip
-    return AudioEncoder(WhisperModel(config), WhisperFeatureExtractor(chunk_length=4)).eval()
+    return AudioEncoder(WhisperModel(SMALL_WHISPER), WhisperFeatureExtractor(chunk_length=4)).eval()
 
 
 @pytest.fixture(scope="module")

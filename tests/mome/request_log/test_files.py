@@ -9,27 +9,13 @@ import pytest
 from mome.errors import MonitorError
 from mome.records import RequestRecord
 from mome.request_log.files import FileStore
+from tests import planted
 
 NOW = datetime.now(UTC)
 
 
 def request(number: int, age_s: float, status: int = 200) -> RequestRecord:
-    return RequestRecord(
-        request_id=f"r{number:04d}",
-        at=NOW - timedelta(seconds=age_s),
-        scale="a4v2",
-        modality="audio",
-        duration_s=1.0,
-        latency_ms=50.0,
-        snr_db=20.0,
-        snr_confident=True,
-        noise_kind="babble",
-        noise_confidence=0.9,
-        level_db=-20.0,
-        speech_share=0.9,
-        mouth_sharpness=None,
-        status=status,
-    )
+    return planted.request(f"r{number:04d}", NOW - timedelta(seconds=age_s), status=status)
 
 
 def write(path: Path, requests: list[RequestRecord], tail: str = "") -> None:

@@ -14,6 +14,7 @@ from mome.errors import ConfigError, MonitorError, ServiceError
 from mome.records import RequestRecord
 from mome.request_log.opening import open_store
 from mome.request_log.store import RequestStore
+from tests import planted
 from tests.postgresql import PASSWORD, Server
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -21,22 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def request(number: int, age_s: float, status: int = 200) -> RequestRecord:
-    return RequestRecord(
-        request_id=f"r{number:04d}",
-        at=NOW - timedelta(seconds=age_s),
-        scale="a4v2",
-        modality="audio",
-        duration_s=1.0,
-        latency_ms=50.0,
-        snr_db=20.0,
-        snr_confident=True,
-        noise_kind="babble",
-        noise_confidence=0.9,
-        level_db=-20.0,
-        speech_share=0.9,
-        mouth_sharpness=None,
-        status=status,
-    )
+    return planted.request(f"r{number:04d}", NOW - timedelta(seconds=age_s), status=status)
 
 
 @pytest.fixture(params=["folder", "sqlite", "postgresql"])
