@@ -13,7 +13,7 @@ from mome.errors import EvaluationError
 from mome.records import Condition, Evaluation, Modality, NoiseKind, WordErrors
 from mome.scales import Scale
 
-__all__ = ["Expected", "Noises", "Surroundings", "expected_wer"]
+__all__ = ["Expected", "Noises", "Surroundings", "expected_wer", "standard_error"]
 
 Shares = dict[str, float]  # by column of the word error table; they sum to 1
 
@@ -251,12 +251,15 @@ def _expected(row: Mapping[str, WordErrors], surroundings: Surroundings) -> Expe
     shares = surroundings.shares
     each = shares @ np.array([row[key].rate for key in surroundings.columns])
     # The columns were heard by the same test speakers: their errors add up, they do not cancel out.
-    of_table = float(shares.mean(axis=0) @ np.array([_error(row[key]) for key in surroundings.columns]))
+    of_table = float(
+        shares.mean(axis=0) @ np.array([standard_error(row[key]) for key in surroundings.columns])
+    )
     of_window = float(np.std(each, ddof=1)) / len(each) ** 0.5 if len(each) > 1 else 0.0
     return Expected(float(np.mean(each)), float(np.hypot(of_table, of_window)))
 
 
-def _error(cell: WordErrors) -> float:
+def standard_error(cell: WordErrors) -> float:
+    """Return the standard deviation that a word error rate of the table is known to."""
     if cell.errors == 0:
         return 1.0 / cell.words  # no error was seen: about one may have been missed
     return (cell.high - cell.low) / _INTERVAL

@@ -16,7 +16,7 @@ import numpy as np
 from mome.config import MonitorParams
 from mome.records import Load, RequestRecord, ScaleDecision
 
-__all__ = ["explain_load", "latest_load", "measure_load"]
+__all__ = ["explain_load", "has_turned", "latest_load", "measure_load"]
 
 _LOOK_BACK_S = 15.0
 _WAITED = 0.2  # of the promise, before the model began
@@ -71,6 +71,11 @@ def measure_load(
     if not is_late and fewer and busy_s >= params.cooldown_s:
         return load.model_copy(update={"since": now})
     return load.model_copy(update={"busy": True, "since": before.since, "carried": carried})
+
+
+def has_turned(load: Load | None, before: Load | None) -> bool:
+    """Whether the service has become busy, or is so no more; before anything was measured it was not."""
+    return load is not None and load.busy != (before is not None and before.busy)
 
 
 def latest_load(history: Sequence[ScaleDecision]) -> Load | None:

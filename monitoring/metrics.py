@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -21,71 +22,44 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._looks = Counter(
-            "mome_monitor_looks", "Looks by what they came to.", ["outcome"], registry=registry
-        )
-        self.changes = Counter(
-            "mome_monitor_changes", "How often the noise was called another.", registry=registry
-        )
-        self.errors = Counter(
-            "mome_monitor_errors", "Turns in which something could not be read or written.", registry=registry
-        )
-        self.leads = Gauge(
-            "mome_monitor_leads", "1 while this controller holds the lease.", registry=registry
-        )
-        self.evidence = Gauge(
-            "mome_monitor_change_evidence", "Of another noise; an alarm at 1.", registry=registry
-        )
-        self.run_length = Gauge(
-            "mome_monitor_run_length", "Requests between two false alarms, as set.", registry=registry
-        )
-        self._looked = Gauge("mome_monitor_last_look_seconds", "Time of the last look.", registry=registry)
-        self._tokens = Gauge(
-            "mome_monitor_tokens_per_second", "Of speech, at the served scale.", registry=registry
-        )
-        self._noise = Gauge(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._looks = counter("mome_monitor_looks", "Looks by what they came to.", ["outcome"])
+        self.changes = counter("mome_monitor_changes", "How often the noise was called another.")
+        self.errors = counter("mome_monitor_errors", "Turns in which something could not be read or written.")
+        self.leads = gauge("mome_monitor_leads", "1 while this controller holds the lease.")
+        self.evidence = gauge("mome_monitor_change_evidence", "Of another noise; an alarm at 1.")
+        self.run_length = gauge("mome_monitor_run_length", "Requests between two false alarms, as set.")
+        self._looked = gauge("mome_monitor_last_look_seconds", "Time of the last look.")
+        self._tokens = gauge("mome_monitor_tokens_per_second", "Of speech, at the served scale.")
+        self._noise = gauge(
             "mome_monitor_noise_share",
             "Share of the window by column of the table.",
             ["column"],
-            registry=registry,
         )
-        self._wer = Gauge(
-            "mome_monitor_expected_wer", "Expected word error rate.", ["scale"], registry=registry
-        )
-        self._estimated = Gauge(
+        self._wer = gauge("mome_monitor_expected_wer", "Expected word error rate.", ["scale"])
+        self._estimated = gauge(
             "mome_monitor_estimated_wer",
             "Word error rate of the window's requests, by the decoder's probabilities.",
             ["scale"],
-            registry=registry,
         )
-        self._as_expected = Gauge(
+        self._as_expected = gauge(
             "mome_monitor_as_expected",
             "1 while the table describes the traffic, 0 while it does not; NaN before anybody can say.",
-            registry=registry,
         )
         self._as_expected.set(math.nan)
-        self._taken_back = Counter(
-            "mome_monitor_taken_back", "Switches to a coarser scale that were taken back.", registry=registry
+        self._taken_back = counter(
+            "mome_monitor_taken_back", "Switches to a coarser scale that were taken back."
         )
-        self._promise = Gauge("mome_monitor_max_wer", "Promised word error rate.", registry=registry)
-        self._switches = Counter(
+        self._promise = gauge("mome_monitor_max_wer", "Promised word error rate.")
+        self._switches = counter(
             "mome_monitor_switches",
             "Switches of the scale by what asked for them.",
             ["cause"],
-            registry=registry,
         )
-        self._busy = Gauge(
-            "mome_monitor_busy", "1 while the load decides for a coarser scale.", registry=registry
-        )
-        self._latency = Gauge(
-            "mome_monitor_latency_p95_seconds", "Of the last seconds, with the wait.", registry=registry
-        )
-        self._waited = Gauge(
-            "mome_monitor_waited_p95_seconds", "Of that, before the model began.", registry=registry
-        )
-        self._drifted = Gauge(
-            "mome_monitor_drifted_features", "Features that differ from the baseline.", registry=registry
-        )
+        self._busy = gauge("mome_monitor_busy", "1 while the load decides for a coarser scale.")
+        self._latency = gauge("mome_monitor_latency_p95_seconds", "Of the last seconds, with the wait.")
+        self._waited = gauge("mome_monitor_waited_p95_seconds", "Of that, before the model began.")
+        self._drifted = gauge("mome_monitor_drifted_features", "Features that differ from the baseline.")
 
     def show_load(self, load: Load | None) -> None:
         """Show how busy the service is, where that is looked at; without requests the latency stays."""

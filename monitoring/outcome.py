@@ -20,7 +20,7 @@ from mome.config import MonitorParams
 from mome.expectation import Expected, Noises, expected_wer
 from mome.records import Evaluation, Modality, RequestRecord, ScaleDecision
 from mome.scales import Scale
-from monitoring.policy import surroundings
+from monitoring.policy import is_measured, surroundings
 
 __all__ = ["Tried", "judge", "tried_in_vain"]
 
@@ -105,10 +105,11 @@ def judge(
 
 
 def _is_told(request: RequestRecord, evaluation: Evaluation, params: MonitorParams) -> bool:
-    rows = evaluation.wer.get(request.modality, {})
-    if request.estimated_wer is None or request.scale not in rows or request.modality not in params.max_wer:
-        return False
-    return request.modality == "video" or (request.snr_db is not None and request.noise_kind is not None)
+    return (
+        request.estimated_wer is not None
+        and request.scale in evaluation.wer.get(request.modality, {})
+        and is_measured(request, evaluation, params)
+    )
 
 
 def _estimated(requests: Sequence[RequestRecord], evaluation: Evaluation, modality: Modality) -> Expected:

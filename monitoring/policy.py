@@ -42,6 +42,7 @@ __all__ = [
     "Verdict",
     "clean_scale",
     "decide",
+    "is_measured",
     "propose",
     "servable_scales",
     "spending",
@@ -186,7 +187,7 @@ def decide(
     Raises:
         MonitorError: As `servable_scales`.
     """
-    measured = [request for request in window if _is_measured(request, evaluation, params)]
+    measured = [request for request in window if is_measured(request, evaluation, params)]
     levels = [request.snr_db for request in measured if request.snr_db is not None]
     seen: Choice | None = None
     cause: Literal["noise", "load"] | None = None
@@ -273,7 +274,8 @@ def _is_stale(history: Sequence[ScaleDecision], now: datetime, params: MonitorPa
     return bool(seen) and (now - seen[-1]).total_seconds() > _STALE * params.max_age_s
 
 
-def _is_measured(request: RequestRecord, evaluation: Evaluation, params: MonitorParams) -> bool:
+def is_measured(request: RequestRecord, evaluation: Evaluation, params: MonitorParams) -> bool:
+    """Whether a request can be placed in the table, and something is promised for it."""
     if request.modality not in evaluation.wer or request.modality not in params.max_wer:
         return False
     return request.modality == "video" or (request.snr_db is not None and request.noise_kind is not None)

@@ -32,7 +32,7 @@ from monitoring.check import RECORDINGS, Monitor
 from monitoring.drift import Drift
 from monitoring.journal import append_decision
 from monitoring.lease import FileLease, Lease
-from monitoring.load import latest_load, measure_load
+from monitoring.load import has_turned, latest_load, measure_load
 from monitoring.metrics import Metrics
 from monitoring.pages import serve_pages
 from monitoring.parameters import load_monitor_params
@@ -130,8 +130,7 @@ class Watch:
         self._metrics.show_load(load)
         waited = None if self._looked is None else (now - self._looked).total_seconds()
         due = waited is None or not 0 <= waited < self._look_s
-        turned = load is not None and load.busy != (decided is not None and decided.busy)
-        if due or turned or orders != self._orders or (new and monitor.recent.is_new):
+        if due or has_turned(load, decided) or orders != self._orders or (new and monitor.recent.is_new):
             self._look(monitor, current, window, unreadable, now, load)
             self._orders = orders
         if self._unpublished and self._served is not None:

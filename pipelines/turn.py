@@ -34,12 +34,12 @@ from mome.request_log.files import FileStore
 from mome.speech.audio import SAMPLING_RATE, read_audio
 from mome.speech.media import Clip
 from mome.speech.noise import with_noise
-from mome.speech.noise_file import NoiseFolder
+from mome.speech.noise_file import NoiseFolder, recordings_of
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.run import run as train
 from monitoring.check import run as look
-from serving.features import measure
+from serving.features import logged, measure
 
 __all__ = ["Served", "cut_in_two", "hear", "markdown", "turn", "wished"]
 
@@ -95,9 +95,7 @@ def cut_in_two(noise: Path, output: Path) -> tuple[Path, Path]:
     with new_folder(output) as folder:
         for name in (_BEGINNINGS, _ENDS):
             (folder / name).mkdir()
-        for number, path in enumerate(sorted(noise.rglob("*"))):
-            if path.suffix.lower() not in (".flac", ".wav"):
-                continue
+        for number, path in enumerate(recordings_of(noise)):
             samples = read_audio(path).samples
             middle = round(_HEARD * len(samples))
             for name, part in ((_BEGINNINGS, samples[:middle]), (_ENDS, samples[middle:])):
@@ -128,7 +126,6 @@ def hear(served: Served, noise: Path, snr_db: float, log: Path, moments: Sequenc
 
 
 def _record(clip: Clip, moment: datetime) -> RequestRecord:
-    features = measure(clip)
     return RequestRecord(
         request_id=uuid.uuid4().hex,
         at=moment,
@@ -136,13 +133,7 @@ def _record(clip: Clip, moment: datetime) -> RequestRecord:
         modality="audio",
         duration_s=clip.duration_s,
         latency_ms=0.0,
-        snr_db=features.snr_db,
-        snr_confident=features.snr_confident,
-        noise_kind=features.noise_kind,
-        noise_confidence=features.noise_confidence,
-        level_db=features.level_db,
-        speech_share=features.speech_share,
-        mouth_sharpness=None,
+        **logged(measure(clip)),
         status=200,
     )
 

@@ -29,7 +29,7 @@ from serving.batcher import Batcher, Job
 from serving.decode import PART_S, Decoded, Piece, Upload
 from serving.decoders import Decoders
 from serving.errors import ApiError
-from serving.features import Features, whole
+from serving.features import Features, logged, whole
 from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.own_scale import AUTO, OwnScale, Wish
@@ -78,10 +78,9 @@ class _Request:
     heard: Callable[[float], None] | None
     duration_s: float = 0.0
     waited_s: Callable[[], float | None] = lambda: None
-    own: list[tuple[float, Wish]] = field(
-        default_factory=list
-    )  # seconds of each piece, and what it is read at
-    measured: list[tuple[float, Modality, Features]] = field(default_factory=list)  # seconds of each piece
+    # With the seconds of each piece: what it is read at, and what was measured on it.
+    own: list[tuple[float, Wish]] = field(default_factory=list)
+    measured: list[tuple[float, Modality, Features]] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     is_recorded: bool = False
     has_said: bool = False
@@ -580,13 +579,7 @@ def _record(done: Transcription, status: int, refused: int) -> RequestRecord:
         modality=done.modality,
         duration_s=done.duration_s,
         latency_ms=done.latency_ms,
-        snr_db=done.features.snr_db,
-        snr_confident=done.features.snr_confident,
-        noise_kind=done.features.noise_kind,
-        noise_confidence=done.features.noise_confidence,
-        level_db=done.features.level_db,
-        speech_share=done.features.speech_share,
-        mouth_sharpness=done.features.mouth_sharpness,
+        **logged(done.features),
         status=status,
         estimated_wer=done.estimated_wer,
         chosen_by=done.chosen_by,

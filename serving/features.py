@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mome.records import NoiseKind
 from mome.speech.media import Clip
@@ -12,7 +13,7 @@ from mome.speech.mouth import sharpness
 from mome.speech.noise_estimate import estimate_noise
 from mome.speech.voice import is_silent, voiced_s
 
-__all__ = ["Features", "measure", "whole"]
+__all__ = ["Features", "logged", "measure", "whole"]
 
 _NO_LEVEL_DB = -100.0  # a clip without sound is as quiet as a record can say
 
@@ -42,6 +43,19 @@ class Features:
     mouth_sharpness: float | None
     voiced_s: float = 0.0
     silent: bool = False
+
+
+def logged(features: Features) -> dict[str, Any]:
+    """Return those that the request log has, under the names that it gives them."""
+    return {
+        "snr_db": features.snr_db,
+        "snr_confident": features.snr_confident,
+        "noise_kind": features.noise_kind,
+        "noise_confidence": features.noise_confidence,
+        "level_db": features.level_db,
+        "speech_share": features.speech_share,
+        "mouth_sharpness": features.mouth_sharpness,
+    }
 
 
 def measure(clip: Clip) -> Features:

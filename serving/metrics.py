@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from mome.bundle import Bundle
@@ -25,37 +27,33 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._latency = Histogram(
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self._latency = histogram(
             "mome_transcription_seconds",
             "From the request's body in memory to the last token, per compression scale",
             ["scale"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._chosen = Counter(
+        self._chosen = counter(
             "mome_scale_choices",
             "Transcriptions by who chose their scale: the caller, the monitor or their own noise",
             ["scale", "chosen_by"],
-            registry=registry,
         )
-        self._first = Histogram(
+        self._first = histogram(
             "mome_first_piece_seconds",
             "From a streamed request's body in memory to the first words of its text",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._wer = Histogram(
+        self._wer = histogram(
             "mome_estimated_wer",
             "Word error rate of each transcription, estimated from the decoder's probabilities",
             ["scale"],
             buckets=_RATES,
-            registry=registry,
         )
-        self._batches = Histogram(
+        self._batches = histogram(
             "mome_batch_requests",
             "Requests that the model read together",
             buckets=_BATCHES,
-            registry=registry,
         )
         self._waiting = _gauge("mome_waiting_requests", "Requests that wait for the model", registry)
         # What an autoscaler follows: it grows before anybody is refused.
@@ -66,39 +64,31 @@ class Metrics:
             "mome_in_flight_requests", "Requests that were let in and are not answered yet", registry
         )
         self._sessions = _gauge("mome_realtime_sessions", "Live sessions that are open", registry)
-        self._first_delta = Histogram(
+        self._first_delta = histogram(
             "mome_realtime_first_delta_seconds",
             "From the beginning of an utterance to the first of its words",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._final = Histogram(
+        self._final = histogram(
             "mome_realtime_final_seconds",
             "From the last speech of an utterance, or its commit, to its whole text",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._refusals = Counter(
-            "mome_refused_requests", "Requests answered with an error", ["code"], registry=registry
-        )
-        self._key_requests = Counter(
+        self._refusals = counter("mome_refused_requests", "Requests answered with an error", ["code"])
+        self._key_requests = counter(
             "mome_key_requests",
             "Requests and live sessions of a key, by its name",
             ["key"],
-            registry=registry,
         )
-        self._key_seconds = Counter(
-            "mome_key_seconds", "Seconds of recordings of a key, by its name", ["key"], registry=registry
+        self._key_seconds = counter(
+            "mome_key_seconds", "Seconds of recordings of a key, by its name", ["key"]
         )
-        self._key_refusals = Counter(
+        self._key_refusals = counter(
             "mome_key_refused_requests",
             "Requests of a key that were beyond one of its limits",
             ["key", "limit"],
-            registry=registry,
         )
-        self._unlogged = Counter(
-            "mome_unlogged_requests", "Requests that the request log could not keep", registry=registry
-        )
+        self._unlogged = counter("mome_unlogged_requests", "Requests that the request log could not keep")
 
         self._model = Gauge(
             "mome_model_info",

@@ -40,6 +40,11 @@ class Layout(NamedTuple):
     read: Callable[[Path, Any, PrepareParams], Corpus]
 
 
+def _plain(read: Callable[[Path, Any], Corpus]) -> Callable[[Path, Any, PrepareParams], Corpus]:
+    """Return a reader to which parameters say nothing."""
+    return lambda folder, found, _params: read(folder, found)
+
+
 # The first one that is found is it. Those that look at every file come last: LRS3 has some 300,000.
 LAYOUTS = (
     Layout(
@@ -50,47 +55,47 @@ LAYOUTS = (
     Layout(
         "the label files of auto_avsr (labels/*.csv)",
         find_auto_avsr,
-        lambda folder, labels, _params: read_auto_avsr(folder, labels),
+        _plain(read_auto_avsr),
     ),
     Layout(
         "LRS2 (main/<programme>/00001.txt)",
         find_lrs2,
-        lambda folder, main, _params: read_lrs2(folder, main),
+        _plain(read_lrs2),
     ),
     Layout(
         "LRS3 (pretrain, trainval or test/<talk>/00001.txt)",
         find_lrs3,
-        lambda folder, parts, _params: read_lrs3(folder, parts),
+        _plain(read_lrs3),
     ),
     Layout(
         "VoxCeleb2 (dev or test/mp4/<speaker>/<video>/00001.mp4)",
         find_voxceleb2,
-        lambda folder, parts, _params: read_voxceleb2(folder, parts),
+        _plain(read_voxceleb2),
     ),
     Layout(
         "MuAViC (train.tsv and train.es)",
         find_muavic,
-        lambda folder, manifests, _params: read_muavic(folder, manifests),
+        _plain(read_muavic),
     ),
     Layout(
         "LJ Speech (metadata.csv)",
         find_ljspeech,
-        lambda folder, table, _params: read_ljspeech(folder, table),
+        _plain(read_ljspeech),
     ),
     Layout(
         "manifests of lhotse (*supervisions*.jsonl.gz)",
         find_lhotse,
-        lambda folder, manifests, _params: read_lhotse(folder, manifests),
+        _plain(read_lhotse),
     ),
     Layout(
         "LibriSpeech (train-clean-100/103/1240/103-1240.trans.txt)",
         find_librispeech,
-        lambda folder, texts, _params: read_librispeech(folder, texts),
+        _plain(read_librispeech),
     ),
     Layout(
         "GRID recordings (s1/bbaf2n.mpg)",
         find_grid,
-        lambda folder, files, _params: read_grid(folder, files),
+        _plain(read_grid),
     ),
     Layout("single spoken digits (7_george_12.wav)", find_fsdd, read_fsdd),
 )

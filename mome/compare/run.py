@@ -11,7 +11,7 @@ from mome.compare.ladder import has_levelled, rung_of
 from mome.compare.listening import Listening
 from mome.compare.markdown import markdown
 from mome.compare.picture import picture
-from mome.compare.plan import REFERENCE, SNRS_DB, base_params, seeded
+from mome.compare.plan import REFERENCE, SNRS_DB, base_params, models_of, seeded
 from mome.compare.rank import size_beside
 from mome.compare.records import Comparison, Rung, Trial, Tuned
 from mome.compare.summary import gaps_between, summarise_trials
@@ -26,6 +26,8 @@ from mome.storage import write_text
 from mome.training.run import source_digest
 
 __all__ = ["Folders", "run"]
+
+_Plans = dict[MethodName, list[TrainParams]]  # every model that a method trains
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,11 @@ def run(
         evaluate,
         Listening(folders.dataset, evaluate),
     )
-    tuned = _tune(base, methods, folders.foundation, lengths[0], grid or Grid(), trials)
-    rungs, levelled = _climb(base, tuned, seeds[0], lengths, folders.foundation, trials)
+    plans = {method: models_of(base, method, folders.foundation) for method in methods}
+    tuned = _tune(plans, lengths[0], grid or Grid(), trials)
+    rungs, levelled = _climb(plans, tuned, seeds[0], lengths, trials)
     steps = rungs[-1].steps
-    found = _measure(_jobs(base, tuned, seeds, steps, folders.foundation), trials, f"compare: {steps} steps")
+    found = _measure(_jobs(plans, tuned, seeds, steps), trials, f"compare: {steps} steps")
     rows = summarise_trials(found, base, evaluate.bootstrap_samples, evaluate.seed)
     comparison = Comparison(
         corpus=corpus["name"],
@@ -118,15 +121,8 @@ def run(
     return comparison
 
 
-def _tune(
-    base: TrainParams,
-    methods: Sequence[MethodName],
-    foundation: Path,
-    steps: int,
-    grid: Grid,
-    trials: Trials,
-) -> list[Tuned]:
-    tried = {method: pilots(base, method, foundation, steps, grid) for method in methods}
+def _tune(plans: _Plans, steps: int, grid: Grid, trials: Trials) -> list[Tuned]:
+    tried = {method: pilots(models, steps, grid) for method, models in plans.items()}
     waiting = [job for jobs in tried.values() for job in jobs if not trials.is_trained(job)]
     # What is finished would make the rest look quick.
     for job in progress(waiting, "compare: search"):
@@ -135,18 +131,13 @@ def _tune(
 
 
 def _climb(
-    base: TrainParams,
-    tuned: Sequence[Tuned],
-    seed: int,
-    lengths: Sequence[int],
-    foundation: Path,
-    trials: Trials,
+    plans: _Plans, tuned: Sequence[Tuned], seed: int, lengths: Sequence[int], trials: Trials
 ) -> tuple[list[Rung], bool]:
     """Return a rung of every method for every length that was tried, and whether the last was enough."""
     rungs: list[Rung] = []
     before: list[Rung] = []
     for steps in lengths:
-        found = _measure(_jobs(base, tuned, [seed], steps, foundation), trials, f"compare: {steps} steps")
+        found = _measure(_jobs(plans, tuned, [seed], steps), trials, f"compare: {steps} steps")
         own = [[trial for trial in found if trial.method == each.method] for each in tuned]
         after = [rung_of(each) for each in own]
         rungs += after
@@ -156,10 +147,8 @@ def _climb(
     return rungs, False
 
 
-def _jobs(
-    base: TrainParams, tuned: Sequence[Tuned], seeds: Sequence[int], steps: int, foundation: Path
-) -> list[TrainParams]:
-    return seeded([model for each in tuned for model in tuned_models(base, each, foundation, steps)], seeds)
+def _jobs(plans: _Plans, tuned: Sequence[Tuned], seeds: Sequence[int], steps: int) -> list[TrainParams]:
+    return seeded([model for each in tuned for model in tuned_models(plans[each.method], each, steps)], seeds)
 
 
 def _measure(jobs: Sequence[TrainParams], trials: Trials, said: str) -> list[Trial]:

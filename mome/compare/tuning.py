@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from mome.compare.plan import begin_with, models_of
+from mome.compare.plan import begin_with
 from mome.compare.records import Attempt, Tuned
 from mome.compare.trial import Trials
 from mome.config import TrainParams
@@ -45,23 +44,18 @@ class Grid:
         return list(product(self.learning_rates, self.factors))
 
 
-def pilots(
-    base: TrainParams, method: MethodName, foundation: Path, steps: int, grid: Grid
-) -> list[TrainParams]:
+def pilots(models: Sequence[TrainParams], steps: int, grid: Grid) -> list[TrainParams]:
     """Return the trainings among which a method's values are chosen, in the order of the grid.
 
     A method of one scale is tried at the first of them: its models are alike.
 
     Args:
-        base: Of `base_params`.
-        method: To tune.
-        foundation: With the frozen models.
+        models: All that the method trains, as `mome.compare.plan.models_of` has them.
         steps: Of every one of these trainings.
         grid: To try.
     """
-    first = models_of(base, method, foundation)[0]
     return [
-        begin_with(first.model_copy(update={"learning_rate": rate, "steps": steps}), factor)
+        begin_with(models[0].model_copy(update={"learning_rate": rate, "steps": steps}), factor)
         for rate, factor in grid.points
     ]
 
@@ -89,11 +83,7 @@ def tune(method: MethodName, tried: Sequence[TrainParams], grid: Grid, trials: T
     )
 
 
-def tuned_models(base: TrainParams, tuned: Tuned, foundation: Path, steps: int) -> list[TrainParams]:
+def tuned_models(models: Sequence[TrainParams], tuned: Tuned, steps: int) -> list[TrainParams]:
     """Return every model of a method with the values that were chosen for it."""
-    return [
-        begin_with(
-            model.model_copy(update={"learning_rate": tuned.learning_rate, "steps": steps}), tuned.factor
-        )
-        for model in models_of(base, tuned.method, foundation)
-    ]
+    chosen = {"learning_rate": tuned.learning_rate, "steps": steps}
+    return [begin_with(model.model_copy(update=chosen), tuned.factor) for model in models]

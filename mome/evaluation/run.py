@@ -41,11 +41,10 @@ from mome.records import (
 from mome.speech.audio import Samples
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
-from mome.speech.noise import Babble, MadeNoise, Noise, with_noise
+from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
 from mome.speech.noise_file import NoiseFolder, noise_digest, noise_of, recordings_digest
 from mome.speech.noise_network import NETWORK_KINDS
-from mome.speech.noises import bursts, steady
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
@@ -230,8 +229,8 @@ def _memory_explained(params: EvaluateParams) -> Iterator[None]:
 
 def _sources(params: EvaluateParams) -> dict[TestedNoise, Noise | None]:
     """Return where each noise comes from; None for babble of the corpus, which needs its clips."""
-    made: dict[TestedNoise, Noise | None] = {"steady": MadeNoise(steady), "bursts": MadeNoise(bursts)}
-    (made["babble"],) = noise_of(params.noise)
+    (babble,), (steady,), (bursts,) = map(noise_of, (params.noise, "steady", "bursts"))
+    made: dict[TestedNoise, Noise | None] = {"babble": babble, "steady": steady, "bursts": bursts}
     if "recorded" in params.noises:
         made["recorded"] = NoiseFolder(Path(params.recordings))
     return {noise: made[noise] for noise in params.noises}

@@ -14,7 +14,7 @@ from mome.speech.audio import SAMPLING_RATE, read_audio
 from mome.speech.noise import MadeNoise, Noise
 from mome.speech.noises import bursts, steady
 
-__all__ = ["NoiseFile", "NoiseFolder", "noise_digest", "noise_of", "recordings_digest"]
+__all__ = ["NoiseFile", "NoiseFolder", "noise_digest", "noise_of", "recordings_digest", "recordings_of"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -65,7 +65,7 @@ class NoiseFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = [NoiseFile(path) for path in _recordings(folder)]
+        self._files = [NoiseFile(path) for path in recordings_of(folder)]
 
     def behind(self, index: int, num_samples: int, rng: np.random.Generator) -> Samples:
         """Return a stretch of one recording; the utterance does not matter."""
@@ -78,11 +78,16 @@ def recordings_digest(folder: Path) -> str:
     Raises:
         ConfigError: As `NoiseFolder`.
     """
-    each = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in _recordings(folder))
+    each = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in recordings_of(folder))
     return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
-def _recordings(folder: Path) -> list[Path]:
+def recordings_of(folder: Path) -> list[Path]:
+    """Return the recordings of a folder, at any depth, sorted.
+
+    Raises:
+        ConfigError: If there are none.
+    """
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".flac", ".wav"))
     if not found:
         raise ConfigError(f"recordings: {folder} holds no .flac or .wav; expected noise at 16 kHz")

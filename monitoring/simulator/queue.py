@@ -20,7 +20,7 @@ import numpy as np
 from mome.config import MonitorParams
 from mome.records import Evaluation, Load, RequestRecord, ScaleDecision
 from mome.scales import Scale
-from monitoring.load import measure_load
+from monitoring.load import has_turned, measure_load
 from monitoring.policy import clean_scale, decide
 from monitoring.recent import Recent
 from monitoring.simulator.rules import BEGIN, request
@@ -180,8 +180,8 @@ class _Monitor:
         self._recent.add(lines)
         before = self._load
         self._load = measure_load(self._window, self._load, now, self.params)
-        turned = self._load is not None and self._load.busy != (before is not None and before.busy)
-        if turned or self.next_s - self._looked_s >= _LOOK_S or (lines and self._recent.is_new):
+        is_due = self.next_s - self._looked_s >= _LOOK_S
+        if is_due or has_turned(self._load, before) or (lines and self._recent.is_new):
             self._looked_s = self.next_s
             decision = decide(
                 self._recent.window(now),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from mome.config import MonitorParams
-from mome.expectation import Noises
+from mome.expectation import Expected, Noises, standard_error
 from mome.records import Evaluation, NoiseKind, RequestRecord, ScaleDecision
 from mome.request_log.store import is_from_the_future
 from mome.scales import Scale
@@ -58,10 +57,8 @@ def auto(
     """Choose for each request as ``compression_scale=auto`` does: by its noise, with the window before it."""
     noises = Noises(evaluation.conditions)
     cells = [[evaluation.wer["av"][str(scale)][key] for key in noises.columns] for scale in SCALES]
-    rates = np.array([[cell.rate for cell in row] for row in cells])
-    # What the table leaves open, as `mome.expectation` has it.
-    sure = NormalDist().inv_cdf(params.confidence) / (2 * NormalDist().inv_cdf(0.975))
-    most = rates + np.array([[sure * (cell.high - cell.low) for cell in row] for row in cells])
+    expected = [[Expected(cell.rate, standard_error(cell)) for cell in row] for row in cells]
+    most = np.array([[each.at_most(params.confidence) for each in row] for row in expected])
     decided = [(each.at - BEGIN).total_seconds() for each in decisions if each.noise]
     priors = [{}, *(each.noise for each in decisions if each.noise)]
     known = np.searchsorted(decided, traffic.at)

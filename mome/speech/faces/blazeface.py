@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.speech.faces.face import Face, MeanFace, roll_of
+from mome.speech.faces.tflite import read_network
 
 __all__ = ["BlazeFace"]
 
@@ -42,10 +43,7 @@ class BlazeFace:
     mean_face = MeanFace(np.array(_MEAN_CM))
 
     def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromTFLite(str(path))
-        if sorted(self._net.getUnconnectedOutLayersNames()) != sorted(_OUTPUTS):
-            found = ", ".join(self._net.getUnconnectedOutLayersNames())
-            raise ValueError(f"expected the outputs {' and '.join(_OUTPUTS)}, got {found}")
+        self._net = read_network(path, _OUTPUTS)
         self._anchors = _anchors()
 
     def find(self, image: npt.NDArray[np.uint8]) -> list[Face]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.speech.faces.face import Face, MeanFace, Points, roll_of
+from mome.speech.faces.tflite import read_network
 
 __all__ = ["FaceMesh"]
 
@@ -49,10 +50,7 @@ class FaceMesh:
     mean_face = MeanFace(np.array(_MEAN_CM))
 
     def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromTFLite(str(path))
-        if sorted(self._net.getUnconnectedOutLayersNames()) != sorted(_OUTPUTS):
-            found = ", ".join(self._net.getUnconnectedOutLayersNames())
-            raise ValueError(f"expected the outputs {' and '.join(_OUTPUTS)}, got {found}")
+        self._net = read_network(path, _OUTPUTS)
 
     def follow(self, image: npt.NDArray[np.uint8], centre: Points, side: float, roll: float) -> Face | None:
         """Return the face of a gray picture ``(H, W)`` near a place, or None if there is none.

@@ -36,16 +36,17 @@ def test_what_validation_likes_best_is_trained(
     foundation: Path, train_params: TrainParams, method: str, rate: float, factor: float
 ) -> None:
     base = base_params(train_params)
-    tried = pilots(base, method, foundation, 5, GRID)
+    models = models_of(base, method, foundation)
+    tried = pilots(models, 5, GRID)
     assert [(each.learning_rate, each.steps) for each in tried] == [
         (1e-3, 5), (1e-3, 5), (3e-3, 5), (3e-3, 5)
     ]  # fmt: skip
-    (published,) = models_of(base, method, foundation)
+    (published,) = models
     # An expert is drawn twice with its deviation, LoRA has a factor.
     strength = _strength(published) * (factor if method == "mtsk-ms" else factor**0.5)
     found = tune(method, tried, GRID, PlantedTrials(rate, strength))
     assert (found.learning_rate, found.factor, len(found.attempts)) == (rate, factor, 4)
-    (model,) = tuned_models(base, found, foundation, 40)
+    (model,) = tuned_models(models, found, 40)
     assert (model.learning_rate, model.steps, _strength(model)) == (rate, 40, pytest.approx(strength))
 
 
