@@ -54,9 +54,13 @@ def play(name: str, days: float, params: MonitorParams, seed: int) -> report.Pla
     return report.Played(traffic, best, served, outcomes)
 
 
+# A sign of percent in a name would be one of argparse's.
+_SCENARIOS = f"of {', '.join(SCENARIOS)}; all unless given".replace("%", "%%")
+
+
 def _command() -> None:
     parser = argparse.ArgumentParser(prog="python -m monitoring.simulator", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; all unless given")
+    parser.add_argument("scenarios", nargs="*", help=_SCENARIOS)
     parser.add_argument("--days", type=float, default=14.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-wer", type=float, default=0.04, help="promised to callers")

@@ -14,6 +14,7 @@ from mome.errors import MonitorError
 from mome.expectation import Noises, Surroundings
 from mome.scale_choice import choose
 from monitoring.parameters import load_monitor_params
+from monitoring.simulator.__main__ import _command as command
 from monitoring.simulator.__main__ import play
 from monitoring.simulator.outcome import measure_outcome
 from monitoring.simulator.rules import BEGIN, auto, fixed, monitor, oracle
@@ -108,6 +109,17 @@ def test_requests_of_their_own_scale_get_what_the_service_would_choose() -> None
 def test_a_scenario_that_is_none_is_named() -> None:
     with pytest.raises(MonitorError, match="unknown scenario 'war': expected one of day and night, slow"):
         play("war", 1.0, PARAMS, seed=1)
+
+
+def test_the_help_names_every_scenario(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["simulator", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(" ".join(name.split()) in said for name in SCENARIOS)
 
 
 def test_a_shift_is_answered_and_a_false_alarm_is_rare() -> None:
