@@ -20,6 +20,7 @@ from mome.errors import MediaError, UnknownScaleError
 from mome.estimated_wer import WerEstimator, together
 from mome.reading import Kept, Listener, Reading, Text, Token, Word
 from mome.records import MODALITY_NAMES, ChosenBy, Decoding, Modality, RequestRecord
+from mome.registry.history import registered_as
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -34,7 +35,6 @@ from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.own_scale import AUTO, OwnScale, Wish
 from serving.quotas import Quotas
-from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
 from serving.settings import Settings
