@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mome.errors import UnknownScaleError
 
-__all__ = ["AUDIO_FRAMES_PER_SECOND", "VIDEO_FRAMES_PER_SECOND", "Scale"]
+__all__ = ["AUDIO_FRAMES_PER_SECOND", "VIDEO_FRAMES_PER_SECOND", "Scale", "nearest_rate"]
 
 AUDIO_FRAMES_PER_SECOND = 50  # Whisper: 16,000 Hz / hop 160 / convolution stride 2
 VIDEO_FRAMES_PER_SECOND = 25  # AV-HuBERT: one feature per video frame
@@ -61,3 +62,13 @@ class Scale:
     def is_finer_than(self, other: Scale) -> bool:
         """Tell whether this scale spends more tokens per second than ``other``."""
         return self.tokens_per_second > other.tokens_per_second
+
+
+def nearest_rate(rate: int, trained: Iterable[int]) -> int:
+    """Return the trained rate that pools most nearly as many frames, by their ratio; of two, the finer.
+
+    Args:
+        rate: At least 1.
+        trained: At least one of those that a model was trained for.
+    """
+    return min(trained, key=lambda each: (max(each, rate) / min(each, rate), each))

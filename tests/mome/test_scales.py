@@ -3,7 +3,7 @@
 import pytest
 
 from mome.errors import UnknownScaleError
-from mome.scales import Scale
+from mome.scales import Scale, nearest_rate
 
 
 @pytest.mark.parametrize("text", ["a4v2", "a16v5", "a1v1"])
@@ -26,3 +26,10 @@ def test_finer_means_more_tokens() -> None:
     assert Scale(4, 2).is_finer_than(Scale(16, 5))
     assert not Scale(16, 5).is_finer_than(Scale(4, 2))
     assert not Scale(4, 2).is_finer_than(Scale(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("rate", "nearest"), [(1, 4), (4, 4), (5, 4), (7, 4), (8, 4), (9, 16), (12, 16), (16, 16), (99, 16)]
+)
+def test_the_nearest_rate_is_that_of_the_smaller_ratio_and_of_two_the_finer(rate: int, nearest: int) -> None:
+    assert nearest_rate(rate, [16, 4]) == nearest
