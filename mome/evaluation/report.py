@@ -135,7 +135,7 @@ def _by_tokens(
         Axis(0, y_ticks[-1], [(tick, f"{tick:g} %") for tick in y_ticks], "word error rate"),
         "Word error rate over tokens per second, of scales that were trained and scales that were not",
     )
-    names = []
+    names: list[str] = []
     for key in ends:
         for kind, untrained in (("trained", False), ("never trained", True)):
             series = colour(len(names))

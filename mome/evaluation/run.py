@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from mome.config import EvaluateParams
-from mome.errors import CorpusError, EvaluationError, UnknownScaleError
+from mome.errors import CorpusError, EvaluationError
 from mome.estimated_wer import WerEstimator
 from mome.evaluation.calibration import Measured, check_estimates, estimate_all, fit_curves
 from mome.evaluation.decode import Decoded, Level, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
+from mome.evaluation.scales import judged_scales
 from mome.machine.devices import check_devices, is_out_of_memory
 from mome.machine.memory import memory_watched
 from mome.machine.processor import use_threads
@@ -96,7 +97,7 @@ def run(
     sources = _sources(params)
     use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
-    scales = _scales(model, params)
+    scales = judged_scales(model, params)
     corpus = json.loads((dataset / "corpus.json").read_text())
     with _memory_explained(params):
         test = _hear(dataset, "test", params, encoders, model, sources, scales)
@@ -177,17 +178,6 @@ def _hear(
         batch_size=params.batch_size,
     )
     return _Heard(utterances, reads, list(features), decoded, baseline, _measured(features, baseline))
-
-
-def _scales(model: AVSRModel, params: EvaluateParams) -> tuple[Scale, ...]:
-    """Return the scales to judge: the trained ones, and then the others that are asked for."""
-    more = [Scale.parse(text) for text in params.more_scales]
-    if unread := [str(scale) for scale in more if not model.reads(scale)]:
-        raise UnknownScaleError(
-            f"evaluate.more_scales has {', '.join(unread)}, but stacked frames are read at trained rates "
-            f"only; the model has {', '.join(map(str, model.scales))}"
-        )
-    return tuple(dict.fromkeys([*model.scales, *more]))
 
 
 def _fewer(params: EvaluateParams) -> EvaluateParams:

@@ -27,7 +27,7 @@ from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
 from mome.reading import Kept, Listener
 from mome.records import MODALITY_NAMES, Modality
-from mome.scales import Scale, nearest_rate
+from mome.scales import Scale, neighbours
 
 __all__ = ["AVSRModel", "Features", "Losses", "Task"]
 
@@ -91,7 +91,7 @@ class AVSRModel(nn.Module):
         llm: A causal LLM as `mome.model.adaptation.adapt` returns it.
         tokens: Of the LLM.
         scales: Those the model is trained for; each rate of each modality has its own projector. Others are
-            read by what was trained nearest to them (`reads`).
+            read by what was trained around them (`reads`).
         audio_width, video_width: Of the encoders' features.
         method: Which adapters read which task, and what the projectors are.
         compression: How frames become tokens.
@@ -133,9 +133,10 @@ class AVSRModel(nn.Module):
     def reads(self, scale: Scale) -> bool:
         """Tell whether the model can read at a scale, trained for it or not.
 
-        An average of frames is as wide whatever the rate, so that the projector, the LoRA adapter and the
-        number of experts of the nearest trained rates take it (`mome.scales.nearest_rate`). Stacked frames
-        are as wide as their rate: they need a projector of their own.
+        An average of frames is as wide whatever the rate, so that the projectors of the trained rates on both
+        sides take it, and a token is between what they make of it (`mome.scales.neighbours`). LoRA adapters
+        and the number of experts are those of the nearest trained rates. Stacked frames are as wide as their
+        rate: they need a projector of their own.
         """
         return self.compression == "average" or (
             str(scale.audio_rate) in self.audio_projectors and str(scale.video_rate) in self.video_projectors
@@ -372,9 +373,19 @@ class AVSRModel(nn.Module):
             if not clips:
                 continue
             tokens = [self.compress(clip, rate) for clip in clips.values()]
-            projector = projectors[str(nearest_rate(rate, trained))]
-            projected = projector(torch.cat(tokens)).split([len(each) for each in tokens])
-            done |= {(key, rate): each for key, each in zip(clips, projected, strict=True)}
+            pooled = torch.cat(tokens)
+            around = neighbours(rate, trained)
+            if len(around) == 1:
+                (only,) = around
+                projected = projectors[str(only)](pooled)
+            else:
+                # What the projectors say is mixed and not their weights: drawn apart, no column of one has
+                # to do with the same column of the other.
+                projected = torch.stack([s * projectors[str(r)](pooled) for r, s in around.items()]).sum(
+                    dim=0
+                )
+            parts = projected.split([len(each) for each in tokens])
+            done |= {(key, rate): each for key, each in zip(clips, parts, strict=True)}
         return [None if f is None else done[id(f), r] for f, r in zip(frames, rates, strict=True)]
 
 
