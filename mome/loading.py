@@ -87,7 +87,7 @@ class Model:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        """Scales to choose from, finest first."""
+        """Scales to choose from, finest first: the trained ones, and others that were evaluated with them."""
         return tuple(map(str, self._scales()))
 
     def transcribe(
@@ -103,7 +103,7 @@ class Model:
         Raises:
             MediaError: If the recording cannot be decoded, is too short for any scale, or holds nothing that
                 the model reads.
-            UnknownScaleError: If the model lacks the scale.
+            UnknownScaleError: If the scale is none of `scales`.
         """
         from mome.progress import progress
         from mome.speech.stretches import claimed_s
@@ -196,8 +196,7 @@ class Model:
                 read.words += (word.later(piece.start_s) for word in said.words)
 
     def _scales(self) -> tuple[Scale, ...]:
-        # As in service: a scale needs trained weights, and a place in the table that says what it is worth.
-        return tuple(scale for scale in self.bundle.scales if scale in self._transcriber.scales)
+        return self.bundle.readable(self._transcriber.scales)
 
     def _choose(self, wanted: str | None) -> Scale:
         from mome.scales import Scale

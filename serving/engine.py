@@ -233,8 +233,7 @@ class Engine:
         self.metrics = metrics
         self.registered = registered_as(bundle)  # None for a bundle that did not come from a registry
         metrics.serves(bundle, self.registered)
-        # A scale needs both: trained weights, and a place in the table that says what it is worth.
-        self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
+        self.scales = bundle.readable(recogniser.scales)
         self.decoding = recogniser.decoding
         self.timed = tuple(modality for modality in bundle.evaluation.wer if recogniser.times(modality))
         self.scale_source = ScaleSource(
@@ -270,7 +269,7 @@ class Engine:
             mouth = np.full((VIDEO_FRAMES_PER_SECOND, MOUTH_SIZE, MOUTH_SIZE), 128, np.uint8)
         samples = None if self.bundle.evaluation.modality == "video" else noise
         for scale in self.scales:
-            self._recogniser.read([Reading(Clip(samples, mouth), scale)], [Kept()])
+            self._recogniser.read([Reading(Clip(samples, mouth).filled(scale), scale)], [Kept()])
 
     def choose_scale(self, requested: str | None) -> Wish:
         """Return the scale that the caller asked for, else what the settings say.
