@@ -87,6 +87,9 @@ def probe_utterances(utterances: list[Utterance], params: ValidateParams) -> pd.
         row |= {name: getattr(u, name) if u.has_video else None for name in _MEASURED_ON_VIDEO}
         if u.has_video:
             row["native_fps"] = round(u.native_fps, _FPS_DECIMALS)
+        row["sync_confidence"] = u.sync_confidence
+        sure = u.sync_confidence is not None and u.sync_confidence >= params.min_offset_confidence
+        row["sure_offset_frames"] = u.sync_offset_frames if sure else None
         rows.append(row)
     return pd.DataFrame(rows)
 

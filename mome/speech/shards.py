@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -290,4 +291,5 @@ def _read_member(name: str, shard: _Shard) -> bytes:
 def _column_type(name: str) -> pa.DataType:
     # A Literal is text. Types are stated because an empty manifest has no row to guess them from.
     annotation = Utterance.model_fields[name].annotation
-    return _TYPES.get(annotation, pa.string()) if isinstance(annotation, type) else pa.string()
+    either = set(get_args(annotation)) - {NoneType} if isinstance(annotation, UnionType) else {annotation}
+    return next((_TYPES[each] for each in either if each in _TYPES), pa.string())
