@@ -34,7 +34,9 @@ def chosen(utterances: Sequence[Utterance]) -> list[Utterance]:
     doubtful = sorted(measured, key=lambda row: row.sync_confidence or 0.0)[: SHOWN // 2]
     names = {row.utterance_id for row in doubtful}
     others = [row for row in seen if row.utterance_id not in names]
-    places = np.unique(np.linspace(0, len(others) - 1, SHOWN - len(doubtful)).astype(int)) if others else []
+    if not others:
+        return doubtful
+    places = np.unique(np.linspace(0, len(others) - 1, SHOWN - len(doubtful)).astype(int))
     return doubtful + [others[place] for place in places]
 
 
