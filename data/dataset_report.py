@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from data.contact_sheet import contact_sheet
 from data.pictures import SPLITS_HEAD, count_speakers, durations, noise, split_rows
 from data.probe import read_frame
 from mome.records import MODALITY_NAMES, Split
@@ -60,6 +61,13 @@ def describe(dataset: Path, page: Path) -> dict[str, float | str]:
         if len(unusable) > _SHOWN:
             report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.")
         report.say("Step validate decides whether the run goes on.")
+    if about["modality"] == "av":
+        report.heading("Mouths, and whether the sound is theirs")
+        report.say(
+            "Sound comes so many frames of 40 ms after the lips (below 0: before); the confidence is that it "
+            "is of this mouth. The least sure come first."
+        )
+        report.picture(contact_sheet(dataset, manifest))
     report.heading("How long the recordings are")
     report.picture(durations(manifest))
     report.heading("How clean the recordings are")

@@ -14,6 +14,7 @@ from mome.speech.container import name_of
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip, Recording, read_recording
 from mome.speech.noise_estimate import estimate_noise
+from mome.speech.synchrony import synchrony
 from mome.speech.text import normalise
 
 __all__ = ["measure"]
@@ -43,6 +44,9 @@ def _measured(row: ArchiveRow, recording: Recording) -> tuple[Utterance, Clip]:
     # FLAC cannot hold NaN; validation stops such a corpus, so nobody trains on the zeros.
     samples = np.where(finite, samples, 0.0).astype(np.float32)
     estimate = estimate_noise(samples)
+    together = None
+    if mouth is not None and recording.mouth_found_share > 0:
+        together = synchrony(mouth, samples)
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     utterance = Utterance(
         utterance_id=row.utterance_id,
@@ -70,6 +74,8 @@ def _measured(row: ArchiveRow, recording: Recording) -> tuple[Utterance, Clip]:
         mouth_confidence=recording.mouth_confidence,
         faces=recording.faces,
         mouth_problem=recording.mouth_problem,
+        sync_offset_frames=together.offset_frames if together else None,
+        sync_confidence=together.confidence if together else None,
     )
     return utterance, Clip(samples, mouth)
 

@@ -103,6 +103,10 @@ def probe_utterances(manifest: pd.DataFrame, params: ValidateParams) -> pd.DataF
     }
     columns |= {name: manifest[name].where(decodable) for name in _MEASURED}
     columns |= {name: manifest[name].where(has_video) for name in _MEASURED_ON_VIDEO}
+    confidence = manifest["sync_confidence"].astype(float)
+    columns["sync_confidence"] = confidence
+    sure = confidence >= params.min_offset_confidence
+    columns["sure_offset_frames"] = manifest["sync_offset_frames"].astype(float).where(sure)
     columns["native_fps"] = columns["native_fps"].round(_FPS_DECIMALS)
     return pd.DataFrame(columns)
 

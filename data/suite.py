@@ -199,6 +199,8 @@ def _sound(params: ValidateParams) -> list[ColumnMapExpectation]:
 def _picture(params: ValidateParams) -> list[ColumnMapExpectation]:
     slowest, fastest = params.min_fps, params.max_fps
     gap_s, found = params.max_audio_video_gap_s, params.min_mouth_found_share
+    apart, sure = params.max_offset_frames, params.min_offset_confidence
+    speaker = params.min_speaker_confidence
     return [
         _equal(
             "critical",
@@ -232,6 +234,23 @@ def _picture(params: ValidateParams) -> list[ColumnMapExpectation]:
             "mouth_found_share",
             f"the mouth was found in a share of {{}} of the frames, expected at least {found:g}",
             minimum=found,
+        ),
+        _between(
+            "critical",
+            "synchronous",
+            f"Sound comes with the lips, {apart} frames of 40 ms off at most, if surely theirs ({sure:g})",
+            "sure_offset_frames",
+            f"the sound comes {{}} frames after the lips (below 0: before), expected {apart} at most",
+            minimum=-apart,
+            maximum=apart,
+        ),
+        _between(
+            "warning",
+            "one_speaker",
+            f"The sound is of this mouth, with a confidence of at least {speaker:g}",
+            "sync_confidence",
+            f"that the sound is of this mouth has a confidence of {{}}, expected at least {speaker:g}",
+            minimum=speaker,
         ),
     ]
 

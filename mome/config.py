@@ -150,6 +150,9 @@ class ValidateParams(Section):
     max_clipped_share: FiniteFloat = Field(ge=0, le=1)
     max_audio_video_gap_s: FiniteFloat = Field(ge=0)
     min_mouth_found_share: FiniteFloat = Field(ge=0, le=1)
+    max_offset_frames: int = Field(ge=0)  # of 40 ms, by which sound may come before or after the lips
+    min_offset_confidence: FiniteFloat = Field(ge=0, le=1)  # less sure, an offset is not judged
+    min_speaker_confidence: FiniteFloat = Field(ge=0, le=1)  # less sure, the sound may be of another mouth
     max_unusable_share: FiniteFloat = Field(ge=0, lt=1)  # more of them stop the run
     min_snr_db: FiniteFloat
     alphabet: str = Field(min_length=1)  # of transcripts: lower case, a space between words

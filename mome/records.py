@@ -182,6 +182,8 @@ class Utterance(Record):
     mouth_confidence: float = 0.0  # of the model in the faces that it found, 0 to 1; the cascade's share
     faces: int = 0  # seen for a quarter of the time or more; 1 for ready mouth video
     mouth_problem: str = ""  # what one should know of the mouth, in one sentence
+    sync_offset_frames: int | None = None  # of 40 ms that sound comes after the lips; None: not measured
+    sync_confidence: float | None = None  # that the sound is of this mouth, 0 to 1; None likewise
 
 
 class ExpectationResult(Record):

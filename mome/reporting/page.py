@@ -45,6 +45,10 @@ svg { display: block; width: 100%; height: auto; margin: .4rem 0; }
 svg text { fill: var(--muted); font-size: 12px; }
 svg .grid { stroke: var(--line); }
 svg .band { fill: var(--panel); }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, 256px); gap: .8rem; margin: .6rem 0; }
+.sheet figure { margin: 0; }
+.sheet img { display: block; border-radius: 3px; }
+.sheet figcaption { font-size: .8rem; overflow-wrap: anywhere; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 50%; margin-right: .4rem;
   vertical-align: -1px; }

@@ -7,6 +7,7 @@ Whoever judges or counts all recordings reads it so; whoever needs one recording
 from __future__ import annotations
 
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import get_args
 
 import pyarrow as pa
@@ -23,13 +24,15 @@ _FILE = "manifest.parquet"
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
-def _column_type(name: str) -> pa.DataType:
+def _field(name: str) -> pa.Field:
     # A Literal is text. Types are stated because an empty manifest has no row to guess them from.
     annotation = Utterance.model_fields[name].annotation
-    return _TYPES.get(annotation, pa.string()) if isinstance(annotation, type) else pa.string()
+    either = set(get_args(annotation)) if isinstance(annotation, UnionType) else {annotation}
+    column_type = next((_TYPES[each] for each in either if each in _TYPES), pa.string())
+    return pa.field(name, column_type, nullable=NoneType in either)
 
 
-MANIFEST_SCHEMA = pa.schema([(name, _column_type(name)) for name in Utterance.model_fields])
+MANIFEST_SCHEMA = pa.schema([_field(name) for name in Utterance.model_fields])
 
 
 def read_table(dataset: Path) -> pa.Table:
@@ -71,7 +74,7 @@ def _checked(table: pa.Table) -> pa.Table:
         else:
             default = pa.scalar(Utterance.model_fields[field.name].default, field.type)
             column = pa.repeat(default, table.num_rows)
-        if column.null_count:
+        if column.null_count and not field.nullable:
             raise ValueError(f"{column.null_count} of {table.num_rows} values of {field.name} are missing")
         columns.append(column)
     checked = pa.table(columns, schema=MANIFEST_SCHEMA)

@@ -14,7 +14,7 @@ from mome.speech.faces.cascade import cascade_boxes
 from mome.speech.faces.face import MeanFace
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.faces.tracks import STRIDE, Track, follow_faces
-from mome.speech.synchrony import agreement
+from mome.speech.synchrony import synchrony
 
 __all__ = ["MOUTH_SIZE", "MouthTrack", "find_mouth", "sharpness"]
 
@@ -102,7 +102,7 @@ def _with_landmarks(
     seen = [(_aligned(frames, person, tracks.mean_face), person) for person in people]
     mouths, speaker = seen[0]
     if samples is not None and len(seen) > 1:
-        mouths, speaker = max(seen, key=lambda each: agreement(each[0], samples))
+        mouths, speaker = max(seen, key=lambda each: _confidence(each[0], samples))
     return MouthTrack(
         mouths,
         len(speaker.faces) / tracks.searched,
@@ -110,6 +110,12 @@ def _with_landmarks(
         len(tracks.people),
         _gap(sorted(speaker.faces), len(frames)) or _still(mouths) or _covered(mouths),
     )
+
+
+def _confidence(mouths: Frames, samples: npt.NDArray[np.float32]) -> float:
+    """Return how probable it is that this mouth makes the sound; nothing where nothing can be said."""
+    found = synchrony(mouths, samples)
+    return 0.0 if found is None else found.confidence
 
 
 def _aligned(frames: Frames, track: Track, mean_face: MeanFace) -> Frames:

@@ -8,6 +8,8 @@ import soundfile
 
 from data.archive import ArchiveRow
 from data.measure import measure
+from mome.speech.video import encode_mouth
+from mome.synthesis.corpus import plan_corpus, render_all
 
 RATE = 16_000
 ROW = ArchiveRow("u", "train", "ann", "Hello  THERE ", "s.tar", "u.audio.wav", "", "")
@@ -53,3 +55,16 @@ def test_an_unusable_recording_keeps_its_row_and_says_which_file():
     assert clip is None
     assert (utterance.decodable, utterance.shard, utterance.transcript) == (False, "", "hello there")
     assert utterance.problem.startswith("u.audio.wav: ")
+
+
+def test_how_sound_goes_with_lips_is_measured_where_there_are_some():
+    (made,) = render_all(plan_corpus(0, 0, 1, seed=3), 1)
+    samples, video = made.clip.samples, encode_mouth(made.clip.mouth)
+    late = _wav(np.concatenate([np.zeros(4 * 640), samples]))
+    utterance, _ = measure(ROW, late, video)
+    assert abs(utterance.sync_offset_frames - 4) <= 1
+    assert 0 <= utterance.sync_confidence <= 1
+    for audio, lips in ((_wav(samples), None), (_wav(np.zeros(48_000)), video)):
+        utterance, _ = measure(ROW, audio, lips)
+        assert utterance.decodable
+        assert (utterance.sync_offset_frames, utterance.sync_confidence) == (None, None)

@@ -168,6 +168,8 @@ def test_a_real_talking_face_gives_sound_and_a_mouth(with_landmarks, tmp_path, p
         assert utterance.has_video
         assert (utterance.faces, utterance.mouth_problem) == (1, "")
         assert utterance.mouth_confidence > 0.9
+        assert utterance.sync_offset_frames is not None
+        assert abs(utterance.sync_offset_frames) <= 1
         assert (utterance.native_fps, utterance.num_frames, utterance.native_sampling_rate) == (
             25.0,
             75,

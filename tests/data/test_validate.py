@@ -206,3 +206,37 @@ def test_a_folder_that_is_no_dataset_is_refused(dataset, tmp_path, validate_para
     with pytest.raises(CorpusError, match="the manifest has no recording"):
         validate.run(validate_params, tmp_path, tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("offset", "confidence", "passes"), [(3, 1, True), (-4, 1, False), (9, 0.5, True)])
+def test_sound_that_surely_comes_beside_the_lips_stops_the_run(
+    offset, confidence, passes, altered, tmp_path, validate_params
+):
+    folder = with_lips(altered, utterance="wavs-ann0", sync_offset_frames=offset, sync_confidence=confidence)
+    if passes:
+        assert validate.run(validate_params, folder, tmp_path / "report").passed
+        return
+    with pytest.raises(
+        ValidationFailed,
+        match=r"synchronous \(1 of 1: wavs-ann0: the sound comes -4 frames after the lips",
+    ):
+        validate.run(validate_params, folder, tmp_path / "report")
+
+
+def test_sound_that_may_be_of_another_mouth_is_remarked_and_what_was_not_measured_is_not(
+    altered, tmp_path, validate_params
+):
+    folder = with_lips(altered, utterance="wavs-ann0", sync_offset_frames=9, sync_confidence=0.01)
+    report = validate.run(validate_params, folder, tmp_path / "report")
+    (speaker,) = [result for result in report.results if result.name == "one_speaker"]
+    assert (speaker.passed, speaker.severity) == (False, "warning")
+    assert speaker.failing_utterances == ["wavs-ann0"]
+    assert "confidence of 0.01, expected at least 0.1" in speaker.observed
+
+
+def with_lips(altered, utterance, **measured):
+    """Return the dataset as if all had lips, and on one recording how they go with the sound was measured."""
+    folder = altered(utterance, **measured)
+    lips = {"has_video": True, "native_fps": 25.0, "num_frames": 25, "mouth_found_share": 1.0}
+    write_manifest(folder, [row.model_copy(update=lips) for row in read_manifest(folder)])
+    return folder
