@@ -26,7 +26,7 @@ def prepare(
 
     Returns:
         dataset: Folder with the shards, manifest.parquet (one row per utterance) and corpus.json.
-        dataset_report: Splits, what cannot be used and why, mouths and their sound, how long and how clean all are.
+        dataset_report: Splits, what cannot be used, mouths and their sound, how long and how clean all are.
     """
     from pathlib import Path
 
