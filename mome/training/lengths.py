@@ -26,7 +26,7 @@ def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> N
     """
     scales = [Scale.parse(text) for text in params.scales]
     if read != "video":
-        is_paced = params.augmentation == "cached-lips" and read == "audio" and reader.split == "train"
+        is_paced = params.augmentation != "llama-avsr" and read == "audio" and reader.split == "train"
         pace = PACE[1] if is_paced else 1.0
         num_samples, index = min((reader.num_samples(index), index) for index in range(len(reader)))
         frames = int(num_samples / pace) // SAMPLES_PER_AUDIO_FRAME
