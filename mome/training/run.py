@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -102,19 +100,20 @@ def _train(
     key = _key(source, params.model_dump_json(), noise_digest(params.noise))
     state = work / f"train-{key}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params, processes)
-    # What is said when, is asked for once or twice, and takes its time.
-    watched = _clips(train_split, recogniser.encoders, None, only, noise)
-    spoken = functools.cache(lambda: find_spoken(watched))
     taught: tuple[object, ...] = ()
+    watched: TrainingClips | None = None
+    spoken: Spoken | None = None
     if teaches_lips(params, train_split.modality):
         taught = (params.video_steps, params.seed, params.precision)
-        _own_lips(recogniser, watched, spoken, params, work / f"video-{_key(source, *taught)}", processes)
+        watched = _clips(train_split, recogniser.encoders, None, only, noise)
+        folder = work / f"video-{_key(source, *taught)}"
+        spoken = _see_with_own_encoder(recogniser, watched, params, folder, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
     lips = work / f"lips-{_key(source, *taught)}" if encoded_once else None
     if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = _clips(train_split, recogniser.encoders, lips, only, noise)
+    train = watched if watched and not lips else _clips(train_split, recogniser.encoders, lips, only, noise)
     validation = _clips(validation_split, recogniser.encoders, lips, only, noise)
     if encoded_once and processes.is_first:
         processes.wait()
@@ -123,8 +122,8 @@ def _train(
         history = _fit(recogniser, train, validation, params, state, processes, pace, report)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
-        known = spoken()
-        aligner = None if known is None else teach_aligner(recogniser, train, known, params)
+        spoken = spoken or find_spoken(train)
+        aligner = None if spoken is None else teach_aligner(recogniser, train, spoken, params)
         write_checkpoint(
             output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset)
         )
@@ -142,23 +141,25 @@ def learning_rate(step: int, params: TrainParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _own_lips(
-    recogniser: Recogniser,
-    clips: TrainingClips,
-    spoken: Callable[[], Spoken | None],
-    params: TrainParams,
-    folder: Path,
-    processes: Processes,
-) -> None:
-    """Let the recogniser see with a video encoder that was taught these lips, now or by an earlier start."""
+def _see_with_own_encoder(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, folder: Path, processes: Processes
+) -> Spoken | None:
+    """Let the recogniser see with a video encoder that was taught these lips, now or by an earlier start.
+
+    Returns:
+        What is said when, where that had to be found.
+    """
     video = recogniser.encoders.video
+    spoken = None
     if processes.is_first and not folder.exists():
-        teach_lips(video, clips, spoken(), params)
+        spoken = find_spoken(clips)
+        teach_lips(video, clips, spoken, params)
         with new_folder(folder) as temporary:
             video.avhubert.save_pretrained(temporary)
     processes.wait()
     # From the file in any case, so that a start that found it goes on from the same weights.
     video.avhubert = VideoEncoder.load(folder).avhubert.to(params.device)
+    return spoken
 
 
 def _fit(
