@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON = .venv/bin/python
 CORPUS ?= embedded
 PROFILE ?=
+SET ?=
 STATE ?= var/state
 TORCH_INDEX ?=
 DOCKER ?= docker
@@ -22,8 +23,8 @@ export BENTOML_DO_NOT_TRACK = True
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name> for the papers' models
-	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)"
+run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name>, SET="<section.name=value> ..."
+	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)" $(foreach change,$(SET),--set "$(change)")
 
 test: .venv/complete ## run all tests
 	@$(PYTHON) -m pytest -q

@@ -79,7 +79,7 @@ SnrDb = Annotated[
 
 
 AudioPadding = Literal["none", "30s"]
-Augmentation = Literal["llama-avsr", "cached-lips"]
+Augmentation = Literal["llama-avsr", "cached-lips", "varied-lips"]
 Compression = Literal["average", "stack"]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
@@ -203,8 +203,13 @@ class TrainParams(Section):
     z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     video_lora_rank: int = Field(ge=0)  # likewise; more than 0 encodes the lips anew in every step
+    # That teach the video encoder itself the corpus's lips, before all else; 0 leaves it as it is, as do
+    # checkpoints from before it was a setting.
+    video_steps: int = Field(default=0, ge=0)
     audio_padding: AudioPadding  # silence up to 30 s behind every clip, as published; or none, much faster
-    augmentation: Augmentation  # as published, which encodes the lips in every step; or what goes without
+    # As published; with lips that are encoded once; or with lips that look different in every step, for a
+    # video encoder that was taught these very clips.
+    augmentation: Augmentation
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
     batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none
@@ -243,6 +248,11 @@ class TrainParams(Section):
             )
         if self.keep == "best" and self.average_last != 1:
             raise ValueError(f"average_last is {self.average_last}, but keep: best takes one checkpoint")
+        if self.video_steps and self.video_lora_rank:
+            raise ValueError(
+                f"video_steps is {self.video_steps} and video_lora_rank {self.video_lora_rank}; expected one "
+                "of them: all of the video encoder is taught, or LoRA beside it"
+            )
         if METHODS[self.method].sampled and (missing := self._missing_pairs()):
             raise ValueError(
                 f"{self.method} draws an audio rate and a video rate, but of their pairs the scales lack "

@@ -11,11 +11,13 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from mome.changes import configured
 from mome.cli import main
-from mome.config import Params, load_params
+from mome.config import Params, load_params, parse_section
 from mome.machine.memory import check_memory
 from mome.machine.processor import decided_everywhere, machine
 from mome.progress import PROGRESS_VARIABLE
@@ -24,6 +26,7 @@ from pipelines.compile import compile_pipeline
 from pipelines.exclusive import exclusive
 from pipelines.execution import Stage, StageFailed, execute
 from pipelines.memory import PeakMemory
+from pipelines.submit.arguments import inside_sections, parse_changes
 from pipelines.summary import describe, summarise, write_summary
 
 __all__ = ["run"]
@@ -46,7 +49,14 @@ REPORTS = {
 }
 
 
-def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | None = None) -> None:
+def run(
+    corpus: str,
+    params: Path,
+    state: Path,
+    reports: Path,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+) -> None:
     """Run the training pipeline, leave reports and summary, and print what it came to.
 
     Args:
@@ -55,12 +65,16 @@ def run(corpus: str, params: Path, state: Path, reports: Path, profile: str | No
         state: Folder for everything that outlives the run: results of stages, revisions, models.
         reports: Folder for reports; ``summary.json`` in it is the newest run's, of any corpus.
         profile: Of ``mome/profiles``, whose sections stand in for those of ``params``.
+        changes: Of single values after that, each as ``train.steps=200``.
 
     Raises:
         StageFailed: If a step fails; its report and a summary of what was reached are there.
         MomeError: If the parameters are wrong, or another run is at work in ``state``.
     """
     values = load_params(params, profile)
+    if changes:
+        single = inside_sections(parse_changes(changes))
+        values = parse_section(Params, configured(single, values.sections()))
     # Here already: what was decided is part of what a reused result is known by.
     values = decided_everywhere(values)
     if EMBEDDED in (values.foundation.audio, values.foundation.video):
@@ -177,6 +191,13 @@ def _command() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's numbers")
     parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="train.steps=200, foundation.audio=path/to/whisper-tiny.en, ...",
+    )
+    parser.add_argument(
         "--state", type=Path, default=Path("var"), help="revisions, results, models (default: var)"
     )
     parser.add_argument(
@@ -184,7 +205,14 @@ def _command() -> None:
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    run(arguments.corpus, arguments.params, arguments.state, arguments.reports, arguments.profile or None)
+    run(
+        arguments.corpus,
+        arguments.params,
+        arguments.state,
+        arguments.reports,
+        arguments.profile or None,
+        arguments.set,
+    )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

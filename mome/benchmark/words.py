@@ -42,6 +42,7 @@ from mome.synthesis import plan_corpus, render_all
 from mome.training.alignment import teach_aligner
 from mome.training.checkpoint import load_checkpoint
 from mome.training.clips import TrainingClips
+from mome.training.spoken import find_spoken
 
 __all__ = ["Spoken", "errors_ms", "read_times"]
 
@@ -131,9 +132,10 @@ def _teach(recogniser: Recogniser, spoken: Sequence[Spoken], params_file: Path) 
     waveforms = [one.clip.samples for one in spoken if one.clip.samples is not None]
     clips = TrainingClips(waveforms, lips, [" ".join(one.words) for one in spoken])
     began = time.process_time()
-    aligner = teach_aligner(recogniser, clips, load_params(params_file).train)
-    if aligner is None:
+    times = find_spoken(clips)
+    if times is None:
         raise CorpusError("there is no sound to teach an aligner on")
+    aligner = teach_aligner(recogniser, clips, times, load_params(params_file).train)
     return aligner, time.process_time() - began
 
 

@@ -122,7 +122,11 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
         read += llm.get_input_embeddings().weight.numel()  # the same rows once more, as the head
     scales = [Scale.parse(text) for text in train.scales]
     lora = encoder_lora(foundation, train)
-    lines = [f"{part:15}{count / 1e6:10.1f} M  frozen" for part, count in frozen.items()]
+    taught = {"video encoder"} if train.video_steps else set()
+    lines = [
+        f"{part:15}{count / 1e6:10.1f} M  {'taught first' if part in taught else 'frozen'}"
+        for part, count in frozen.items()
+    ]
     lines += [f"{part:15}{count / 1e6:10.2f} M  trained" for part, count in lora.items()]
     lines += [
         "",

@@ -29,11 +29,20 @@ class Encoders:
     video: VideoEncoder
 
     @classmethod
-    def load(cls, foundation: Path, device: str, audio_padding: AudioPadding = "none") -> Encoders:
-        """Load both from a foundation folder onto a device."""
+    def load(
+        cls, foundation: Path, device: str, audio_padding: AudioPadding = "none", video: Path | None = None
+    ) -> Encoders:
+        """Load both onto a device.
+
+        Args:
+            foundation: Folder with both.
+            device: As torch names it.
+            audio_padding: Silence behind every clip, or none.
+            video: Folder with the video encoder, if it is another one than the foundation's.
+        """
         return cls(
             AudioEncoder.load(foundation / "audio", audio_padding).to(device),
-            VideoEncoder.load(foundation / "video").to(device),
+            VideoEncoder.load(video or foundation / "video").to(device),
         )
 
     @property

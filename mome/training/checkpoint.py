@@ -5,6 +5,7 @@ checkpoint/
 ├── adapter/                  MoME, as peft saves it
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── video_adapter/            likewise on the video encoder
+├── video/                    all of the video encoder, as transformers saves it, where it was taught itself
 ├── projectors.safetensors
 ├── face_models/              that cut out the mouths it was taught on; not there for OpenCV's cascade
 ├── aligner.safetensors       when each word is said, from the encoders' frames; not there without sound
@@ -36,6 +37,7 @@ from mome.model.encoders import Encoders
 from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
+from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.noise_file import noise_digest
@@ -45,12 +47,20 @@ from mome.training.processes import ALONE, Processes
 from mome.training.sharding import shard_layers
 from mome.training.state import History
 
-__all__ = ["CONFIG_FILE", "foundation_digest", "load_checkpoint", "new_recogniser", "write_checkpoint"]
+__all__ = [
+    "CONFIG_FILE",
+    "foundation_digest",
+    "load_checkpoint",
+    "new_recogniser",
+    "teaches_lips",
+    "write_checkpoint",
+]
 
 CONFIG_FILE = "config.json"
 _PROJECTORS_FILE = "projectors.safetensors"
 _PROJECTORS = ("audio_projectors.", "video_projectors.")
 _ADAPTER, _AUDIO_ADAPTER, _VIDEO_ADAPTER = "adapter", "audio_adapter", "video_adapter"
+_VIDEO = "video"
 
 
 def foundation_digest(foundation: Path) -> str:
@@ -85,6 +95,16 @@ def new_recogniser(foundation: Path, params: TrainParams, processes: Processes =
     return Recogniser(encoders, model.to(params.device))
 
 
+def teaches_lips(params: TrainParams, modality: Modality) -> bool:
+    """Tell whether a training teaches the video encoder itself, and so has one of its own.
+
+    Args:
+        params: Section ``train``.
+        modality: Of the corpus.
+    """
+    return params.video_steps > 0 and "audio" not in (needed(params.task_weights), modality)
+
+
 def write_checkpoint(
     folder: Path,
     recogniser: Recogniser,
@@ -106,6 +126,8 @@ def write_checkpoint(
         save_adapters(model.llm, "foundation/llm", temporary / _ADAPTER)
         if params.audio_lora_rank:
             save_adapters(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
+        if teaches_lips(params, corpus["modality"]):
+            encoders.video.avhubert.save_pretrained(temporary / _VIDEO)
         if params.video_lora_rank:
             save_adapters(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
@@ -149,7 +171,8 @@ def load_checkpoint(
             f"but {foundation} is {found[:12]}"
         )
     params = parse_section(TrainParams, about["train"])
-    encoders = Encoders.load(foundation, device, params.audio_padding)
+    taught = folder / _VIDEO if teaches_lips(params, about["corpus"]["modality"]) else None
+    encoders = Encoders.load(foundation, device, params.audio_padding, taught)
     if params.audio_lora_rank:
         encoders.audio.encoder = load_adapters(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER

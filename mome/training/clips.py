@@ -26,7 +26,7 @@ from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.shards import SplitReader
 from mome.speech.sounds import Sounds
 from mome.storage import new_file
-from mome.training.recordings import cut_lips, mask_lips, mask_sound
+from mome.training.recordings import cut_lips, mask_lips, mask_sound, vary_lips
 
 __all__ = ["PACE", "TrainingClips", "read_clips"]
 
@@ -93,8 +93,8 @@ class TrainingClips:
             index: Of the utterance.
             snrs_db: None is clean.
             rng: Draws everything.
-            augmentation: ``llama-avsr`` masks stretches of the speech, not of the noise; ``cached-lips`` is
-                mostly heard through another microphone, and faster or slower unless lips go with it.
+            augmentation: ``llama-avsr`` masks stretches of the speech, not of the noise; with the others it
+                is mostly heard through another microphone, and faster or slower unless lips go with it.
         """
         snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
         speech = self.waveforms[index]
@@ -104,7 +104,7 @@ class TrainingClips:
         drawn = 0 if len(self.noise) == 1 else int(rng.integers(len(self.noise)))
         noise = self.noise[drawn] or Babble(self.waveforms)
         samples = with_noise(noise, index, speech, snr_db, rng)
-        if augmentation == "cached-lips" and rng.random() < _VARIED:
+        if augmentation in ("cached-lips", "varied-lips") and rng.random() < _VARIED:
             if not self.has_lips:
                 samples = change_speed(samples, rng.uniform(*PACE))
             samples = colour(samples, rng)
@@ -123,13 +123,15 @@ class TrainingClips:
             index: Of the utterance.
             side: Of the picture that the encoder sees, in pixels.
             rng: Draws everything.
-            augmentation: ``llama-avsr`` cuts the picture out anywhere, and masks stretches of it; otherwise
-                the frames are whole, and the encoder cuts out their centre.
+            augmentation: ``llama-avsr`` cuts the picture out anywhere, and masks stretches of it; with
+                ``varied-lips`` it is lit otherwise as well; otherwise the frames are whole, and the encoder
+                cuts out their centre.
         """
         frames_THW = None if self.mouths is None else self.mouths.mouth(index)
-        if frames_THW is None or augmentation != "llama-avsr":
+        if frames_THW is None or augmentation in (None, "cached-lips"):
             return frames_THW
-        return mask_lips(cut_lips(frames_THW, side, rng), rng)
+        seen_THW = (vary_lips if augmentation == "varied-lips" else cut_lips)(frames_THW, side, rng)
+        return mask_lips(seen_THW, rng)
 
 
 def read_clips(

@@ -26,7 +26,7 @@ def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> N
     Raises:
         TrainingError: If a clip has fewer encoder frames than the largest rate pools into one token.
     """
-    is_paced = params.augmentation == "cached-lips" and read == "audio" and reader.split == "train"
+    is_paced = params.augmentation != "llama-avsr" and read == "audio" and reader.split == "train"
     scales = [Scale.parse(text) for text in params.scales]
     if problem := too_short(reader, read, scales, PACE[1] if is_paced else 1.0):
         raise TrainingError(f"{problem} of train.scales")

@@ -1,4 +1,4 @@
-"""Augmentation of recordings as Llama-AVSR has it: time masks on sound and lips, lips cut out anywhere."""
+"""Augmentation of recordings: Llama-AVSR's masks and cuts, and lips as another camera would see them."""
 
 # Shape letters: N samples, T frames, H height, W width of a picture.
 
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
 
-__all__ = ["cut_lips", "mask_lips", "mask_sound"]
+__all__ = ["cut_lips", "mask_lips", "mask_sound", "vary_lips"]
 
 _MASK_S = 0.4  # no mask is that long: they have 0 to 6399 samples, 0 to 9 frames
+_CONTRAST, _LIGHT = (0.75, 1.3), 25  # factor on it, levels of gray
+_HIDDEN, _LONGEST_HIDDEN = 2, 8  # stretches of a clip, frames
 
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.uint8])
 
@@ -41,6 +43,27 @@ def cut_lips(frames_THW: NDArray[np.uint8], side: int, rng: np.random.Generator)
     """
     top, left = (int(rng.integers(whole - side + 1)) for whole in frames_THW.shape[1:])
     return frames_THW[:, top : top + side, left : left + side]
+
+
+def vary_lips(frames_THW: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a mouth as another camera would have seen it on another day, ``(T, side, side)``.
+
+    It is cut out anywhere, mirrored or not, lighter or darker, with more or less contrast, and hidden for
+    two short stretches. To an encoder that was taught these clips it is then about as hard to read as clips
+    that it has never seen; unvaried it is much easier, and an LLM that reads it so learns to trust lips
+    more than sound.
+    """
+    cut_THW = cut_lips(frames_THW, side, rng)
+    if rng.random() < 0.5:
+        cut_THW = cut_THW[:, :, ::-1]
+    middle = cut_THW.mean(dtype=np.float32)
+    contrast, light = np.float32(rng.uniform(*_CONTRAST)), np.float32(rng.uniform(-_LIGHT, _LIGHT))
+    lit_THW = (cut_THW - middle) * contrast + (middle + light)
+    for _ in range(_HIDDEN):
+        length = int(rng.integers(_LONGEST_HIDDEN + 1))
+        start = int(rng.integers(max(1, len(lit_THW) - length)))
+        lit_THW[start : start + length] = middle
+    return lit_THW.clip(0, 255).astype(np.uint8)
 
 
 def _mask(values: Values, per_second: int, rng: np.random.Generator) -> Values:

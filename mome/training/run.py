@@ -19,22 +19,26 @@ from mome.modalities import needed, readings
 from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
+from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
 from mome.records import Modality
 from mome.speech.faces.models import FaceModels
 from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, read_manifest, shard_sum
+from mome.storage import new_folder
 from mome.training.ahead import prepare_steps
 from mome.training.alignment import teach_aligner
 from mome.training.batches import batches
-from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
+from mome.training.checkpoint import foundation_digest, new_recogniser, teaches_lips, write_checkpoint
 from mome.training.clips import TrainingClips, read_clips
 from mome.training.lengths import check_lengths
+from mome.training.lips import teach_lips
 from mome.training.pace import Pace, write_pace
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
+from mome.training.spoken import Spoken, find_spoken
 from mome.training.state import History, load_state, save_state
 from mome.training.status import Report, reporting
 from mome.training.step import backward, scales_of_step, tasks_of
@@ -96,12 +100,20 @@ def _train(
     key = _key(source, params.model_dump_json(), noise_digest(params.noise))
     state = work / f"train-{key}" / "state.safetensors"
     recogniser = new_recogniser(foundation, params, processes)
+    taught: tuple[object, ...] = ()
+    watched: TrainingClips | None = None
+    spoken: Spoken | None = None
+    if teaches_lips(params, train_split.modality):
+        taught = (params.video_steps, params.seed, params.precision)
+        watched = _clips(train_split, recogniser.encoders, None, only, noise)
+        folder = work / f"video-{_key(source, *taught)}"
+        spoken = _see_with_own_encoder(recogniser, watched, params, folder, processes)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
-    lips = work / f"lips-{_key(source)}" if encoded_once else None
+    lips = work / f"lips-{_key(source, *taught)}" if encoded_once else None
     if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = _clips(train_split, recogniser.encoders, lips, only, noise)
+    train = watched if watched and not lips else _clips(train_split, recogniser.encoders, lips, only, noise)
     validation = _clips(validation_split, recogniser.encoders, lips, only, noise)
     if encoded_once and processes.is_first:
         processes.wait()
@@ -110,7 +122,8 @@ def _train(
         history = _fit(recogniser, train, validation, params, state, processes, pace, report)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
-        aligner = teach_aligner(recogniser, train, params)
+        spoken = spoken or find_spoken(train)
+        aligner = None if spoken is None else teach_aligner(recogniser, train, spoken, params)
         write_checkpoint(
             output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset)
         )
@@ -126,6 +139,27 @@ def learning_rate(step: int, params: TrainParams) -> float:
         return params.learning_rate * (step + 1) / warm_up
     done = (step - warm_up) / max(1, params.steps - warm_up)
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _see_with_own_encoder(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, folder: Path, processes: Processes
+) -> Spoken | None:
+    """Let the recogniser see with a video encoder that was taught these lips, now or by an earlier start.
+
+    Returns:
+        What is said when, where that had to be found.
+    """
+    video = recogniser.encoders.video
+    spoken = None
+    if processes.is_first and not folder.exists():
+        spoken = find_spoken(clips)
+        teach_lips(video, clips, spoken, params)
+        with new_folder(folder) as temporary:
+            video.avhubert.save_pretrained(temporary)
+    processes.wait()
+    # From the file in any case, so that a start that found it goes on from the same weights.
+    video.avhubert = VideoEncoder.load(folder).avhubert.to(params.device)
+    return spoken
 
 
 def _fit(

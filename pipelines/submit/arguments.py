@@ -16,7 +16,7 @@ from mome.errors import ConfigError
 from pipelines.compile import PROFILE
 from pipelines.submit.package import Package
 
-__all__ = ["CHANGES", "arguments", "base_sections", "parse_changes", "typed"]
+__all__ = ["CHANGES", "arguments", "base_sections", "inside_sections", "parse_changes", "typed"]
 
 # kfp's name of a type, what YAML makes of a value of it, and how a person calls it.
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -69,7 +69,7 @@ def arguments(
     inputs = package.inputs
     found = {name: typed(package, name, text) for name, text in changes.items() if "." not in name}
     inside = {f"{part}.{key}": value for part, given in sections.items() for key, value in given.items()}
-    inside |= {name: _value(name, text) for name, text in changes.items() if "." in name}
+    inside |= inside_sections({name: text for name, text in changes.items() if "." in name})
     if CHANGES in inputs:
         profile = found.get(PROFILE, profile)
         found[PROFILE] = profile or PARAMS_FILE
@@ -87,6 +87,17 @@ def arguments(
     if missing:
         raise ConfigError(f"{package.name} needs {', '.join(missing)}: give --set {missing[0]}=...")
     return found
+
+
+def inside_sections(changes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of ``--set train.steps=200`` and the like, as `configured` takes them.
+
+    Raises:
+        ConfigError: If a name is not one of a section, or a text is no value.
+    """
+    if outside := [name for name in changes if "." not in name]:
+        raise ConfigError(f"--set {outside[0]}: expected a section and a name in it, as in train.steps=200")
+    return {name: _value(name, text) for name, text in changes.items()}
 
 
 def base_sections(package: Package, found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

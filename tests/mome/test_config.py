@@ -43,8 +43,13 @@ def test_no_number_of_params_yaml_is_read_as_text() -> None:
         ("top_k: ", "top_k: 99 #", "top_k is 99"),
         ("scales: ", "scales: [a4v2, fine] #", "unknown scale 'fine'"),
         ("device: cpu", "device:", "train.device"),
-        ("augmentation: ", "augmentation: none #", "train.augmentation: input should be 'llama-avsr' or"),
+        ("augmentation: ", "augmentation: none #", "train.augmentation: input should be 'llama-avsr'"),
         ("video_lora_rank: ", "video_lora_rank: -1 #", "train.video_lora_rank"),
+        (
+            "video_steps: 0",
+            "video_steps: 5\n  video_lora_rank: 8 #",
+            "video_steps is 5 and video_lora_rank 8",
+        ),
         ("sharding: ", "sharding: half #", "train.sharding: input should be 'none' or 'full'"),
         ("audio_padding: ", "audio_padding: 10s #", "train.audio_padding: input should be 'none' or '30s'"),
         ("keep: ", "keep: first #", "train.keep: input should be 'best' or 'last'"),
@@ -90,12 +95,22 @@ def test_profiles_train_as_the_papers_do_and_the_embedded_one_as_fast_as_it_can(
     assert papers.video_lora_rank == papers.audio_lora_rank == 0, "frozen, for sound and lips together"
 
 
-@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("*.yaml")))
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("lr*.yaml")))
 def test_profiles_take_the_clips_of_the_papers_and_the_numbers_in_their_texts(profile: str) -> None:
     papers, embedded = load_params(PARAMS, profile).validate_, load_params(PARAMS).validate_
     # 12 frames at 25 fps and 24 s (model facts 10); the embedded LLM was taught no digits.
     assert (papers.min_duration_s, papers.max_duration_s) == (12 / 25, 24)
     assert set(papers.alphabet) - set(embedded.alphabet) == set("0123456789")
+
+
+def test_the_profile_for_ones_own_talkers_teaches_their_lips_and_needs_no_gpu() -> None:
+    plain, talker = load_params(PARAMS), load_params(PARAMS, "talker")
+    assert (talker.train.device, talker.evaluate.device) == ("cpu", "cpu")
+    assert talker.foundation.audio.startswith("openai/whisper-tiny.en@")
+    assert talker.train.video_steps > 0
+    assert talker.train.augmentation == "varied-lips"
+    changed = {"video_steps", "augmentation", "steps"}
+    assert talker.train.model_copy(update={n: getattr(plain.train, n) for n in changed}) == plain.train
 
 
 def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:
@@ -104,7 +119,7 @@ def test_a_profile_stands_in_for_its_sections_and_no_others() -> None:
     assert papers.foundation.llm.startswith("meta-llama/Llama-3.2-3B@")
     assert (papers.evaluate.device, papers.evaluate.num_beams) == ("cuda", 15)
     assert papers.gate == plain.gate
-    known = "lrs2-3b, lrs3-1b, lrs3-8b, lrs3-asr, lrs3-omni, lrs3-vsr"
+    known = "lrs2-3b, lrs3-1b, lrs3-8b, lrs3-asr, lrs3-omni, lrs3-vsr, talker"
     with pytest.raises(ConfigError, match=f"profile 'lrs4': unknown; there are {known}"):
         load_params(PARAMS, "lrs4")
 

@@ -251,7 +251,7 @@ def test_steps_see_the_volume_that_a_models_folder_or_a_noise_file_lies_on() -> 
             assert "models" in given.step(name).volumes, name
 
 
-@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("*.yaml")))
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("lr*.yaml")))
 def test_the_papers_profiles_are_given_what_they_need(profile: str) -> None:
     papers, given = load_params(profile=profile), load_cluster(GPU)
     check_devices(given, papers)

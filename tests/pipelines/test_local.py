@@ -1,5 +1,6 @@
 """What the local job decides before anything runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ class _Started(Exception):
     """Instead of running."""
 
 
-def started(monkeypatch: pytest.MonkeyPatch, folder: Path, instructions: str) -> dict[str, Any]:
+def started(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, instructions: str, changes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the sections that the pipeline would run with on a processor."""
     found: dict[str, Any] = {}
 
@@ -30,7 +33,7 @@ def started(monkeypatch: pytest.MonkeyPatch, folder: Path, instructions: str) ->
     monkeypatch.setattr(local, "execute", execute)
     monkeypatch.setattr(processor, "processor", lambda: Processor("Some processor", instructions, 2))
     with pytest.raises(_Started):
-        local.run("embedded", ROOT / "params.yaml", folder / "var", folder / "reports")
+        local.run("embedded", ROOT / "params.yaml", folder / "var", folder / "reports", None, changes)
     return found
 
 
@@ -45,6 +48,23 @@ def test_a_result_is_known_by_the_precision_that_this_machine_decides_on(
     assert "Some processor (AMX), 2 cores: bfloat16" in capfd.readouterr().err
     without = started(monkeypatch, tmp_path, "avx2")
     assert (without["foundation"]["precision"], without["train"]["precision"]) == ("float32", "float32")
+
+
+def test_single_values_are_set_from_the_command_line_and_checked_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    changed = started(monkeypatch, tmp_path, "avx2", ["foundation.audio=some/whisper", "train.steps=12"])
+    plain = started(monkeypatch, tmp_path, "avx2", [])
+    assert (changed["foundation"]["audio"], changed["train"]["steps"]) == ("some/whisper", 12)
+    assert changed["train"] == plain["train"] | {"steps": 12}
+    for wrong, message in (
+        ("train.stepz=12", "train.stepz"),
+        ("train.steps=many", "train.steps"),
+        ("steps=12", "expected a section and a name in it"),
+        ("train.steps", "NAME=VALUE"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            local.run("embedded", ROOT / "params.yaml", tmp_path / "var", tmp_path / "r", None, [wrong])
 
 
 def test_a_job_that_does_not_fit_into_memory_does_not_start(

@@ -15,7 +15,7 @@ from mome.model.backbones import llm_config
 from mome.model.describe import adapter_size, describe, encoder_lora, prefix_tokens, tera_flops
 from mome.scales import Scale
 
-PROFILES = sorted(path.stem for path in Path("mome/profiles").glob("*.yaml"))
+PROFILES = sorted(path.stem for path in Path("mome/profiles").glob("lr*.yaml"))
 
 
 def train(profile: str, method: str) -> TrainParams:

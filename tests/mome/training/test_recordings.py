@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from mome.training.recordings import cut_lips, mask_lips, mask_sound
+from mome.training.recordings import cut_lips, mask_lips, mask_sound, vary_lips
 
 
 def stretches(is_masked: np.ndarray) -> list[int]:
@@ -84,3 +84,29 @@ def test_sound_that_a_mask_would_silence_altogether_stays() -> None:
     samples = np.ones(40, np.float32)
     for seed in range(200):
         assert mask_sound(samples, np.random.default_rng(seed)).any()
+
+
+def test_varied_lips_are_the_same_lips_elsewhere_in_another_light_but_for_what_is_hidden() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(80, 160, (40, 20, 20)).astype(np.uint8)
+    shown, hidden, levels = 0, 0, set()
+    for _ in range(30):
+        varied = vary_lips(frames, 16, rng)
+        assert (varied.shape, varied.dtype) == ((40, 16, 16), np.uint8)
+        levels.add(round(float(varied.mean())))
+        # By a plain search: where in the original each frame was cut out, mirrored or not.
+        for place in range(0, 40, 9):
+            if not varied[place].std():
+                hidden += 1
+                continue
+            cuts = [frames[place, top : top + 16, left : left + 16] for top in range(5) for left in range(5)]
+            best = max(
+                np.corrcoef(each.ravel(), varied[place].ravel())[0, 1]
+                for cut in cuts
+                for each in (cut, cut[:, ::-1])
+            )
+            assert best > 0.99
+            shown += 1
+    assert shown > 90
+    assert 0 < hidden < 60
+    assert len(levels) > 10

@@ -309,6 +309,54 @@ def test_a_video_adapter_that_is_gone_is_missed(encoded_anew: Path, foundation: 
         load_checkpoint(folder, foundation)
 
 
+@pytest.fixture(scope="module")
+def own_lips(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint with a video encoder of its own, killed after that was taught and started again."""
+    folder = tmp_path_factory.mktemp("own-lips")
+    params = train_params.model_copy(update={"augmentation": "varied-lips", "video_steps": 2, "steps": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mome.training.run._fit", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(params, dataset, foundation, folder / "checkpoint", folder / "work")
+    assert not (folder / "checkpoint").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mome.training.run.teach_lips", lambda *_: pytest.fail("it was taught again"))
+        run(params, dataset, foundation, folder / "checkpoint", folder / "work")
+    return folder / "checkpoint"
+
+
+def test_a_video_encoder_that_was_taught_the_lips_of_the_corpus_travels_with_the_checkpoint(
+    own_lips: Path, foundation: Path, dataset: Path
+) -> None:
+    _, clip = next(iter(read_split(dataset, "test")))
+    loaded = load_checkpoint(own_lips, foundation).encoders
+    frozen = Encoders.load(foundation, "cpu")
+    assert not torch.allclose(loaded.see([clip.mouth])[0], frozen.see([clip.mouth])[0], atol=1e-2)
+    for name, expected in load_file(own_lips / "video" / "model.safetensors").items():
+        torch.testing.assert_close(loaded.video.avhubert.state_dict()[name], expected, atol=0, rtol=0)
+    assert not list((own_lips.parent / "work").glob("lips-*")), "they look different in every step"
+
+
+def test_a_video_encoder_of_its_own_that_is_gone_is_missed(
+    own_lips: Path, foundation: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(own_lips, tmp_path / "checkpoint")
+    shutil.rmtree(folder / "video")
+    with pytest.raises(CheckpointError, match=r"video"):
+        load_checkpoint(folder, foundation)
+
+
+def test_a_corpus_without_lips_teaches_none_of_them(
+    dataset: Path, foundation: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    changed = {"task_weights": {"audio": 1.0}, "video_steps": 2, "steps": 2}
+    run(train_params.model_copy(update=changed), dataset, foundation, tmp_path / "c", tmp_path / "work")
+    assert not (tmp_path / "c" / "video").exists()
+    assert load_checkpoint(tmp_path / "c", foundation)
+
+
 def test_lips_are_kept_on_disk_only_where_every_step_sees_the_same(
     encoded_anew: Path, checkpoint: Path
 ) -> None:

@@ -14,7 +14,7 @@ from pipelines.submit.package import load_package
 
 
 @pytest.mark.parametrize("pipeline", ["training", "training_sharded"])
-@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("*.yaml")))
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path("mome/profiles").glob("lr*.yaml")))
 def test_validation_judges_by_the_profile(pipeline: str, profile: str) -> None:
     package = load_package(str(COMPILED / f"{pipeline}.yaml"))
     given = arguments(package, Path("params.yaml"), profile, {"corpus": "lrs"}, {})
