@@ -106,8 +106,8 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     )
     report.write(output / "validation.json")
     write_set_aside(set_aside, output)
-    failures = [[outcome.failures for outcome in asked] for asked in (about_each, about_all)]
-    write_report(report, manifest, *failures, output / "validation.html")
+    each, corpus_wide = ([outcome.failures for outcome in asked] for asked in (about_each, about_all))
+    write_report(report, manifest, each, corpus_wide, output / "validation.html")
     return report
 
 
