@@ -62,12 +62,12 @@ def flow_of(pictures_THW: Array) -> Array:
 
 def _smoothed(pictures_THW: Array) -> Array:
     """Return pictures blurred by (1, 2, 1) both ways, but for their edges."""
-    return _BLUR @ pictures_THW @ _BLUR.T
+    return (_BLUR @ pictures_THW @ _BLUR.T).astype(np.float32, copy=False)
 
 
 def _around(values_THW: Array) -> Array:
     """Return weighted sums around each place ``(T, G, G)``."""
-    return _WINDOWS @ values_THW @ _WINDOWS.T
+    return (_WINDOWS @ values_THW @ _WINDOWS.T).astype(np.float32, copy=False)
 
 
 def _blur() -> Array:
