@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mome.records import Split, Utterance
 from mome.speech.shards import SplitReader
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SHOWN", "chosen", "contact_sheet"]
 
@@ -23,47 +25,48 @@ _SIDE = 64  # pixels of a frame on the page
 _QUALITY = 80  # of JPEG
 
 
-def chosen(utterances: Sequence[Utterance]) -> list[Utterance]:
+def chosen(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the recordings to look at: those whose sound is least sure to be theirs, then of every kind.
 
     Half of the sheet is for the least sure; what was not measured is among the others, which are spread over
     the manifest.
     """
-    seen = [row for row in utterances if row.decodable and row.has_video]
-    measured = [row for row in seen if row.sync_confidence is not None]
-    doubtful = sorted(measured, key=lambda row: row.sync_confidence or 0.0)[: SHOWN // 2]
-    names = {row.utterance_id for row in doubtful}
-    others = [row for row in seen if row.utterance_id not in names]
-    if not others:
+    import pandas as pd
+
+    seen = manifest[manifest["decodable"] & manifest["has_video"]]
+    measured = seen[seen["sync_confidence"].notna()]
+    doubtful = measured.sort_values("sync_confidence", kind="stable").head(SHOWN // 2)
+    others = seen.drop(doubtful.index)
+    if others.empty:
         return doubtful
     places = np.unique(np.linspace(0, len(others) - 1, SHOWN - len(doubtful)).astype(int))
-    return doubtful + [others[place] for place in places]
+    return pd.concat([doubtful, others.iloc[places]])
 
 
-def contact_sheet(dataset: Path, utterances: Sequence[Utterance]) -> str:
+def contact_sheet(dataset: Path, manifest: pd.DataFrame) -> str:
     """Return four frames of each of the recordings `chosen`, with what was measured below, as HTML.
 
     Args:
         dataset: Folder that `data.prepare` wrote.
-        utterances: Of its manifest.
+        manifest: A row for each utterance.
 
     Raises:
         CorpusError: If a shard is missing or damaged.
     """
-    shown = chosen(utterances)
-    if not shown:
+    shown = chosen(manifest)
+    if shown.empty:
         return '<p class="muted">no recording has video</p>'
     pictures = dict(_pictures(dataset, shown))
-    cells = "".join(_cell(row, pictures[row.utterance_id]) for row in shown)
+    figures = shown[["utterance_id", "sync_offset_frames", "sync_confidence"]]
+    rows = figures.itertuples(index=False, name=None)
+    cells = "".join(_cell(name, pictures[name], _said(late, sure)) for name, late, sure in rows)
     return f'<div class="sheet">{cells}</div>'
 
 
-def _pictures(dataset: Path, shown: Sequence[Utterance]) -> Iterator[tuple[str, bytes]]:
+def _pictures(dataset: Path, shown: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
     """Yield id and JPEG of each recording."""
-    names = {row.utterance_id for row in shown}
-    for split in get_args(Split):
-        if all(row.split != split for row in shown):
-            continue
+    names = set(shown["utterance_id"])
+    for split in shown["split"].unique():
         reader = SplitReader(dataset, split)
         for index, row in enumerate(reader.utterances):
             if row.utterance_id in names:
@@ -82,16 +85,16 @@ def _strip(mouth: npt.NDArray[np.uint8]) -> bytes:
     return content.tobytes()
 
 
-def _cell(row: Utterance, picture: bytes) -> str:
+def _cell(name: str, picture: bytes, said: str) -> str:
     content = base64.b64encode(picture).decode()
-    name = escape(row.utterance_id)
+    name = escape(name)
     return (
         f'<figure><img src="data:image/jpeg;base64,{content}" alt="mouth of {name}">'
-        f"<figcaption>{name}<br>{_said(row)}</figcaption></figure>"
+        f"<figcaption>{name}<br>{said}</figcaption></figure>"
     )
 
 
-def _said(row: Utterance) -> str:
-    if row.sync_confidence is None or row.sync_offset_frames is None:
+def _said(offset_frames: float, confidence: float) -> str:
+    if np.isnan(confidence):
         return '<span class="muted">not measured</span>'
-    return f"{row.sync_offset_frames:+d} frames, confidence {row.sync_confidence:.2f}"
+    return f"{offset_frames:+.0f} frames, confidence {confidence:.2f}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from data.contact_sheet import contact_sheet
 from data.pictures import SPLITS_HEAD, count_speakers, durations, noise, split_rows
-from mome.records import MODALITY_NAMES, Split, Utterance
+from data.probe import read_frame
+from mome.records import MODALITY_NAMES, Split
 from mome.reporting.report import Report
-from mome.speech.shards import read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["describe"]
 
@@ -27,34 +28,35 @@ def describe(dataset: Path, page: Path) -> dict[str, float | str]:
         page: HTML file to write.
     """
     about = json.loads((dataset / "corpus.json").read_text())
-    utterances = read_manifest(dataset)
-    unusable = [row for row in utterances if not row.decodable]
-    usable = len(utterances) - len(unusable)
-    members = [(row.split, row.speaker) for row in utterances]
+    manifest = read_frame(dataset)
+    unusable = manifest[~manifest["decodable"]]
+    usable = len(manifest) - len(unusable)
+    members = manifest[["split", "speaker"]].drop_duplicates().itertuples(index=False, name=None)
     speakers = count_speakers(members, disjoint=about["speaker_disjoint"])
     report = Report(f"Dataset {about['name']}")
-    if unusable:
-        first = f"{unusable[0].utterance_id}: {unusable[0].problem}"
-        said = f"of {len(utterances)} recordings, the first is {first}"
+    if len(unusable):
+        first = ": ".join(unusable[["utterance_id", "problem"]].iloc[0])
+        said = f"of {len(manifest)} recordings, the first is {first}"
         report.verdict(False, f"{len(unusable)} cannot be used", said)
     else:
-        report.verdict(True, "can be used", f"all {len(utterances)} recordings")
+        report.verdict(True, "can be used", f"all {len(manifest)} recordings")
     report.facts(
         [
             ("corpus", about["name"]),
             ("revision", about["revision"]),
             ("recordings have", MODALITY_NAMES[about["modality"]]),
-            ("usable recordings", f"{usable} of {len(utterances)}"),
-            ("hours of speech", f"{sum(_hours(utterances).values()):.2f}"),
+            ("usable recordings", f"{usable} of {len(manifest)}"),
+            ("hours of speech", f"{sum(_hours(manifest).values()):.2f}"),
             ("speakers", speakers),
-            ("recorded at", _rates(utterances)),
+            ("recorded at", _rates(manifest)),
         ]
     )
     report.heading("Splits")
-    report.table(SPLITS_HEAD, split_rows(utterances))
-    if unusable:
+    report.table(SPLITS_HEAD, split_rows(manifest))
+    if len(unusable):
         report.heading("Cannot be used, and why")
-        rows = [[row.utterance_id, row.split, row.speaker, row.problem] for row in unusable[:_SHOWN]]
+        shown = unusable[["utterance_id", "split", "speaker", "problem"]].head(_SHOWN)
+        rows = [list(row) for row in shown.itertuples(index=False)]
         report.table(["utterance", "split", "speaker", "reason"], rows, numbers=False)
         if len(unusable) > _SHOWN:
             report.say(f"And {len(unusable) - _SHOWN} more, all in manifest.parquet.")
@@ -65,34 +67,37 @@ def describe(dataset: Path, page: Path) -> dict[str, float | str]:
             "Sound comes so many frames of 40 ms after the lips (below 0: before); the confidence is that it "
             "is of this mouth. The least sure come first."
         )
-        report.picture(contact_sheet(dataset, utterances))
+        report.picture(contact_sheet(dataset, manifest))
     report.heading("How long the recordings are")
-    report.picture(durations(utterances))
+    report.picture(durations(manifest))
     report.heading("How clean the recordings are")
-    report.picture(noise(utterances))
+    report.picture(noise(manifest))
     report.write(page)
-    return {"corpus": about["name"], "revision": about["revision"], **_figures(utterances)}
+    return {"corpus": about["name"], "revision": about["revision"], **_figures(manifest)}
 
 
-def _figures(utterances: Sequence[Utterance]) -> dict[str, float]:
+def _figures(manifest: pd.DataFrame) -> dict[str, float]:
     """Return what a run comparison shows: usable utterances and hours per split, unusable ones."""
     figures: dict[str, float] = {}
-    for split, hours in _hours(utterances).items():
-        figures[f"utterances_{split}"] = float(sum(r.decodable for r in utterances if r.split == split))
+    usable = manifest["split"][manifest["decodable"]].value_counts()
+    for split, hours in _hours(manifest).items():
+        figures[f"utterances_{split}"] = float(usable.get(split, 0))
         figures[f"hours_{split}"] = hours
-    figures["unusable"] = float(sum(not row.decodable for row in utterances))
+    figures["unusable"] = float((~manifest["decodable"]).sum())
     return figures
 
 
-def _hours(utterances: Sequence[Utterance]) -> dict[str, float]:
-    return {
-        split: sum(row.duration_s for row in utterances if row.split == split and row.decodable) / 3600
-        for split in get_args(Split)
-    }
+def _hours(manifest: pd.DataFrame) -> dict[str, float]:
+    usable = manifest[manifest["decodable"]]
+    seconds = usable.groupby("split", observed=True)["duration_s"].sum()
+    return {split: float(seconds.get(split, 0.0)) / 3600 for split in get_args(Split)}
 
 
-def _rates(utterances: Sequence[Utterance]) -> str:
+def _rates(manifest: pd.DataFrame) -> str:
     """Return the most frequent native rates."""
-    sound = Counter(f"{row.native_sampling_rate} Hz" for row in utterances if row.native_sampling_rate)
-    video = Counter(f"{row.native_fps:g} fps" for row in utterances if row.native_fps)
-    return ", ".join(rate for rates in (sound, video) for rate, _ in rates.most_common(3)) or "–"
+    rates = (("native_sampling_rate", "Hz"), ("native_fps", "fps"))
+    shown = []
+    for column, unit in rates:
+        measured = manifest[column][manifest[column] != 0]
+        shown += [f"{rate:g} {unit}" for rate in measured.value_counts(sort=True).index[:3]]
+    return ", ".join(shown) or "–"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import get_args
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, get_args
 
-from mome.records import Split, Utterance
+from mome.records import Split
 from mome.reporting.charts import Axis, Plot, colour, legend, nice_ticks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SPLITS_HEAD", "count_speakers", "durations", "noise", "split_rows"]
 
@@ -15,14 +18,14 @@ SPLITS_HEAD = ("split", "recordings", "usable", "minutes", "speakers")
 _BINS = 24
 
 
-def split_rows(utterances: Sequence[Utterance]) -> list[list[str]]:
+def split_rows(manifest: pd.DataFrame) -> list[list[str]]:
     """Return a row for each split under the columns `SPLITS_HEAD`; minutes are of usable recordings."""
     rows = []
     for split in get_args(Split):
-        members = [row for row in utterances if row.split == split]
-        usable = [row for row in members if row.decodable]
-        minutes = sum(row.duration_s for row in usable) / 60
-        speakers = len({row.speaker for row in members})
+        members = manifest[manifest["split"] == split]
+        usable = members[members["decodable"]]
+        minutes = usable["duration_s"].sum() / 60
+        speakers = members["speaker"].nunique()
         rows.append([split, str(len(members)), str(len(usable)), f"{minutes:.1f}", str(speakers)])
     return rows
 
@@ -41,33 +44,32 @@ def count_speakers(members: Iterable[tuple[str, str]], *, disjoint: bool) -> str
     return f"{len(splits)}, {found} of them in more than one split{promise}"
 
 
-def durations(utterances: Sequence[Utterance]) -> str:
+def durations(manifest: pd.DataFrame) -> str:
     """Return a histogram of how long the usable recordings are, as HTML."""
-    usable = [row for row in utterances if row.decodable]
-    return _histogram(usable, lambda row: row.duration_s, "duration in seconds")
+    usable = manifest[manifest["decodable"]]
+    return _histogram(usable["split"], usable["duration_s"], "duration in seconds")
 
 
-def noise(utterances: Sequence[Utterance]) -> str:
+def noise(manifest: pd.DataFrame) -> str:
     """Return a histogram of how clean the usable recordings are, as HTML."""
-    measured = [row for row in utterances if row.decodable and row.snr_db]
-    return _histogram(measured, lambda row: row.snr_db, "estimated signal-to-noise ratio in dB")
+    measured = manifest[manifest["decodable"] & (manifest["snr_db"] != 0)]
+    return _histogram(measured["split"], measured["snr_db"], "estimated signal-to-noise ratio in dB")
 
 
-def _histogram(utterances: Sequence[Utterance], value: Callable[[Utterance], float], title: str) -> str:
+def _histogram(split_of: pd.Series[Any], values: pd.Series[Any], title: str) -> str:
     """Return one outline per split: the share of its recordings in every bin."""
-    if not utterances:
+    if values.empty:
         return '<p class="muted">nothing could be measured</p>'
-    low, high = min(0.0, *map(value, utterances)), max(map(value, utterances))
+    low, high = min(0.0, float(values.min())), float(values.max())
     ticks = nice_ticks(high - low)
     width = ticks[-1] / _BINS
-    splits = [split for split in get_args(Split) if any(utterance.split == split for utterance in utterances)]
+    splits = [split for split in get_args(Split) if (split_of == split).any()]
     outlines: list[list[float]] = []
     for split in splits:
-        members = [utterance for utterance in utterances if utterance.split == split]
-        counts = [0] * _BINS
-        for utterance in members:
-            counts[min(_BINS - 1, int((value(utterance) - low) / width))] += 1
-        outlines.append([100 * count / len(members) for count in counts])
+        members = values[split_of == split]
+        bins = ((members - low) / width).astype(int).clip(upper=_BINS - 1)
+        counts = bins.value_counts()
+        outlines.append([100 * int(counts.get(number, 0)) / len(members) for number in range(_BINS)])
     shares = nice_ticks(max(map(max, outlines)))
     plot = Plot(
         Axis(low, low + ticks[-1], [(low + tick, f"{low + tick:g}") for tick in ticks], title),

@@ -4,26 +4,33 @@ corpus.json         name, revision, modality, speaker_disjoint, cropping
 manifest.parquet    one `Utterance` per recording, unusable ones included
 shards/*.tar        the usable ones, decoded
 face_models/        that found the mouths, where `prepare.face_detector` or `face_landmarks` names them
+
+Whatever ends it, the next preparation of the same revision with the same parameters goes on after the last
+shard that was done, and ends with the bytes of one that nothing ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
-import tempfile
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from pydantic import ValidationError
+
+import mome
 from data.archive import Located, locate, read_recordings, read_rows
 from data.corpora.manifest import CorpusCard
 from data.measure import measure
 from data.version import CorpusRevision, pull
 from mome.cli import main
 from mome.config import PrepareParams, load_params
-from mome.errors import ConfigError
+from mome.errors import ConfigError, CorpusError
 from mome.machine.memory import memory_watched
 from mome.machine.processor import available_cores
 from mome.machine.stopping import stoppable
@@ -32,8 +39,8 @@ from mome.records import Modality, Split, Utterance
 from mome.speech.faces.loading import load_faces
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip
-from mome.speech.shards import write_manifest, write_shard
-from mome.storage import new_folder, write_text
+from mome.speech.shards import shard_sum, write_manifest, write_shard
+from mome.storage import resumed_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]
 
@@ -45,6 +52,8 @@ _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has s
 def run(params: PrepareParams, repo: str, revision: str, output: Path, processes: int | None = None) -> None:
     """Turn a revision of a corpus into a dataset folder, whole or not at all.
 
+    Ended at any moment and started again with the same inputs and output, it goes on after the shards that
+    were done: they lie beside the output until it is whole.
     A recording that cannot be used is no error here: it keeps its row, and validation names it.
 
     Args:
@@ -64,23 +73,21 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
         raise ConfigError(f"processes is {processes}, expected at least 1")
     face_models = FaceModels.named(params)
     load_faces(face_models)  # one that cannot be loaded is said before anything is fetched
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.raw.") as temporary:
-        raw = Path(temporary) / "corpus"
+    key = _key(revision, params.utterances_per_shard, face_models.cropping())
+    with resumed_folder(output, key) as folder:
+        raw = folder / ".raw"  # fetched anew each time: every sum is checked then
         pull(repo, revision, raw)
         card = CorpusCard.read(raw / "corpus.json")
         located = locate(raw, read_rows(raw))
-        with new_folder(output) as folder:
-            (folder / "shards").mkdir()
-            shards = list(_shards(located, params.utterances_per_shard))
-            face_models = face_models.copy_into(folder)
-            write = partial(write_measured, raw, folder / "shards", face_models=face_models)
-            utterances = [
-                utterance
-                for part in _each(write, shards, processes or available_cores())
-                for utterance in part
-            ]
-            finish(folder, card, revision, utterances)
+        (folder / "shards").mkdir(exist_ok=True)
+        shutil.rmtree(folder / "face_models", ignore_errors=True)
+        face_models = face_models.copy_into(folder)
+        shards = list(_shards(located, params.utterances_per_shard))
+        write = partial(_write_once, raw, folder, face_models)
+        utterances = [
+            utterance for part in _each(write, shards, processes or available_cores()) for utterance in part
+        ]
+        finish(folder, card, revision, utterances)
 
 
 def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[Utterance]) -> None:
@@ -114,6 +121,37 @@ def _each(
     # Spawned, not forked: DVC has just used threads, and a lock that one of them held would stay locked.
     with multiprocessing.get_context("spawn").Pool(min(processes, len(shards))) as pool:
         yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
+
+
+def _key(*inputs: object) -> str:
+    """Return what names the inputs of a preparation, and the code that makes a dataset of them."""
+    return hashlib.sha256(repr((mome.__version__, *inputs)).encode()).hexdigest()[:16]
+
+
+def _write_once(
+    raw: Path, folder: Path, face_models: FaceModels, shard: tuple[str, list[Located]]
+) -> list[Utterance]:
+    """Write a shard unless an earlier preparation did, and return its rows.
+
+    They are written after it, so that a shard whose rows are there is whole.
+    """
+    name, located = shard
+    rows = folder / ".done" / f"{name}.jsonl"
+    ids = [each.row.utterance_id for each in located]
+    if (known := _read_rows_of(folder / "shards" / name, rows)) and [u.utterance_id for u in known] == ids:
+        return known
+    utterances = write_measured(raw, folder / "shards", shard, face_models)
+    write_text(rows, "".join(f"{utterance.model_dump_json()}\n" for utterance in utterances))
+    return utterances
+
+
+def _read_rows_of(shard: Path, rows: Path) -> list[Utterance]:
+    """Return the rows of a shard that is done, else none: also where a machine went down over the two."""
+    try:
+        shard_sum(shard)
+        return [Utterance.model_validate_json(line) for line in rows.read_bytes().splitlines()]
+    except (OSError, CorpusError, ValidationError):
+        return []
 
 
 def write_measured(

@@ -1,30 +1,34 @@
 """What validation looks at: one column per question, so that built-in expectations can ask it.
 
-A value that could not be measured is missing (None), and Great Expectations passes over missing values:
-an undecodable recording fails one expectation, not fifteen.
+A value that could not be measured is missing (NaN), and Great Expectations passes over missing values:
+an undecodable recording fails one expectation, not fifteen. Numbers are float64 or int64: those alone it
+compares by the column; of any other type, also float32, it asks for one value after the other.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Hashable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mome.config import ValidateParams
-from mome.records import Utterance
-from mome.speech.text import outside_alphabet
+from mome.speech.manifest_table import read_table
+from mome.speech.text import composed, outside_alphabet
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["CorpusFacts", "corpus_facts", "probe_splits", "probe_utterances"]
+__all__ = ["CorpusFacts", "corpus_facts", "probe_splits", "probe_utterances", "read_frame"]
 
 _MEASURED = ("duration_s", "native_sampling_rate", "peak", "clipped_share")
 _MEASURED_ON_VIDEO = ("native_fps", "audio_video_gap_s", "mouth_found_share")
 _FPS_DECIMALS = 2  # 29.97 and 29.970030 are the same rate
 
-K = TypeVar("K", bound=Hashable)
+# What only copies share: figures over thousands of samples, equal to the last bit.
+_CONTENT = ["num_samples", "num_frames", "rms_db", "peak", "snr_db"]
+_FEW_VALUES = ["split", "speaker", "shard", "problem", "mouth_problem"]
 
 
 @dataclass(frozen=True)
@@ -44,86 +48,94 @@ class CorpusFacts:
     fps: float
 
 
-def corpus_facts(utterances: list[Utterance], speaker_disjoint: bool) -> CorpusFacts:
+def read_frame(dataset: Path) -> pd.DataFrame:
+    """Read the manifest of a dataset folder, a row for each utterance; what occurs often is a categorical.
+
+    Raises:
+        CorpusError: If it is missing, is not parquet, or its rows are not utterances.
+    """
+    # self_destruct: each column is given back when pandas has it, so that the manifest is held once.
+    frame: pd.DataFrame = read_table(dataset).to_pandas(
+        categories=_FEW_VALUES, split_blocks=True, self_destruct=True, use_threads=False
+    )
+    return frame
+
+
+def corpus_facts(manifest: pd.DataFrame, speaker_disjoint: bool) -> CorpusFacts:
     """Return what the recordings have in common."""
+    rates = manifest["native_sampling_rate"][manifest["decodable"]]
+    fps = manifest["native_fps"][manifest["has_video"]].round(_FPS_DECIMALS)
     return CorpusFacts(
-        speaker_disjoint,
-        any(u.has_video for u in utterances),
-        _commonest(u.native_sampling_rate for u in utterances if u.decodable) or 0,
-        _commonest(round(u.native_fps, _FPS_DECIMALS) for u in utterances if u.has_video) or 0.0,
+        speaker_disjoint, bool(manifest["has_video"].any()), int(_commonest(rates)), float(_commonest(fps))
     )
 
 
-def probe_utterances(utterances: list[Utterance], params: ValidateParams) -> pd.DataFrame:
+def probe_utterances(manifest: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
     """Return one row per utterance, in order."""
+    import numpy as np
     import pandas as pd
 
-    splits_of_speaker = _splits(
-        {u.speaker: set() for u in utterances}, [(u.speaker, u.split) for u in utterances]
-    )
-    takes = [(_content(u), u.split) for u in utterances if u.decodable]
-    splits_of_content = _splits({content: set() for content, _ in takes}, takes)
-    copies = Counter(content for content, _ in takes)
-
-    rows = []
-    for u in utterances:
-        row: dict[str, object] = {
-            "utterance_id": u.utterance_id,
-            "transcript": u.transcript,
-            "outside_alphabet": outside_alphabet(u.transcript, params.alphabet),
-            "not_decodable": "" if u.decodable else u.problem,
-            "not_complete": u.problem if u.truncated else "",
-            "not_finite": "" if u.finite else u.problem,
-            "without_video": "has no video" if u.decodable and not u.has_video else "",
-            "splits_of_speaker": len(splits_of_speaker[u.speaker]),
-            "splits_of_recording": len(splits_of_content[_content(u)]) if u.decodable else None,
-            "copies_of_recording": copies[_content(u)] if u.decodable else None,
-            "without_speech": "no speech stands out of the background"
-            if u.decodable and not u.snr_db
-            else "",
-            "snr_db": u.snr_db or None,  # zero: could not be measured
-        }
-        row |= {name: getattr(u, name) if u.decodable else None for name in _MEASURED}
-        row |= {name: getattr(u, name) if u.has_video else None for name in _MEASURED_ON_VIDEO}
-        if u.has_video:
-            row["native_fps"] = round(u.native_fps, _FPS_DECIMALS)
-        row["sync_confidence"] = u.sync_confidence
-        sure = u.sync_confidence is not None and u.sync_confidence >= params.min_offset_confidence
-        row["sure_offset_frames"] = u.sync_offset_frames if sure else None
-        rows.append(row)
-    return pd.DataFrame(rows)
+    decodable, has_video = manifest["decodable"], manifest["has_video"]
+    problem = manifest["problem"].astype(object)
+    known = frozenset(composed(params.alphabet))
+    split = manifest["split"].cat.codes
+    take = manifest.groupby(_CONTENT, sort=False).ngroup()
+    # What cannot be decoded has no content, so it is nobody's copy.
+    taken, split_taken = take[decodable], split[decodable]
+    columns: dict[str, Any] = {
+        "utterance_id": manifest["utterance_id"],
+        "transcript": manifest["transcript"],
+        "outside_alphabet": [
+            "" if known.issuperset(text) else outside_alphabet(text, params.alphabet)
+            for text in manifest["transcript"]
+        ],
+        "not_decodable": problem.where(~decodable, ""),
+        "not_complete": problem.where(manifest["truncated"], ""),
+        "not_finite": problem.where(~manifest["finite"], ""),
+        "without_video": np.where(decodable & ~has_video, "has no video", "").astype(object),
+        "splits_of_speaker": _splits_of(manifest["speaker"].cat.codes, split),
+        "splits_of_recording": _splits_of(taken, split_taken).reindex(manifest.index),
+        "copies_of_recording": taken.map(taken.value_counts()).reindex(manifest.index),
+        "without_speech": np.where(
+            decodable & (manifest["snr_db"] == 0), "no speech stands out of the background", ""
+        ).astype(object),
+        "snr_db": manifest["snr_db"].where(manifest["snr_db"] != 0),  # zero: could not be measured
+    }
+    columns |= {name: manifest[name].where(decodable) for name in _MEASURED}
+    columns |= {name: manifest[name].where(has_video) for name in _MEASURED_ON_VIDEO}
+    columns["native_fps"] = columns["native_fps"].round(_FPS_DECIMALS)
+    sure = manifest["sync_confidence"] >= params.min_offset_confidence
+    columns["sync_confidence"] = manifest["sync_confidence"]
+    columns["sure_offset_frames"] = manifest["sync_offset_frames"].where(sure)
+    return pd.DataFrame(columns)
 
 
 def probe_splits(
-    utterances: list[Utterance], unusable: Container[str], params: ValidateParams, corpus: str
+    manifest: pd.DataFrame, unusable: npt.NDArray[np.bool_], params: ValidateParams, corpus: str
 ) -> pd.DataFrame:
     """Return one row with the number of usable utterances of every split, and the share of the others.
 
     Args:
-        utterances: All of them.
-        unusable: Ids of those that cannot be used.
+        manifest: A row for each utterance.
+        unusable: Whether it cannot be used, ``(N,)``.
         params: The splits that must be there.
         corpus: Its name.
     """
     import pandas as pd
 
-    usable = Counter(str(u.split) for u in utterances if u.utterance_id not in unusable)
-    counts = {f"{split}_utterances": usable[split] for split in params.min_utterances}
-    share = (len(utterances) - usable.total()) / len(utterances)
-    return pd.DataFrame([{"corpus": corpus, "unusable_share": share, **counts}])
+    usable = manifest["split"][~unusable].value_counts()
+    counts = {f"{split}_utterances": int(usable.get(split, 0)) for split in params.min_utterances}
+    return pd.DataFrame([{"corpus": corpus, "unusable_share": float(unusable.mean()), **counts}])
 
 
-def _content(utterance: Utterance) -> Hashable:
-    """Return what only copies share: figures over thousands of samples, equal to the last bit."""
-    return (utterance.num_samples, utterance.num_frames, utterance.rms_db, utterance.peak, utterance.snr_db)
+def _splits_of(key: pd.Series[Any], split: pd.Series[Any]) -> pd.Series[Any]:
+    """Return for each row in how many splits its key occurs."""
+    import pandas as pd
+
+    pairs = pd.DataFrame({"key": key, "split": split}).drop_duplicates()
+    return key.map(pairs["key"].value_counts())
 
 
-def _splits(found: dict[K, set[str]], pairs: Iterable[tuple[K, str]]) -> dict[K, set[str]]:
-    for key, split in pairs:
-        found[key].add(split)
-    return found
-
-
-def _commonest(values: Iterable[K]) -> K | None:
-    counted = Counter(values).most_common(1)
-    return counted[0][0] if counted else None
+def _commonest(values: pd.Series[Any]) -> Any:
+    """Return what occurs most often, of equals the first; 0 if there is nothing."""
+    return values.value_counts(sort=False).idxmax() if len(values) else 0

@@ -12,19 +12,20 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from data.probe import corpus_facts, probe_splits, probe_utterances
-from data.report import Failure, write_report
+import numpy as np
+
+from data.probe import corpus_facts, probe_splits, probe_utterances, read_frame
+from data.report import Failures, shown, write_report
 from data.suite import split_expectations, utterance_expectations
 from mome.cli import main, paths
 from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
-from mome.records import ExpectationResult, SetAside, Utterance, ValidationReport
-from mome.speech.shards import read_manifest
+from mome.records import ExpectationResult, SetAside, Split, ValidationReport
 from mome.speech.usable import write_set_aside
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ _NAMED = 3  # utterances that a message names per expectation
 
 @dataclass(frozen=True)
 class _Outcome:
-    """One expectation, its result and the values that broke it; ``sets_aside`` if these cannot be used."""
+    """One expectation, its result and the rows that broke it; ``sets_aside`` if these cannot be used."""
 
     result: ExpectationResult
-    failures: list[Failure]
+    failures: Failures
     sets_aside: bool
 
 
@@ -78,33 +79,35 @@ def check(params: ValidateParams, dataset: Path, output: Path) -> ValidationRepo
     # No sender is left in Great Expectations, but the switch is; it is read on import.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     about = _read_about(dataset)
-    utterances = read_manifest(dataset)
-    if not utterances:
+    manifest = read_frame(dataset)
+    if manifest.empty:
         raise CorpusError(f"{dataset}: the manifest has no recording; expected at least one")
     corpus = str(about["name"])
-    facts = corpus_facts(utterances, bool(about["speaker_disjoint"]))
+    facts = corpus_facts(manifest, bool(about["speaker_disjoint"]))
     about_each = _check(
-        "utterance_id", probe_utterances(utterances, params), utterance_expectations(params, facts)
+        "utterance_id", probe_utterances(manifest, params), utterance_expectations(params, facts)
     )
-    set_aside = _set_aside(utterances, about_each)
-    unusable = {row.utterance_id for row in set_aside}
+    unusable = _unusable([outcome.failures for outcome in about_each if outcome.sets_aside])
+    set_aside = _set_aside(manifest, unusable)
+    is_unusable = np.zeros(len(manifest), np.bool_)
+    is_unusable[list(unusable)] = True
     about_all = _check(
-        "corpus", probe_splits(utterances, unusable, params, corpus), split_expectations(params)
+        "corpus", probe_splits(manifest, is_unusable, params, corpus), split_expectations(params)
     )
     outcomes = [*about_each, *about_all]
     report = ValidationReport(
         passed=all(o.result.passed for o in outcomes if o.result.severity == "critical"),
         corpus=corpus,
         revision=str(about["revision"]),
-        utterances=dict(Counter(u.split for u in utterances)),
-        hours=_hours(utterances),
+        utterances=_by_split(manifest["split"].value_counts()),
+        hours=_by_split(manifest.groupby("split", observed=True)["duration_s"].sum() / 3600),
         set_aside=dict(Counter(row.split for row in set_aside)),
         results=[outcome.result for outcome in outcomes],
     )
     report.write(output / "validation.json")
     write_set_aside(set_aside, output)
-    failures = [failure for outcome in outcomes for failure in outcome.failures]
-    write_report(report, utterances, failures, output / "validation.html")
+    failures = [[outcome.failures for outcome in asked] for asked in (about_each, about_all)]
+    write_report(report, manifest, *failures, output / "validation.html")
     return report
 
 
@@ -119,16 +122,21 @@ def reason(report: ValidationReport) -> str:
     return f"corpus {report.corpus}: {len(broken)} of {len(critical)} critical expectations fail: {reasons}"
 
 
-def _set_aside(utterances: list[Utterance], outcomes: list[_Outcome]) -> list[SetAside]:
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.sets_aside:
-            for failure in outcome.failures:
-                reasons[failure.name].append(failure.sentence)
+def _unusable(broken: Sequence[Failures]) -> dict[int, list[str]]:
+    """Return the reasons of each row that cannot be used."""
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for failures in broken:
+        for row in failures.rows:
+            reasons[row].append(failures.reason(row))
+    return reasons
+
+
+def _set_aside(manifest: pd.DataFrame, unusable: Mapping[int, list[str]]) -> list[SetAside]:
+    rows = sorted(unusable)
+    named = manifest.iloc[rows][["utterance_id", "split"]].itertuples(index=False)
     return [
-        SetAside(utterance_id=u.utterance_id, split=u.split, reasons=reasons[u.utterance_id])
-        for u in utterances
-        if u.utterance_id in reasons
+        SetAside(utterance_id=name, split=split, reasons=unusable[row])
+        for row, (name, split) in zip(rows, named, strict=True)
     ]
 
 
@@ -160,7 +168,8 @@ def _check(index: str, table: pd.DataFrame, expectations: list[Expectation]) -> 
     suite = context.suites.add(gx.ExpectationSuite(name=index, expectations=expectations))
     found = gx.ValidationDefinition(name=index, data=batch, suite=suite).run(
         batch_parameters={"dataframe": table},
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [index]},
+        # Positions of what fails, not a dictionary with its name and value for each.
+        result_format={"result_format": "COMPLETE", "exclude_unexpected_values": True},
     )
     return [_outcome(result.to_json_dict(), index, table) for result in found.results]
 
@@ -168,52 +177,50 @@ def _check(index: str, table: pd.DataFrame, expectations: list[Expectation]) -> 
 def _outcome(result: dict[str, Any], index: str, table: pd.DataFrame) -> _Outcome:
     config = result["expectation_config"]
     column, severity = config["kwargs"]["column"], config["severity"]
-    name, sentence = config["meta"]["name"], config["meta"]["sentence"]
-    shown = "set aside" if result["success"] else severity
-    failures = [
-        Failure(str(row[index]), shown, name, sentence.format(_shown(row[column])))
-        for row in result["result"].get("unexpected_index_list") or ()
-    ]
+    failures = Failures(
+        result["result"].get("unexpected_index_list") or [],
+        table[index],
+        table[column],
+        "set aside" if result["success"] else severity,
+        config["meta"]["name"],
+        config["meta"]["sentence"],
+    )
     if result["exception_info"].get("raised_exception"):
         observed = f"could not be checked: {result['exception_info'].get('exception_message')}"
     else:
         observed = _observed(table[column].dropna(), failures)
     return _Outcome(
         ExpectationResult(
-            name=name,
+            name=failures.check,
             severity=severity,
             description=config["description"],
             passed=result["success"],
             observed=observed,
-            failing_utterances=[failure.name for failure in failures] if index == "utterance_id" else [],
+            failing_utterances=failures.named() if index == "utterance_id" else [],
         ),
         failures,
         config["meta"].get("sets_aside", False),
     )
 
 
-def _observed(values: pd.Series[Any], failures: list[Failure]) -> str:
+def _observed(values: pd.Series[Any], failures: Failures) -> str:
     """Return the first failures, or else how many values hold and between what they lie."""
     if failures:
-        shown = "; ".join(f"{failure.name}: {failure.sentence}" for failure in failures[:_NAMED])
-        return f"{len(failures)} of {len(values)}: {shown}" + ("; …" if len(failures) > _NAMED else "")
+        first = [f"{failures.names.iloc[row]}: {failures.reason(row)}" for row in failures.rows[:_NAMED]]
+        return f"{len(failures)} of {len(values)}: {'; '.join(first)}" + (
+            "; …" if len(failures) > _NAMED else ""
+        )
     if not len(values):
         return "nothing to check"
     if isinstance(values.iloc[0], str):
         return f"holds for {len(values)}"
-    low, high = _shown(values.min()), _shown(values.max())
+    low, high = shown(values.min()), shown(values.max())
     return f"{low} to {high} in {len(values)}" if low != high else f"{low} in {len(values)}"
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else f"{float(value):.6g}"
-
-
-def _hours(utterances: list[Utterance]) -> dict[str, float]:
-    seconds: dict[str, float] = defaultdict(float)
-    for utterance in utterances:
-        seconds[utterance.split] += utterance.duration_s
-    return {split: total / 3600 for split, total in seconds.items()}
+def _by_split(found: pd.Series[Any]) -> dict[str, Any]:
+    """Return what was counted of the splits that occur."""
+    return {split: found[split].item() for split in get_args(Split) if split in found.index}
 
 
 def _command() -> None:

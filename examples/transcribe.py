@@ -1,4 +1,4 @@
-"""Transcribe recordings with a packaged model: python examples/transcribe.py <bundle> <clip> [<scale>]."""
+"""Transcribe with a packaged model: python examples/transcribe.py <bundle or registry> <clip> [<scale>]."""
 
 import sys
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,15 @@ class Bundle:
     def decoding(self) -> Decoding:
         """How its evaluation wrote texts; greedily, for one from before that was kept."""
         return self.evaluation.decoding or Decoding(num_beams=1, max_new_tokens="by_duration")
+
+    def readable(self, trained: Iterable[Scale]) -> tuple[Scale, ...]:
+        """Return the scales that can be asked for, finest first, each with its place in the table.
+
+        Args:
+            trained: Scales that the weights were trained for; the evaluation says which others they read.
+        """
+        read = {*trained, *map(Scale.parse, self.evaluation.untrained)}
+        return tuple(scale for scale in self.scales if scale in read)
 
     @property
     def foundation(self) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from mome.config import EMBEDDED, Params, parse_section
 from mome.errors import ConfigError
 from mome.gpus import check_gpus
+from mome.scales import Scale
 from mome.speech.text import EMBEDDED_ALPHABET, outside_alphabet
 
 __all__ = ["configured", "differences"]
@@ -119,9 +120,23 @@ def _agree(params: Params) -> None:
         raise ConfigError(
             f"evaluate.snrs_db: clean is missing, and the gate looks at clean speech; {_ADVICE}"
         )
+    _check_more_scales(params)
     unwritable = outside_alphabet(params.validate_.alphabet, EMBEDDED_ALPHABET)
     if params.foundation.llm == EMBEDDED and unwritable:
         raise ConfigError(
             f"validate.alphabet has {unwritable}, but the embedded foundation.llm writes only "
             f"{EMBEDDED_ALPHABET.strip()} and spaces: what it was taught on would be lost; {_ADVICE}"
         )
+
+
+def _check_more_scales(params: Params) -> None:
+    trained = [Scale.parse(text) for text in params.train.scales]
+    audio_rates = {scale.audio_rate for scale in trained}
+    video_rates = {scale.video_rate for scale in trained}
+    for scale in map(Scale.parse, params.evaluate.more_scales):
+        fits = scale.audio_rate in audio_rates and scale.video_rate in video_rates
+        if params.train.compression == "stack" and not fits:
+            raise ConfigError(
+                f"evaluate.more_scales has {scale}, but train.compression is stack: a rate of which there is "
+                f"none in train.scales, {', '.join(params.train.scales)}, fits no projector; {_ADVICE}"
+            )

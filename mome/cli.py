@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mome.errors import MomeError
@@ -32,17 +32,22 @@ def main(command: Callable[[], object]) -> int:
     return 0
 
 
-def paths(module: str, description: str | None, **options: str) -> argparse.Namespace:
+def paths(
+    module: str, description: str | None, optional: Mapping[str, str] | None = None, **options: str
+) -> argparse.Namespace:
     """Parse the command line of a stage: a required path for each option, ``--params`` and ``--profile``.
 
     Args:
         module: As ``python -m`` is given it.
         description: What the command does.
+        optional: Likewise for paths that may be left out.
         options: Name of each option and what it is.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     for name, meaning in options.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+    for name, meaning in (optional or {}).items():
+        parser.add_argument(f"--{name}", type=Path, help=meaning)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--profile", help="of mome/profiles; its sections stand in for those of params.yaml")
     return parser.parse_args()

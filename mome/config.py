@@ -266,6 +266,7 @@ class EvaluateParams(Section):
     noises: dict[TestedNoise, Share]  # what is mixed in, and to which share of the clips
     recordings: str = Field(min_length=1)  # for "recorded": a folder of noise at 16 kHz; or none
     snrs_db: list[SnrDb] = Field(min_length=1)  # clean is heard once, and by all
+    more_scales: list[ScaleText]  # judged besides train.scales, and served then, though never trained
     bootstrap_samples: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     max_new_tokens: MaxNewTokens  # most of a text; the service keeps to this and the next, too

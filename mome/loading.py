@@ -1,4 +1,4 @@
-"""A packaged model in three lines of Python: load a folder, transcribe a file."""
+"""A packaged model in three lines of Python: load a folder or a registry's version, transcribe a file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        """Scales to choose from, finest first."""
+        """Scales to choose from, finest first: the trained ones, and others that were evaluated with them."""
         return tuple(map(str, self._scales()))
 
     def transcribe(
@@ -103,7 +103,7 @@ class Model:
         Raises:
             MediaError: If the recording cannot be decoded, is too short for any scale, or holds nothing that
                 the model reads.
-            UnknownScaleError: If the model lacks the scale.
+            UnknownScaleError: If the scale is none of `scales`.
         """
         from mome.progress import progress
         from mome.speech.stretches import claimed_s
@@ -196,8 +196,7 @@ class Model:
                 read.words += (word.later(piece.start_s) for word in said.words)
 
     def _scales(self) -> tuple[Scale, ...]:
-        # As in service: a scale needs trained weights, and a place in the table that says what it is worth.
-        return tuple(scale for scale in self.bundle.scales if scale in self._transcriber.scales)
+        return self.bundle.readable(self._transcriber.scales)
 
     def _choose(self, wanted: str | None) -> Scale:
         from mome.scales import Scale
@@ -214,26 +213,41 @@ def _middling(noises: list[NoiseEstimate]) -> NoiseEstimate | None:
     return ordered[len(ordered) // 2] if ordered else None
 
 
-def load(folder: str | Path, device: str = "cpu") -> Model:
-    """Load a packaged model.
+def load(
+    place: str | Path, device: str = "cpu", *, corpus: str | None = None, version: str | None = None
+) -> Model:
+    """Load a packaged model, from a folder or from a registry.
 
     Args:
-        folder: A bundle, as ``package`` writes it and ``python -m serving.registry pull`` fetches it, or a
-            folder that holds one as ``bundle``.
+        place: A bundle, as ``package`` writes it, or a folder that holds one as ``bundle``; or a registry, as
+            ``MOME_REGISTRY`` and ``python -m serving.registry --registry`` name it: a folder or
+            ``s3://bucket/prefix``.
         device: As torch names it.
+        corpus: Whose model, of a registry; default: its only one.
+        version: Of that model; default: the champion.
 
     Raises:
-        BundleError: If there is no bundle, or a file of it is missing or was changed.
+        BundleError: If there is no bundle, no such version, or a file of it is missing or was changed.
+        ServiceError: If the registry does not answer.
+        ConfigError: If the address is none, or credentials or the package for a bucket are missing.
         CheckpointError: If its weights do not belong together.
     """
     from mome.bundle import read_bundle
     from mome.inference import Transcriber
 
-    place = Path(folder)
-    if not (place / "bundle.json").is_file() and (place / "bundle" / "bundle.json").is_file():
-        place = place / "bundle"
-    if "://" in str(folder):
-        raise BundleError(f"{folder}: expected a folder; fetch it with python -m serving.registry pull")
-    bundle = read_bundle(place)
+    bundle = read_bundle(_bundle(place, corpus, version))
     transcriber = Transcriber.load(bundle.foundation, bundle.checkpoint, bundle.decoding, device)
     return Model(bundle, transcriber)
+
+
+def _bundle(place: str | Path, corpus: str | None, version: str | None) -> Path:
+    """Return the folder of a bundle, fetched if it is in a registry."""
+    folder = Path(place)
+    found = next((each for each in (folder, folder / "bundle") if (each / "bundle.json").is_file()), None)
+    if found is None and ("://" in str(place) or (folder / "models").is_dir()):
+        from mome.registry.fetching import fetch
+
+        return fetch(str(place), corpus, version)
+    if corpus is not None or version is not None:
+        raise BundleError(f"{place}: is no registry, which has a folder 'models'; only one has versions")
+    return found or folder

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mome.records import MODALITY_NAMES, Modality
-from mome.scales import Scale
+from mome.scales import Scale, nearest_rate
 
-__all__ = ["distinct_scales", "needed", "readings"]
+__all__ = ["distinct_scales", "nearest_scale", "needed", "readings"]
 
 
 def readings(trained: Iterable[Modality], there: Modality) -> tuple[Modality, ...]:
@@ -39,3 +39,25 @@ def distinct_scales(scales: Sequence[Scale], modality: Modality) -> list[tuple[S
         video_rate = None if modality == "audio" else scale.video_rate
         groups.setdefault((audio_rate, video_rate), []).append(scale)
     return [tuple(group) for group in groups.values()]
+
+
+def nearest_scale(scale: Scale, trained: Sequence[Scale], modality: Modality) -> Scale:
+    """Return the trained scale that stands in for another where a modality is read; itself if it is one.
+
+    Of the rates that the modality uses, the audio rate is matched first (`mome.scales.nearest_rate`).
+
+    Args:
+        scale: Any.
+        trained: Of a model, at least one.
+        modality: That is read.
+    """
+    if scale in trained:
+        return scale
+    left = list(trained)
+    if modality != "video":
+        rate = nearest_rate(scale.audio_rate, [each.audio_rate for each in left])
+        left = [each for each in left if each.audio_rate == rate]
+    if modality != "audio":
+        rate = nearest_rate(scale.video_rate, [each.video_rate for each in left])
+        left = [each for each in left if each.video_rate == rate]
+    return left[0]

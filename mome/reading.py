@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from mome.scales import Scale
 from mome.speech.media import Clip
 
-__all__ = ["Kept", "Listener", "Reading", "Text", "Token", "Word"]
+__all__ = ["Kept", "Listener", "Reading", "Standing", "Text", "Token", "Word"]
 
 
 class Reading(NamedTuple):
@@ -83,6 +83,28 @@ class Text(NamedTuple):
         return sum(chosen) / max(1, len(chosen))
 
 
+class Standing(NamedTuple):
+    """What of a text never changes again: all up to its last whole word.
+
+    Args:
+        text: So far.
+        tokens: That it was written in; one that reaches into the next word comes with that.
+    """
+
+    text: str = ""
+    tokens: tuple[Token, ...] = ()
+
+    def then(self, more: Standing | Text) -> Standing:
+        """Return it with the text of a later piece of the recording behind it."""
+        tokens = more.tokens
+        if self.text and more.text:
+            # Their texts together are the text, and it has a space there.
+            first, rest = tokens[:1], tokens[1:]
+            tokens = (*(token._replace(text=f" {token.text}") for token in first), *rest)
+            return Standing(f"{self.text} {more.text}", self.tokens + tokens)
+        return Standing(self.text + more.text, self.tokens + tokens)
+
+
 class Listener(Protocol):
     """Whoever waits for one text; called in the thread that decodes."""
 
@@ -94,8 +116,8 @@ class Listener(Protocol):
     def live(self) -> bool:
         """Whether the text is wanted while it is written."""
 
-    def wrote(self, text: str) -> None:
-        """Take the text up to its last whole word, which never changes again."""
+    def wrote(self, standing: Standing) -> None:
+        """Take the text up to its last whole word."""
 
     def ended(self, text: Text) -> None:
         """Take the whole text; other texts of the batch may still be written."""
@@ -108,7 +130,7 @@ class Kept:
     live = False
     text = Text("", cut=False)
 
-    def wrote(self, text: str) -> None:
+    def wrote(self, standing: Standing) -> None:
         """Do nothing: nobody reads along."""
 
     def ended(self, text: Text) -> None:

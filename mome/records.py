@@ -334,6 +334,8 @@ class Evaluation(Record):
     # as a long recording is cut. None in a table from before that was written down.
     utterance_s: FiniteFloat | None = None
     calibration: WerCalibration | None = None  # None without validation clips, or in an older table
+    # Of the scales above, those that the model was never trained for: read by what was trained around them.
+    untrained: tuple[ScaleText, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mome.errors import UnknownScaleError
 
-__all__ = ["AUDIO_FRAMES_PER_SECOND", "VIDEO_FRAMES_PER_SECOND", "Scale"]
+__all__ = ["AUDIO_FRAMES_PER_SECOND", "VIDEO_FRAMES_PER_SECOND", "Scale", "nearest_rate", "neighbours"]
 
 AUDIO_FRAMES_PER_SECOND = 50  # Whisper: 16,000 Hz / hop 160 / convolution stride 2
 VIDEO_FRAMES_PER_SECOND = 25  # AV-HuBERT: one feature per video frame
@@ -61,3 +63,31 @@ class Scale:
     def is_finer_than(self, other: Scale) -> bool:
         """Tell whether this scale spends more tokens per second than ``other``."""
         return self.tokens_per_second > other.tokens_per_second
+
+
+def nearest_rate(rate: int, trained: Iterable[int]) -> int:
+    """Return the trained rate that pools most nearly as many frames, by their ratio; of two, the finer.
+
+    Args:
+        rate: At least 1.
+        trained: At least one of those that a model was trained for.
+    """
+    return min(trained, key=lambda each: (max(each, rate) / min(each, rate), each))
+
+
+def neighbours(rate: int, trained: Iterable[int]) -> dict[int, float]:
+    """Return the trained rates on both sides of another and the share of each in what is between them.
+
+    Shares go by the logarithm of the rate and sum to one. A trained rate, and one beyond all of them, has a
+    single neighbour.
+
+    Args:
+        rate: At least 1.
+        trained: As `nearest_rate` takes them.
+    """
+    known = sorted(trained)
+    if not known[0] < rate < known[-1] or rate in known:
+        return {nearest_rate(rate, known): 1.0}
+    finer, coarser = max(each for each in known if each < rate), min(each for each in known if each > rate)
+    share = math.log(rate / finer) / math.log(coarser / finer)
+    return {finer: 1 - share, coarser: share}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["new_file", "new_folder", "write_bytes", "write_text"]
+__all__ = ["new_file", "new_folder", "resumed_folder", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -35,14 +36,39 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file() and not file.is_symlink():
-                _share(file)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _put(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def resumed_folder(path: Path, key: str) -> Iterator[Path]:
+    """Yield a folder that outlives whatever ends the work in it; on success it replaces ``path``.
+
+    It lies beside ``path``. The next call with the same key finds it as it was left, so what is written
+    into it has to be whole file by file; success under another key removes it. What is hidden in it,
+    such as a file that was being written, does not become part of ``path``.
+
+    Args:
+        path: Folder to replace.
+        key: Names the inputs of the work: word characters.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = path.with_name(f".{path.name}.{key}.part")
+    kept.mkdir(exist_ok=True)
+    try:
+        yield kept
+        for hidden in list(kept.rglob(".*")):
+            if hidden.is_dir():
+                shutil.rmtree(hidden)
+            else:
+                hidden.unlink(missing_ok=True)
+        _put(kept, path)
+        for other in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            shutil.rmtree(other)
+    finally:
+        with suppress(OSError):  # it is gone, or there is work in it
+            kept.rmdir()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -54,6 +80,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write ``content`` as UTF-8 to ``path``, whole or not at all."""
     write_bytes(path, content.encode())
+
+
+def _put(folder: Path, path: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            _share(file)
+    if path.exists():
+        shutil.rmtree(path)
+    folder.replace(path)
 
 
 def _share(file: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mome.errors import MediaError
-from mome.reading import Listener, Reading, Text
+from mome.reading import Listener, Reading, Standing, Text
 
 __all__ = ["Batcher", "Job"]
 
@@ -48,8 +48,8 @@ class Job:
         self.of = self if of is None else of
         self._began = began
         self._loop = asyncio.get_running_loop()
-        self._news: asyncio.Queue[str | Text | Exception] = asyncio.Queue()
-        self._standing = ""
+        self._news: asyncio.Queue[Standing | Text | Exception] = asyncio.Queue()
+        self._told = 0  # characters of the text
 
     @property
     def duration_s(self) -> float:
@@ -66,7 +66,7 @@ class Job:
             pass
         return news
 
-    async def news(self) -> str | Text:
+    async def news(self) -> Standing | Text:
         """Return the text so far when there is more of it, and at last the whole text.
 
         Raises:
@@ -85,12 +85,12 @@ class Job:
         """Say that the model has it."""
         self._call(self._began)
 
-    def wrote(self, text: str) -> None:
+    def wrote(self, standing: Standing) -> None:
         """Pass on the text so far."""
         # A batch that failed is read again, one by one: what was said is not said twice.
-        if len(text) > len(self._standing):
-            self._standing = text
-            self._call(self._news.put_nowait, text)
+        if len(standing.text) > self._told:
+            self._told = len(standing.text)
+            self._call(self._news.put_nowait, standing)
 
     def ended(self, text: Text) -> None:
         """Pass on the whole text."""

@@ -39,7 +39,7 @@ def describe(bundle: Bundle, page: Path) -> dict[str, str]:
     noise = [condition.key for condition in evaluation.conditions]
     rows = [
         [
-            str(scale),
+            f"{scale}, never trained" if str(scale) in evaluation.untrained else str(scale),
             f"{scale.tokens_per_second:g}",
             _share(bundle.gate.max_wer.get(str(scale))),
             *(_rate(table[str(scale)].get(key)) for key in noise),

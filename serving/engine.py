@@ -18,8 +18,9 @@ import numpy as np
 from mome.bundle import Bundle
 from mome.errors import MediaError, UnknownScaleError
 from mome.estimated_wer import WerEstimator, together
-from mome.reading import Kept, Listener, Reading, Text, Token, Word
+from mome.reading import Kept, Listener, Reading, Standing, Text, Token, Word
 from mome.records import MODALITY_NAMES, ChosenBy, Decoding, Modality, RequestRecord
+from mome.registry.history import registered_as
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -34,7 +35,6 @@ from serving.last_hour import LastHour
 from serving.metrics import Metrics
 from serving.own_scale import AUTO, OwnScale, Wish
 from serving.quotas import Quotas
-from serving.registry.history import registered_as
 from serving.request_log import RequestLog
 from serving.scale_source import ScaleSource
 from serving.settings import Settings
@@ -163,15 +163,12 @@ class Transcription:
         ]
 
     @property
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> tuple[Token, ...]:
         """Those of all segments; their texts together are the text."""
-        found: list[Token] = []
+        joined = Standing()
         for segment in self.segments:
-            first, rest = segment.said.tokens[:1], segment.said.tokens[1:]
-            if found:
-                first = tuple(token._replace(text=f" {token.text}") for token in first)
-            found += [*first, *rest]
-        return found
+            joined = joined.then(segment.said)
+        return joined.tokens
 
     @property
     def cut(self) -> bool:
@@ -196,7 +193,7 @@ class Begun:
 
 # What happens to a request, in this order: it began; the text so far, ever longer, and segments that are
 # done; all of it.
-News: TypeAlias = Begun | str | Segment | Transcription
+News: TypeAlias = Begun | Standing | Segment | Transcription
 
 
 async def complete(answer: AsyncGenerator[News, None]) -> Transcription:
@@ -236,8 +233,7 @@ class Engine:
         self.metrics = metrics
         self.registered = registered_as(bundle)  # None for a bundle that did not come from a registry
         metrics.serves(bundle, self.registered)
-        # A scale needs both: trained weights, and a place in the table that says what it is worth.
-        self.scales = tuple(scale for scale in bundle.scales if scale in recogniser.scales)
+        self.scales = bundle.readable(recogniser.scales)
         self.decoding = recogniser.decoding
         self.timed = tuple(modality for modality in bundle.evaluation.wer if recogniser.times(modality))
         self.scale_source = ScaleSource(
@@ -273,7 +269,7 @@ class Engine:
             mouth = np.full((VIDEO_FRAMES_PER_SECOND, MOUTH_SIZE, MOUTH_SIZE), 128, np.uint8)
         samples = None if self.bundle.evaluation.modality == "video" else noise
         for scale in self.scales:
-            self._recogniser.read([Reading(Clip(samples, mouth), scale)], [Kept()])
+            self._recogniser.read([Reading(Clip(samples, mouth).filled(scale), scale)], [Kept()])
 
     def choose_scale(self, requested: str | None) -> Wish:
         """Return the scale that the caller asked for, else what the settings say.
@@ -440,9 +436,9 @@ class Engine:
         place: Place,
         *,
         live: bool,
-    ) -> AsyncGenerator[str | Segment, None]:
+    ) -> AsyncGenerator[Standing | Segment, None]:
         """Give the texts of a recording in order; its pieces are read in batches with everybody else's."""
-        text = ""
+        so_far = Standing()
         while waiting or not part.ended:
             if self.gave_up:
                 self._record(request, 503)
@@ -455,18 +451,19 @@ class Engine:
             piece, job = waiting[0]
             said = Text("", cut=False)
             if job is not None:
-                news: str | Text = ""
+                news: Standing | Text = Standing()
                 while not isinstance(news, Text):
                     news = await self._news(job, request)
                     if live and not request.has_said:
                         self.metrics.first_piece(time.perf_counter() - request.started)
                         request.has_said = True
-                    if isinstance(news, str):
-                        yield _joined(text, news)
+                    if isinstance(news, Standing):
+                        yield so_far.then(news)
                 said = news
-                text = _joined(text, said.text)
+                if live:
+                    so_far = so_far.then(said)
                 if live and said.text:
-                    yield text
+                    yield so_far
             waiting.popleft()
             end_s = piece.start_s + piece.clip.duration_s
             scale = request.wish.scale if job is None else job.reading.scale
@@ -508,7 +505,7 @@ class Engine:
             begun.append((piece, job))
         return begun
 
-    async def _news(self, job: Job, request: _Request) -> str | Text:
+    async def _news(self, job: Job, request: _Request) -> Standing | Text:
         """Wait for what a job says next, and turn what the model raises into an answer."""
         self._waited_for.add(job)
         try:
@@ -592,10 +589,6 @@ def _most(measured: Sequence[tuple[float, Modality, Features]]) -> Modality:
     """Return what most of a recording was read as."""
     counts = Counter(modality for _, modality, _ in measured)
     return max(counts, key=lambda modality: counts[modality], default="audio")
-
-
-def _joined(text: str, more: str) -> str:
-    return f"{text} {more}" if text and more else text + more
 
 
 def _size(content: bytes | Path) -> int:

@@ -9,7 +9,7 @@ A long recording is read in pieces; their texts are one text, and its deltas com
 The last event has what OpenAI's has no field for: ``"x_mome": {"estimated_wer": 0.031}``, and
 ``"cut": true`` in it if the text has more words than anybody says in that time.
 
-Where the request includes ``logprobs``, that event has those of all tokens.
+Where the request includes ``logprobs``, each delta has those of its tokens, and that event those of all.
 
 A failure after the first event is one more, with the body of any other error: ``data: {"error": {...}}``.
 """
@@ -23,6 +23,7 @@ from contextlib import aclosing
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from mome.reading import Standing
 from serving.engine import Begun, News, Transcription
 from serving.errors import ApiError
 from serving.metrics import Metrics
@@ -39,7 +40,7 @@ class EventStream(StreamingResponse):
         first: What it said next.
         answer: What it goes on to say.
         metrics: Where a failure is counted.
-        with_logprobs: The last event says how sure the model was of each token.
+        with_logprobs: Events say how sure the model was of each token.
     """
 
     def __init__(
@@ -74,25 +75,30 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
     async def _events(self) -> AsyncGenerator[str, None]:
-        sent, news = "", self._first
+        sent, news = Standing(), self._first
         try:
             while not isinstance(news, Transcription):
-                if isinstance(news, str) and len(news) > len(sent):
-                    yield _event({"type": "transcript.text.delta", "delta": news[len(sent) :]})
+                if isinstance(news, Standing) and len(news.text) > len(sent.text):
+                    yield self._delta(sent, news)
                     sent = news
                 news = await anext(self._answer)
         except ApiError as error:
             self._metrics.refused(error.code or f"http_{error.status}")
             yield _event(error.body())
         else:
-            if len(news.text) > len(sent):
-                yield _event({"type": "transcript.text.delta", "delta": news.text[len(sent) :]})
+            if len(news.text) > len(sent.text):
+                yield self._delta(sent, Standing(news.text, news.tokens))
             sure = {"logprobs": logprobs(news.tokens)} if self._with_logprobs else {}
             beyond: dict[str, object] = {"cut": True} if news.cut else {}
             if news.estimated_wer is not None:
                 beyond["estimated_wer"] = news.estimated_wer
             ours = {"x_mome": beyond} if beyond else {}
             yield _event({"type": "transcript.text.done", "text": news.text, **sure, **ours})
+
+    def _delta(self, sent: Standing, standing: Standing) -> str:
+        new = standing.tokens[len(sent.tokens) :]
+        sure = {"logprobs": logprobs(new)} if self._with_logprobs else {}
+        return _event({"type": "transcript.text.delta", "delta": standing.text[len(sent.text) :], **sure})
 
 
 def _event(content: Mapping[str, object]) -> str:

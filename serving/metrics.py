@@ -8,8 +8,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from mome.bundle import Bundle
 from mome.records import ChosenBy
+from mome.registry.history import Version
 from mome.scales import Scale
-from serving.registry.history import Version
 
 __all__ = ["Metrics"]
 

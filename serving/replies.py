@@ -68,6 +68,7 @@ def model_card(engine: Engine) -> dict[str, Any]:
         "x_mome": {
             "version": bundle.version,
             "scales": [str(scale) for scale in engine.scales],
+            "untrained": list(bundle.evaluation.untrained),
             "modalities": list(bundle.evaluation.wer),
             "decoding": _decoding(engine),
             "corpus": bundle.evaluation.corpus,

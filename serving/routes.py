@@ -94,6 +94,7 @@ def create_app(engine: Callable[[], Engine], jobs: Callable[[], JobRunner | None
                 "reason": served.reason,
                 "at": served.at.isoformat() if served.at else None,
                 "available": [str(scale) for scale in engine().scales],
+                "untrained": list(engine().bundle.evaluation.untrained),
                 "default": engine().settings.default_scale,
             }
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mome.reading import Text
+from mome.reading import Standing, Text
 
 
 @dataclass
@@ -11,16 +11,16 @@ class Hearer:
 
     live: bool = True
     patience: int | None = None
-    heard: list[str] = field(default_factory=list)
+    heard: list[Standing] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
 
     @property
     def gone(self) -> bool:
         return self.patience is not None and len(self.heard) >= self.patience
 
-    def wrote(self, text: str) -> None:
+    def wrote(self, standing: Standing) -> None:
         assert not self.texts, "words after the end"
-        self.heard.append(text)
+        self.heard.append(standing)
 
     def ended(self, text: Text) -> None:
         self.texts.append(text)

@@ -1,5 +1,7 @@
 """Recognisers of a few thousand random weights behind planted features, and what they read."""
 
+from collections.abc import Sequence
+
 import torch
 from peft import get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
@@ -20,7 +22,9 @@ SCALES = [Scale(4, 2), Scale(16, 5)]
 AUDIO_WIDTH, VIDEO_WIDTH = 6, 5
 
 
-def small_recogniser(spread: float = 0.02, end_factor: float = 1, top_k: int | list[int] = 4) -> AVSRModel:
+def small_recogniser(
+    spread: float = 0.02, end_factor: float = 1, top_k: int | list[int] = 4, scales: Sequence[Scale] = SCALES
+) -> AVSRModel:
     """Return a random model: ``spread`` of its weights, and how strongly it wants to end a text."""
     torch.manual_seed(0)
     tokens = TextTokens(new_tokenizer(0))
@@ -31,7 +35,7 @@ def small_recogniser(spread: float = 0.02, end_factor: float = 1, top_k: int | l
     llm = LlamaForCausalLM(config)
     llm.lm_head.weight.data[tokens.eos_id] *= end_factor
     adapted = get_peft_model(llm, MomeConfig(init_std=0.3, bottleneck_dim=2, top_k=top_k))
-    return AVSRModel(adapted, tokens, SCALES, audio_width=AUDIO_WIDTH, video_width=VIDEO_WIDTH).eval()
+    return AVSRModel(adapted, tokens, scales, audio_width=AUDIO_WIDTH, video_width=VIDEO_WIDTH).eval()
 
 
 def clip(video_frames: int) -> Features:

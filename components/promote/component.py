@@ -40,8 +40,8 @@ def promote(
     """
     from pathlib import Path
 
+    from mome.registry.history import Lineage
     from serving.registry.address import open_registry
-    from serving.registry.history import Lineage
     from serving.registry.lineage import code_revision, user
     from serving.registry.promotion_report import describe
 

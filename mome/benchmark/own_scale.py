@@ -146,7 +146,7 @@ def _read(
         for index, samples in enumerate(sound)
     ]
     heard = [clip.only(modality) for clip in [*clips, *drowned]]
-    scales = [scale for scale in bundle.scales if scale in model.scales]
+    scales = list(bundle.readable(model.scales))
     errors = np.zeros((len(scales), len(heard)))
     for start in progress(range(0, len(heard), _BATCH), f"read {modality}"):
         batch = heard[start : start + _BATCH]

@@ -76,10 +76,11 @@ def decode_all(
     features: NoisyFeatures,
     durations_s: Sequence[float],
     decoding: Decoding,
+    scales: Sequence[Scale],
     *,
     batch_size: int,
 ) -> list[Decoded]:
-    """Decode the clips of every noise level for every trained modality they have and every scale.
+    """Decode the clips of every noise level for every trained modality they have and every given scale.
 
     Sound alone does not depend on the video rate, and silent video not on the noise: each distinct
     decoding is done once and reported wherever it applies.
@@ -89,9 +90,10 @@ def decode_all(
         features: Of the clips that are heard at each noise level.
         durations_s: Of every clip, by its number.
         decoding: How texts are written.
+        scales: That the model reads, trained or not.
         batch_size: Clips per pass.
     """
-    conditions = list(_conditions(model, features))
+    conditions = list(_conditions(model, features, scales))
     work = [(condition, batch) for condition in conditions for batch in _batches(condition.clips, batch_size)]
     decoded: list[Decoded] = []
     texts: dict[int, tuple[str, float | None]] = {}
@@ -121,13 +123,13 @@ def decode_all(
     return sorted(decoded, key=lambda d: (d.modality, str(d.scale), d.level.key))
 
 
-def _conditions(model: AVSRModel, features: NoisyFeatures) -> Iterator[_Condition]:
+def _conditions(model: AVSRModel, features: NoisyFeatures, scales: Sequence[Scale]) -> Iterator[_Condition]:
     everything: Heard = {}
     for clips in features.values():
         everything = clips | everything
     any_clip = next(iter(everything.values()))
     for modality in readings(model.modalities, any_clip.modality):
-        for alike in distinct_scales(model.scales, modality):
+        for alike in distinct_scales(scales, modality):
             if modality == "video":
                 yield _Condition(modality, alike, tuple(features), everything)
             else:

@@ -2,7 +2,8 @@
 
     python -m mome.evaluation.gate EVALUATION OUTPUT [--champion FOLDER] [--params params.yaml]
 
-Budgets hold for clean speech. Against the champion every scale at every noise level is compared, and
+Budgets hold for clean speech, at the scales that the model was trained for: others of the table are told
+and not judged. Against the champion every trained scale at every noise level is compared, and
 a level counts as a regression when the candidate's whole 95 % interval lies above the champion's. Two
 such intervals part by chance about once in 350 comparisons, so that even a table of twenty levels
 rejects an equal model in some 5 % of cases only; the overlap of intervals is all that is asked of
@@ -109,7 +110,9 @@ def _within_budget(candidate: Evaluation, max_wer: Mapping[str, float]) -> list[
     checks = []
     for scale in sorted({*rows, *max_wer}, key=lambda text: -Scale.parse(text).tokens_per_second):
         name = f"budget of {scale}"
-        if scale not in max_wer:
+        if scale in candidate.untrained:
+            checks.append(_untrained(scale, rows.get(scale, {}), max_wer))
+        elif scale not in max_wer:
             checks.append(Check(False, name, "evaluated, but params.yaml has no gate.max_wer for it"))
         elif scale not in rows:
             checks.append(
@@ -131,6 +134,15 @@ def _within_budget(candidate: Evaluation, max_wer: Mapping[str, float]) -> list[
     return checks
 
 
+def _untrained(scale: str, row: Mapping[str, WordErrors], max_wer: Mapping[str, float]) -> Check:
+    if scale in max_wer:
+        return Check(
+            False, f"budget of {scale}", "params.yaml has a gate.max_wer for it, but it was never trained"
+        )
+    found = f"{row[_CLEAN].rate:.1%} of words wrong on clean speech" if _CLEAN in row else "not heard clean"
+    return Check(True, scale, f"never trained, so not judged: {found}")
+
+
 def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
     if champion is None:
         return [Check(True, "champion", "none yet, nothing to fall behind")]
@@ -142,7 +154,7 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
         return [
             Check(True, "champion", f"not compared: its corpus is {best.corpus!r}, not {candidate.corpus!r}")
         ]
-    ours, theirs = candidate.wer.get(candidate.modality, {}), best.wer.get(candidate.modality, {})
+    ours, theirs = _trained(candidate), best.wer.get(candidate.modality, {})
     other_noise = sorted(
         noise for noise, source in candidate.noise.items() if best.noise.get(noise, source) != source
     )
@@ -164,7 +176,7 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
     for scale, key in shared:
         found, passed = _compare(ours[scale][key], theirs[scale][key])
         checks.append(Check(passed, f"champion at {scale}, {level(key)}", found))
-    alone = sorted(ours.keys() ^ theirs.keys())
+    alone = sorted({*ours, *theirs} - (ours.keys() & theirs.keys()) - {*candidate.untrained, *best.untrained})
     if alone:
         checks.append(
             Check(True, "champion", f"not compared at {', '.join(alone)}: only one of the two has it")
@@ -179,6 +191,12 @@ def _no_regression(candidate: Evaluation, champion: Path | None) -> list[Check]:
         said = f"was tested on revision {best.revision[:12]}, this model on {candidate.revision[:12]}"
         checks.append(Check(True, "champion", said))
     return checks
+
+
+def _trained(table: Evaluation) -> dict[str, dict[str, WordErrors]]:
+    """Return the rows of the richest modality at the scales that the model was trained for."""
+    rows = table.wer.get(table.modality, {})
+    return {scale: row for scale, row in rows.items() if scale not in table.untrained}
 
 
 def _compare(ours: WordErrors, theirs: WordErrors) -> tuple[str, bool]:

@@ -50,7 +50,11 @@ def write_report(
     for modality, name in MODALITY_NAMES.items():
         rows = evaluation.wer.get(modality)
         if rows:
-            parts += [f"<h2>{name.capitalize()}</h2>", _heat_map(rows, noise), _curves(rows, noise)]
+            trained = {scale: row for scale, row in rows.items() if scale not in evaluation.untrained}
+            parts += [f"<h2>{name.capitalize()}</h2>", _heat_map(evaluation, rows, noise)]
+            parts.append(_curves(trained, noise))
+            if evaluation.untrained:
+                parts.append(_by_tokens(evaluation, rows, noise))
         if modality == "av" and rows and "audio" in evaluation.wer:
             parts.append(_lips(rows, evaluation.wer["audio"], noise, av_minus_audio))
     if evaluation.calibration is not None and evaluation.calibration.checked:
@@ -101,13 +105,53 @@ def finest_first(scales: Iterable[str]) -> list[str]:
     return sorted(scales, key=lambda scale: Scale.parse(scale).tokens_per_second, reverse=True)
 
 
-def _heat_map(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:
+def _heat_map(
+    evaluation: Evaluation, rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]
+) -> str:
     head = ["scale", "tokens/s", *map(level, noise)]
     body = []
     for scale in finest_first(rows):
         cells = [heat_cell(rows[scale][key]) if key in rows[scale] else "–" for key in noise]
-        body.append([scale, f"{Scale.parse(scale).tokens_per_second:g}", *cells])
+        name = f"{scale}, never trained" if scale in evaluation.untrained else scale
+        body.append([name, f"{Scale.parse(scale).tokens_per_second:g}", *cells])
     return table(head, body, css="number")
+
+
+def _by_tokens(
+    evaluation: Evaluation, rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]
+) -> str:
+    """Return the rates over what a second costs, trained scales and others, at both ends of the table."""
+    ends = list(dict.fromkeys([noise[0], noise[-1]]))
+    cells = [
+        (Scale.parse(scale).tokens_per_second, row[key], f"{scale} at {level(key)}", key, scale)
+        for scale, row in rows.items()
+        for key in ends
+        if key in row
+    ]
+    x_ticks = nice_ticks(max(cell[0] for cell in cells))
+    y_ticks = nice_ticks(max(100 * errors.high for _, errors, *_ in cells))
+    plot = Plot(
+        Axis(0, x_ticks[-1], [(tick, f"{tick:g}") for tick in x_ticks], "tokens per second"),
+        Axis(0, y_ticks[-1], [(tick, f"{tick:g} %") for tick in y_ticks], "word error rate"),
+        "Word error rate over tokens per second, of scales that were trained and scales that were not",
+    )
+    names: list[str] = []
+    for key in ends:
+        for kind, untrained in (("trained", False), ("never trained", True)):
+            series = colour(len(names))
+            names.append(f"{level(key)}, {kind}")
+            chosen = [
+                each for each in cells if each[3] == key and (each[4] in evaluation.untrained) == untrained
+            ]
+            plot.intervals([(x, 100 * cell.low, 100 * cell.high) for x, cell, *_ in chosen], series)
+            plot.dots(
+                [(x, 100 * cell.rate, f"{text}: {cell.rate:.1%}") for x, cell, text, *_ in chosen], series
+            )
+    return (
+        "<p>What a second costs, and what it gets wrong, clean and in the last noise of the table. The"
+        " monitor may serve a scale that was never trained, where its place in the table keeps the promise;"
+        " the gate judges the trained ones alone.</p>" + legend(names) + plot.svg()
+    )
 
 
 def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) -> str:

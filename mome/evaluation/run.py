@@ -17,6 +17,7 @@ from mome.estimated_wer import WerEstimator
 from mome.evaluation.calibration import Measured, check_estimates, estimate_all, fit_curves
 from mome.evaluation.decode import Decoded, Level, NoisyFeatures, decode_all, readings_of
 from mome.evaluation.report import write_report
+from mome.evaluation.scales import judged_scales
 from mome.machine.devices import check_devices, is_out_of_memory
 from mome.machine.memory import memory_watched
 from mome.machine.processor import use_threads
@@ -38,6 +39,7 @@ from mome.records import (
     WordErrors,
     estimate_column,
 )
+from mome.scales import Scale
 from mome.speech.audio import Samples
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
@@ -48,6 +50,7 @@ from mome.speech.noise_network import NETWORK_KINDS
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
+from mome.training.lengths import too_short
 from mome.wer import Difference, difference, summarise
 
 __all__ = ["run"]
@@ -65,9 +68,10 @@ def run(
 ) -> Evaluation:
     """Measure the word error rate of the test split for every trained modality, scale, noise and level.
 
-    Noise is mixed in at the stated ratio; 0 dB means 0 dB. All clips are heard clean, and a share of them in
-    each noise, drawn once for all its levels. Some validation clips are read likewise, to fit the curves
-    that estimate word errors without transcripts.
+    The scales are those of the model and ``params.more_scales``, which it reads without having been trained
+    for them. Noise is mixed in at the stated ratio; 0 dB means 0 dB. All clips are heard clean, and a share
+    of them in each noise, drawn once for all its levels. Some validation clips are read likewise, to fit the
+    curves that estimate word errors without transcripts.
 
     Args:
         params: Section ``evaluate``.
@@ -84,21 +88,23 @@ def run(
         CorpusError: If the test split is empty.
         CheckpointError: If checkpoint and foundation do not belong together.
         ConfigError: If the device or the noise is not there.
-        EvaluationError: If the corpus has nothing that the model was trained to read, or the memory of
-            the device runs out.
+        EvaluationError: If the corpus has nothing that the model was trained to read, a clip is shorter than
+            a token of one of the scales, or the memory of the device runs out.
+        UnknownScaleError: If the model cannot read one of ``params.more_scales``.
         Stopped: If a signal asks to stop.
     """
     check_devices(params.device)
     sources = _sources(params)
     use_threads(params.threads)
     encoders, model = load_checkpoint(checkpoint, foundation, params.device, params.compile_decoding)
+    scales = judged_scales(model, params)
     corpus = json.loads((dataset / "corpus.json").read_text())
     with _memory_explained(params):
-        test = _hear(dataset, "test", params, encoders, model, sources)
+        test = _hear(dataset, "test", params, encoders, model, sources, scales)
         if test is None:
             raise CorpusError(f"{dataset}: the test split is empty, so there is nothing to measure")
         validation = _hear(
-            dataset, "validation", _fewer(params), encoders, model, sources, most=_FITTED_CLIPS
+            dataset, "validation", _fewer(params), encoders, model, sources, scales, most=_FITTED_CLIPS
         )
     references = test.references
     evaluation = Evaluation(
@@ -113,6 +119,7 @@ def run(
         estimator=ESTIMATOR,
         decoding=params.decoding,
         utterance_s=round(float(np.quantile([each.duration_s for each in test.utterances], 0.95)), 3),
+        untrained=tuple(str(scale) for scale in scales if scale not in model.scales),
     )
     evaluation = _calibrated(evaluation, test, validation)
     with new_folder(output) as folder:
@@ -146,6 +153,7 @@ def _hear(
     encoders: Encoders,
     model: AVSRModel,
     sources: Mapping[TestedNoise, Noise | None],
+    scales: Sequence[Scale],
     most: int | None = None,
 ) -> _Heard | None:
     """Decode a split, or so many clips of it, and measure their noise; None if it is empty."""
@@ -157,6 +165,8 @@ def _hear(
         only = needed(reads) if needed(reads) == "audio" else "av"
         chosen = sorted(np.random.default_rng(params.seed).permutation(len(reader))[:most].tolist())
         utterances = [reader.utterances[index] for index in chosen]
+        if problem := too_short(reader, needed(reads), scales):
+            raise EvaluationError(f"{problem} of train.scales and evaluate.more_scales")
         clips = [reader.clip(index, only) for index in progress(chosen, f"read {split} clips")]
     features, baseline = _listen(clips, encoders, params, needed(reads), sources, split)
     decoded = decode_all(
@@ -164,6 +174,7 @@ def _hear(
         features,
         [clip.duration_s for clip in clips],
         params.decoding,
+        scales,
         batch_size=params.batch_size,
     )
     return _Heard(utterances, reads, list(features), decoded, baseline, _measured(features, baseline))

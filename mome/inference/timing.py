@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mome.alignment import Aligner
 from mome.model.avsr import Features
-from mome.reading import Listener, Text, Token, Word
+from mome.reading import Listener, Standing, Text, Token, Word
 
 __all__ = ["Timed", "word_probabilities"]
 
@@ -36,9 +36,9 @@ class Timed:
         """Whether the text is wanted while it is written."""
         return self._listener.live
 
-    def wrote(self, text: str) -> None:
+    def wrote(self, standing: Standing) -> None:
         """Pass on the text so far."""
-        self._listener.wrote(text)
+        self._listener.wrote(standing)
 
     def ended(self, text: Text) -> None:
         """Pass on the whole text."""

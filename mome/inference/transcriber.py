@@ -26,7 +26,7 @@ _FEW_WEIGHTS = 50_000_000
 
 
 class Transcriber:
-    """Transcribe clips at any scale that the model was trained for, on one set of weights.
+    """Transcribe clips at any scale, trained or between trained ones, on one set of weights.
 
     Args:
         recogniser: Fine-tuned.
@@ -92,7 +92,7 @@ class Transcriber:
             scale: Of all of them.
 
         Raises:
-            UnknownScaleError: If the model was not trained for the scale.
+            UnknownScaleError: If the model cannot read at the scale.
             MediaError: If a clip is shorter than one token at this scale, or too long.
         """
         kept = [Kept() for _ in clips]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mome.config import Compression
 from mome.errors import MediaError, UnknownScaleError
 from mome.methods import METHODS, Method
+from mome.modalities import nearest_scale
 from mome.model.adaptation import select_adapters
 from mome.model.compiled_decoding import CompiledSteps
 from mome.model.compression import COMPRESSIONS
@@ -26,7 +27,7 @@ from mome.model.projectors import Widths, build_projectors
 from mome.model.tokens import TextTokens
 from mome.reading import Kept, Listener
 from mome.records import MODALITY_NAMES, Modality
-from mome.scales import Scale
+from mome.scales import Scale, neighbours
 
 __all__ = ["AVSRModel", "Features", "Losses", "Task"]
 
@@ -89,7 +90,8 @@ class AVSRModel(nn.Module):
     Args:
         llm: A causal LLM as `mome.model.adaptation.adapt` returns it.
         tokens: Of the LLM.
-        scales: Those the model is trained for; each rate of each modality has its own projector.
+        scales: Those the model is trained for; each rate of each modality has its own projector. Others are
+            read by what was trained around them (`reads`).
         audio_width, video_width: Of the encoders' features.
         method: Which adapters read which task, and what the projectors are.
         compression: How frames become tokens.
@@ -119,6 +121,7 @@ class AVSRModel(nn.Module):
         self.scales = tuple(scales)
         self.modalities = tuple(modalities)
         self.method = method
+        self.compression = compression
         self.compress = COMPRESSIONS[compression]
         self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
         self.compiled_steps: CompiledSteps | None = None  # decode greedily on a GPU; None: plain ``generate``
@@ -127,13 +130,25 @@ class AVSRModel(nn.Module):
             self.scales, widths, compression, method.projectors, *mixture
         )
 
+    def reads(self, scale: Scale) -> bool:
+        """Tell whether the model can read at a scale, trained for it or not.
+
+        An average of frames is as wide whatever the rate, so that the projectors of the trained rates on both
+        sides take it, and a token is between what they make of it (`mome.scales.neighbours`). LoRA adapters
+        and the number of experts are those of the nearest trained rates. Stacked frames are as wide as their
+        rate: they need a projector of their own.
+        """
+        return self.compression == "average" or (
+            str(scale.audio_rate) in self.audio_projectors and str(scale.video_rate) in self.video_projectors
+        )
+
     def forward(self, tasks: Sequence[Task]) -> Losses:
         """Read all tasks, whatever their scales and modalities, in one pass for all with equal adapters.
 
         Tasks that begin alike are read as one row (`rows`), the same sums at fewer positions.
 
         Raises:
-            UnknownScaleError: If the model was not trained for a scale.
+            UnknownScaleError: If the model cannot read at a scale.
             MediaError: If a clip is shorter than one token, or holds what the model was not trained to read.
         """
         mixtures = [module for module in self.modules() if isinstance(module, ProjectorMixture)]
@@ -273,7 +288,7 @@ class AVSRModel(nn.Module):
             rows: dict[tuple[object, ...], list[int]] = {}
             for index in indices:
                 sound, scale = tasks[index].features.audio_TC, tasks[index].scale
-                kept = top_k[self.scales.index(scale)] if isinstance(top_k, list) else top_k
+                kept = top_k[self._trained(tasks[index])] if isinstance(top_k, list) else top_k
                 alike = (index,) if sound is None else (id(sound), scale.audio_rate, kept)
                 rows.setdefault(alike, []).append(index)
             passes.append(list(rows.values()))
@@ -291,14 +306,21 @@ class AVSRModel(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def _adapters(self, task: Task) -> tuple[str, ...]:
-        return self.method.adapters(task.features.modality, task.scale)
+        return self.method.adapters(task.features.modality, self.scales[self._trained(task)])
+
+    def _trained(self, task: Task) -> int:
+        """Return the trained scale that a task is read as, by index: its own, or the nearest."""
+        return self.scales.index(nearest_scale(task.scale, self.scales, task.features.modality))
 
     def _sequences(self, tasks: Sequence[Task]) -> list[PrefixedText]:
         """Compress and project what the tasks read."""
         for task in tasks:
-            if task.scale not in self.scales:
+            if not self.reads(task.scale):
                 known = ", ".join(str(scale) for scale in self.scales)
-                raise UnknownScaleError(f"scale {task.scale} was not trained; the model has {known}")
+                raise UnknownScaleError(
+                    f"scale {task.scale} was not trained, and stacked frames of other rates fit no projector;"
+                    f" the model has {known}"
+                )
             if task.features.modality not in self.modalities:
                 known = ", ".join(MODALITY_NAMES[modality] for modality in self.modalities)
                 name = MODALITY_NAMES[task.features.modality]
@@ -322,7 +344,7 @@ class AVSRModel(nn.Module):
         if adapters:
             select_adapters(self.llm, adapters)
         else:
-            scales = [self.scales.index(task.scale) for task in tasks]
+            scales = [self._trained(task) for task in tasks]
             self.llm.base_model.select_scales(torch.tensor(scales))
 
     def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
@@ -345,13 +367,25 @@ class AVSRModel(nn.Module):
     ) -> list[Tensor | None]:
         """Compress and project each clip at its rate; a clip that several tasks read is projected once."""
         done: dict[tuple[int, int], Tensor] = {}
+        trained = [int(rate) for rate in projectors]
         for rate in set(rates):
             clips = {id(f): f for f, r in zip(frames, rates, strict=True) if r == rate and f is not None}
             if not clips:
                 continue
             tokens = [self.compress(clip, rate) for clip in clips.values()]
-            projected = projectors[str(rate)](torch.cat(tokens)).split([len(each) for each in tokens])
-            done |= {(key, rate): each for key, each in zip(clips, projected, strict=True)}
+            pooled = torch.cat(tokens)
+            around = neighbours(rate, trained)
+            if len(around) == 1:
+                (only,) = around
+                projected = projectors[str(only)](pooled)
+            else:
+                # What the projectors say is mixed and not their weights: drawn apart, no column of one has
+                # to do with the same column of the other.
+                projected = torch.stack([s * projectors[str(r)](pooled) for r, s in around.items()]).sum(
+                    dim=0
+                )
+            parts = projected.split([len(each) for each in tokens])
+            done |= {(key, rate): each for key, each in zip(clips, parts, strict=True)}
         return [None if f is None else done[id(f), r] for f, r in zip(frames, rates, strict=True)]
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from mome.model.tokens import TextTokens
-from mome.reading import Listener, Text, Token
+from mome.reading import Listener, Standing, Text, Token
 
 __all__ = ["BeamLimits", "Certainty", "Follower", "Words"]
 
@@ -43,37 +43,54 @@ class Words:
         self._tokens = tokens
         self.ids: list[int] = []
         self.logprobs: list[float] = []
+        self._until: list[str] = []  # the text after each token, as far as that was asked
+        self._stand: list[Token] = []  # tokens that never change again
 
-    def standing(self) -> str:
-        """Return the text without its last word.
+    def standing(self) -> Standing:
+        """Return the text without its last word, and the tokens that end before that.
 
         That word's last token may end within a character, and some tokenizers take back the space
         before a comma or an ending. A text without spaces is one word.
         """
-        # All of it again: a token's text depends on those before it, and a text is a few dozen tokens.
-        return self.text().rpartition(" ")[0]
+        text = self.text()
+        standing = text.rpartition(" ")[0]
+        written = sum(len(token.text) for token in self._stand)
+        for token in self._rest(text, len(self.ids)):
+            written += len(token.text)
+            if written > len(standing):
+                break
+            self._stand.append(token)
+        return Standing(standing, tuple(self._stand))
 
     def text(self) -> str:
         """Return all of it."""
-        (text,) = self._tokens.decode([self.ids])
-        return text
+        # All of it for each token: its text depends on those before it, and a text is a few dozen tokens.
+        known = range(len(self._until), len(self.ids))
+        self._until += self._tokens.decode([self.ids[: count + 1] for count in known])
+        return self._until[-1]
 
     def ended(self) -> Text:
         """Return all of it, as it is told: cut, unless its last token is the end."""
         text, is_cut = self.text(), self.ids[-1] != self._tokens.eos_id
-        ids = self.ids if is_cut else self.ids[:-1]
-        pieces, written = [], 0
-        for until in self._tokens.decode([ids[: count + 1] for count in range(len(ids))]):
-            # What a token begins, as a character or with a space, a later one may change.
-            standing = max(written, _shared(until, text))
-            pieces.append(text[written:standing])
-            written = standing
-        tokens = tuple(map(Token, ids, pieces, self.logprobs))
+        count = len(self.ids) if is_cut else len(self.ids) - 1
+        tokens = (*self._stand, *self._rest(text, count))
         return Text(text, is_cut, tokens, None if is_cut else self.logprobs[-1])
+
+    def _rest(self, text: str, count: int) -> Iterator[Token]:
+        """Yield the tokens behind those that stand, up to so many; what each adds to the text is its own."""
+        begun = len(self._stand)
+        written = sum(len(token.text) for token in self._stand)
+        for number in range(begun, count):
+            # What a token begins, as a character or with a space, a later one may change.
+            end = max(written, _shared(self._until[number], text))
+            yield Token(self.ids[number], text[written:end], self.logprobs[number])
+            written = end
 
 
 def _shared(one: str, other: str) -> int:
     """Return with how many characters both begin."""
+    if other.startswith(one):
+        return len(one)
     pairs = zip(one, other, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 

@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from mome.errors import CorpusError
 from mome.records import SetAside
 from mome.speech.faces.models import FaceModels
-from mome.speech.shards import read_manifest, write_manifest
+from mome.speech.manifest_table import read_table, write_table
 from mome.storage import write_text
 
 __all__ = ["read_set_aside", "usable", "write_set_aside"]
@@ -55,8 +57,9 @@ def usable(dataset: Path, validation: Path) -> Path:
     names = {row.utterance_id for row in read_set_aside(validation)}
     if not names:
         return dataset
-    rows = read_manifest(dataset)
-    if unknown := names - {row.utterance_id for row in rows}:
+    table = read_table(dataset)
+    named = pc.is_in(table["utterance_id"], pa.array(sorted(names)))
+    if unknown := names - set(table.filter(named)["utterance_id"].to_pylist()):
         raise CorpusError(
             f"{validation}: {min(unknown)} is not in {dataset}; expected the validation of this dataset"
         )
@@ -65,5 +68,5 @@ def usable(dataset: Path, validation: Path) -> Path:
     (folder / "shards").symlink_to((dataset / "shards").absolute())
     shutil.copyfile(dataset / "corpus.json", folder / "corpus.json")
     FaceModels.of(dataset).copy_into(folder)
-    write_manifest(folder, [row for row in rows if row.utterance_id not in names])
+    write_table(folder, table.filter(pc.invert(named)))
     return folder

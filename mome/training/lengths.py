@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mome.config import TrainParams
 from mome.errors import TrainingError
 from mome.records import Modality, Utterance
@@ -10,7 +12,7 @@ from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
 from mome.speech.shards import SplitReader
 from mome.training.clips import PACE
 
-__all__ = ["check_lengths"]
+__all__ = ["check_lengths", "too_short"]
 
 
 def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> None:
@@ -24,24 +26,38 @@ def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> N
     Raises:
         TrainingError: If a clip has fewer encoder frames than the largest rate pools into one token.
     """
+    is_paced = params.augmentation == "cached-lips" and read == "audio" and reader.split == "train"
     scales = [Scale.parse(text) for text in params.scales]
+    if problem := too_short(reader, read, scales, PACE[1] if is_paced else 1.0):
+        raise TrainingError(f"{problem} of train.scales")
+
+
+def too_short(reader: SplitReader, read: Modality, scales: Sequence[Scale], pace: float = 1.0) -> str:
+    """Return what is wrong if a clip has fewer encoder frames than a rate pools into one token, else nothing.
+
+    Args:
+        reader: Of a split, with at least one utterance.
+        read: What of a clip is read.
+        scales: At which.
+        pace: Times as fast as it was spoken, at most, a clip is played.
+    """
     if read != "video":
-        is_paced = params.augmentation == "cached-lips" and read == "audio" and reader.split == "train"
-        pace = PACE[1] if is_paced else 1.0
         num_samples, index = min((reader.num_samples(index), index) for index in range(len(reader)))
         frames = int(num_samples / pace) // SAMPLES_PER_AUDIO_FRAME
         rate = max(scale.audio_rate for scale in scales)
-        _check(reader.utterances[index], "audio", frames, rate, AUDIO_FRAMES_PER_SECOND / pace)
+        if frames < rate:
+            return _problem(reader.utterances[index], "audio", frames, rate, AUDIO_FRAMES_PER_SECOND / pace)
     if read != "audio":
         shortest = min(reader.utterances, key=lambda utterance: utterance.num_frames)
         rate = max(scale.video_rate for scale in scales)
-        _check(shortest, "video", shortest.num_frames, rate, VIDEO_FRAMES_PER_SECOND)
+        if shortest.num_frames < rate:
+            return _problem(shortest, "video", shortest.num_frames, rate, VIDEO_FRAMES_PER_SECOND)
+    return ""
 
 
-def _check(shortest: Utterance, kind: str, frames: int, rate: int, frames_per_second: float) -> None:
-    if frames < rate:
-        raise TrainingError(
-            f"utterance {shortest.utterance_id} ({shortest.split}) is too short: it may have only {frames} "
-            f"{kind} frames, but {kind} rate {rate} of train.scales needs {rate}; leave out what is shorter "
-            f"than {rate / frames_per_second:.2f} s, or that rate"
-        )
+def _problem(shortest: Utterance, kind: str, frames: int, rate: int, frames_per_second: float) -> str:
+    return (
+        f"utterance {shortest.utterance_id} ({shortest.split}) is too short: it may have only {frames} "
+        f"{kind} frames, but {kind} rate {rate} needs {rate}; leave out what is shorter than "
+        f"{rate / frames_per_second:.2f} s, or that rate"
+    )

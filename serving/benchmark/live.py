@@ -4,49 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import csv
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
-import numpy.typing as npt
 
 from mome.benchmark.rows import Target
 from mome.errors import ServiceError
 from mome.progress import progress
-from mome.speech.audio import SAMPLING_RATE, read_audio, resample
-from mome.synthesis import plan_corpus, render_all
+from mome.speech.audio import SAMPLING_RATE
 from mome.wer import word_errors
 from serving.benchmark.server import Server
+from serving.benchmark.speech import Samples, Spoken
 from serving.benchmark.table import Row, figure
 
-__all__ = ["Spoken", "joined", "live", "real_speech", "synthetic_speech", "taken_back"]
+__all__ = ["joined", "live", "taken_back"]
 
 _PACKET_S = 0.04
 _PAUSE_S = 1.2
-_SILENT_DB = -30.0  # below its loudest 10 ms, a recording's ends are no speech
-_WINDOW = SAMPLING_RATE // 100
 _SEED = 31
-_SUFFIXES = (".flac", ".mp4", ".mpg", ".wav")
-
-Samples = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Spoken:
-    """One recording, at 16 kHz, and when somebody speaks in it, in seconds.
-
-    ``word_s`` is the end of the first word, where that is known.
-    """
-
-    samples: Samples
-    start_s: float
-    stop_s: float
-    word_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,58 +46,6 @@ class Heard:
     items: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-
-
-def synthetic_speech(count: int) -> list[Spoken]:
-    """Return sentences of the embedded corpus's unseen speakers; their phonemes say when they speak."""
-    made = []
-    for clip in render_all(plan_corpus(0, 0, count, _SEED)):
-        assert clip.clip.samples is not None
-        heard = [phoneme for phoneme in clip.phonemes if phoneme.symbol != "_"]
-        made.append(Spoken(clip.clip.samples, heard[0].start_s, heard[-1].end_s))
-    return made
-
-
-def real_speech(folder: Path, count: int, alignments: Path | None = None) -> list[Spoken]:
-    """Return the first recordings of a folder.
-
-    Args:
-        folder: With sound or video files, at any depth.
-        count: How many.
-        alignments: Table of words (clip, start_s, end_s, word) by the names of the files; without it, speech
-            lies between the first and the last 10 ms that are loud.
-
-    Raises:
-        ServiceError: If the folder has too few files, or the table lacks one.
-    """
-    words = {} if alignments is None else _aligned(alignments)
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES]
-    paths = [path for path in paths if alignments is None or path.stem in words][:count]
-    if len(paths) < count:
-        raise ServiceError(
-            f"{folder} has {len(paths)} recordings ({', '.join(_SUFFIXES)}); {count} are needed"
-        )
-    return [_read(path, words.get(path.stem, [])) for path in paths]
-
-
-def _aligned(table: Path) -> dict[str, list[tuple[float, float]]]:
-    words: dict[str, list[tuple[float, float]]] = {}
-    with table.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if row["word"] != "sil":
-                words.setdefault(row["clip"], []).append((float(row["start_s"]), float(row["end_s"])))
-    return words
-
-
-def _read(path: Path, words: Sequence[tuple[float, float]]) -> Spoken:
-    sound = read_audio(path)
-    samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE)
-    if words:
-        return Spoken(samples, words[0][0], words[-1][1], words[0][1])
-    windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
-    level_db = 10 * np.log10(np.mean(windows**2, axis=1) + 1e-12)
-    loud = np.flatnonzero(level_db > level_db.max() + _SILENT_DB)
-    return Spoken(samples, loud[0] * _WINDOW / SAMPLING_RATE, (loud[-1] + 1) * _WINDOW / SAMPLING_RATE)
 
 
 def joined(recordings: Sequence[Spoken]) -> Stream:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 import aiohttp
 import numpy as np
 
-from serving.benchmark.recordings import BOUNDARY, Call
+from serving.benchmark.recordings import HEADERS, Call
 
 __all__ = ["Answers", "closed_loop", "open_loop"]
 
-_HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 _TIMEOUT_S = 120.0
 _LOST = "lost"  # no answer: refused, reset, timed out
 
@@ -112,7 +111,7 @@ async def _send(
     started = time.perf_counter()
     try:
         address = f"{url}/v1/audio/transcriptions"
-        async with session.post(address, data=calls[number].body, headers=_HEADERS) as reply:
+        async with session.post(address, data=calls[number].body, headers=HEADERS) as reply:
             said = await reply.json()
             status = reply.status
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -13,9 +13,10 @@ from mome.speech.audio import SAMPLING_RATE
 from mome.speech.video import encode_mouth
 from mome.synthesis import plan_corpus, render_all
 
-__all__ = ["BOUNDARY", "Call", "calls"]
+__all__ = ["BOUNDARY", "HEADERS", "Call", "calls", "form"]
 
 BOUNDARY = "a-boundary-that-is-in-no-recording"
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 _SEED = 29
 _WITH_LIPS = 4  # every fourth
 
@@ -51,11 +52,12 @@ def calls(count: int, scales: Sequence[Scale], *, with_lips: bool) -> list[Call]
         files = {"file": wav.getvalue()}
         if with_lips and index % _WITH_LIPS == 0:
             files["video"] = encode_mouth(clip.mouth)
-        made.append(Call(_form(files, str(scales[index % len(scales)])), clip.duration_s))
+        made.append(Call(form(files, str(scales[index % len(scales)])), clip.duration_s))
     return made
 
 
-def _form(files: dict[str, bytes], scale: str) -> bytes:
+def form(files: dict[str, bytes], scale: str) -> bytes:
+    """Return a request's body."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="compression_scale"\r\n\r\n{scale}'.encode()
     ]

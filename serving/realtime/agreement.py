@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["Agreement"]
+from mome.reading import Token
+
+__all__ = ["Agreement", "tokens_of"]
 
 _WORDS_PER_S = 2.5  # of unhurried speech
 _FIRST_S = 0.4  # of speech, for its first word
@@ -53,6 +55,21 @@ class Agreement:
         new = " ".join(words[known:])
         self.shown = list(words)
         return f" {new}" if known else new
+
+
+def tokens_of(words: str, shown: str, tokens: Sequence[Token]) -> list[Token]:
+    """Return the tokens of the last words of what is shown, which a text begins with.
+
+    One that reaches into the next word comes with that.
+    """
+    start, end, found = len(shown) - len(words), 0, []
+    for token in tokens:
+        end += len(token.text)
+        if end > len(shown):
+            break
+        if end > start or not start:
+            found.append(token)
+    return found
 
 
 def _said_by(spoken_s: float, num_words: int) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio.to_thread
 import numpy as np
 import numpy.typing as npt
 
-from mome.reading import Text
+from mome.reading import Text, Token
 from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
@@ -20,7 +22,7 @@ from serving.engine import Engine, Segment, Transcription
 from serving.errors import ApiError
 from serving.features import Features, measure
 from serving.own_scale import Wish
-from serving.realtime.agreement import Agreement
+from serving.realtime.agreement import Agreement, tokens_of
 from serving.realtime.lips import Lips
 from serving.realtime.outlet import Outlet, error_body
 from serving.replies import facts, logprobs
@@ -60,7 +62,7 @@ class Utterance:
         lips: The speaker's mouth, where the model reads lips beside the sound and frames come.
         start: Sample of the stream at which it begins.
         follows: Read along.
-        with_logprobs: The whole text comes with how sure the model was of each token.
+        with_logprobs: Words come with how sure the model was of each token.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Utterance:
                         raise
                     continue  # words come later, then
                 spoken_s = (min(self.spoken, read.count) - self.lead) / SAMPLING_RATE
-                await self._show(self._agreement.read(read.text.text, spoken_s))
+                await self._show(self._agreement.read(read.text.text, spoken_s), read.text)
                 # A long one is read less often.
                 step_s = max(_FIRST_STEP_S if self._is_first else _STEP_S, read.latency_ms / 1000)
                 self._changed.set()  # there may be enough for the next one
@@ -187,7 +189,8 @@ class Utterance:
                 return Clip(as_long_as_video(self.samples, len(mouth)), mouth)
         return Clip(self.samples, None)
 
-    async def _show(self, words: str) -> None:
+    async def _show(self, words: str, read: Text) -> None:
+        """Send words that a reading adds to those that were shown, with its tokens of them."""
         if words:
             if self._is_first:
                 self._is_first = False
@@ -197,7 +200,11 @@ class Utterance:
                 item_id=self.item_id,
                 content_index=0,
                 delta=words,
+                **self._sure(tokens_of(words, " ".join(self._agreement.shown), read.tokens)),
             )
+
+    def _sure(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        return {"logprobs": logprobs(tokens)} if self._with_logprobs else {}
 
     async def _complete(self, read: _Read) -> None:
         assert read.features is not None
@@ -217,14 +224,13 @@ class Utterance:
             self._engine.estimated_wer([said]),
             self._chosen_by,
         )
-        await self._show(self._agreement.end(text.text))
-        sure = {"logprobs": logprobs(text.tokens)} if self._with_logprobs else {}
+        await self._show(self._agreement.end(text.text), text)
         await self._outlet.tell(
             "conversation.item.input_audio_transcription.completed",
             item_id=self.item_id,
             content_index=0,
             transcript=text.text,
-            **sure,
+            **self._sure(text.tokens),
             usage={"type": "duration", "seconds": self.duration_s},
             x_mome=facts(done, self._engine),
         )

@@ -25,9 +25,9 @@ from pathlib import Path
 from mome.cli import main
 from mome.errors import BundleError, ServiceError
 from mome.machine.stopping import stoppable
+from mome.registry.history import History, Lineage, Version
 from mome.reporting.report import Report
 from serving.registry.address import open_registry
-from serving.registry.history import History, Lineage, Version
 from serving.registry.lineage import code_revision, user
 from serving.registry.registry import Registry
 from serving.rollout.report import add_evidence
@@ -97,13 +97,12 @@ def _show(registry: Registry, given: argparse.Namespace) -> None:
 
 
 def _chosen(history: History, version: str | None) -> Version:
-    if version is not None and version in history.versions:
+    if version is None:
+        return history.in_use()
+    if version in history.versions:
         return history.versions[version]
-    if version is None and history.champion is not None:
-        return history.champion
     known = ", ".join(history.versions) or "none"
-    said = f"no version {version!r} is registered" if version else "there is no champion yet"
-    raise BundleError(f"{history.corpus}: {said}; versions: {known}")
+    raise BundleError(f"{history.corpus}: no version {version!r} is registered; versions: {known}")
 
 
 def _register(registry: Registry, given: argparse.Namespace) -> None:

@@ -1,7 +1,4 @@
-"""From an address to a registry.
-
-var/registry, /mnt/registry          a folder
-s3://bucket/prefix                   a bucket; ?writers=one for a server without conditional writes
+"""From an address, as mome/registry/address.py reads it, to a registry.
 
 MOME_REGISTRY              address, where no other is given
 MOME_MODEL_REGISTRY        Kubeflow's Model Registry, which then shows every version and stage
@@ -14,9 +11,9 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from mome.errors import ConfigError
+from mome.registry.address import parse_address
 from serving.registry.kubeflow import ModelRegistryPublisher
 from serving.registry.registry import Registry
 from serving.registry.s3 import S3Store
@@ -49,16 +46,11 @@ def open_registry(address: str = "", model_registry: str = "") -> Registry:
 
 
 def _store(address: str) -> Store:
-    expected = "expected a folder or s3://bucket/prefix"
     if not address:
-        raise ConfigError(f"no registry is given, and MOME_REGISTRY is not set: {expected}")
-    parts = urlsplit(address)
-    if "://" not in address:
-        return FolderStore(Path(address))
-    if parts.scheme != "s3" or not parts.netloc:
-        raise ConfigError(f"registry {address!r}: {expected}")
-    options = parse_qs(parts.query, keep_blank_values=True)
-    writers = options.pop("writers", [""])
-    if options or writers not in ([""], ["one"]):
-        raise ConfigError(f"registry {address!r}: the only option is ?writers=one")
-    return S3Store(parts.netloc, parts.path, one_writer=writers == ["one"])
+        raise ConfigError(
+            "no registry is given, and MOME_REGISTRY is not set: expected a folder or s3://bucket/prefix"
+        )
+    place = parse_address(address)
+    if isinstance(place, Path):
+        return FolderStore(place)
+    return S3Store(place.name, place.prefix, one_writer=place.one_writer)

@@ -9,9 +9,9 @@ from mome.config import GateParams
 from mome.errors import GateRejected
 from mome.evaluation import gate
 from mome.records import GateDecision
+from mome.registry.contents import Contents
+from mome.registry.history import Version
 from mome.storage import write_bytes
-from serving.registry.contents import Contents
-from serving.registry.history import Version
 
 __all__ = ["ask_again", "judge"]
 

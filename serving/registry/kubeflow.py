@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from mome.errors import ConfigError, ServiceError
-from serving.registry.history import History, Version
+from mome.registry.history import History, Version
 
 if TYPE_CHECKING:
     from model_registry.core import ModelRegistryAPIClient

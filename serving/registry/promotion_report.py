@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mome.evaluation.report import finest_first
 from mome.records import condition_order, level
+from mome.registry.history import Entry, History, Version
 from mome.reporting.charts import Axis, Plot, colour, nice_ticks
 from mome.reporting.report import Report
-from serving.registry.history import Entry, History, Version
 from serving.registry.registry import Registry
 
 __all__ = ["describe"]

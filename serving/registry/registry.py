@@ -1,11 +1,7 @@
-"""The versions of every model, and which of them is the champion.
+"""The versions of every model change: registered, promoted, gone back to, deleted.
 
-    <address>/models/<corpus>/
-    ├── log/00000001.json ...           what happened, one entry per file
-    └── bundles/<version>.<upload>/     the files of a registered version
-
-A change is a new entry, so that no change is lost (see `Log`), and a version whose upload was broken
-off is in no entry and therefore nothing.
+A change is a new entry of the log, so that no change is lost (see `GrowingLog`). What there is to read,
+and where it lies, says mome/registry/versions.py.
 """
 
 from __future__ import annotations
@@ -21,11 +17,12 @@ from typing import Protocol
 from mome.bundle import Bundle, read_bundle
 from mome.errors import BundleError, GateRejected, MomeError, ServiceError
 from mome.records import GateDecision
+from mome.registry.history import Entry, Event, History, Lineage, Version
+from mome.registry.versions import Versions
 from mome.storage import write_bytes
-from serving.registry.contents import Contents
-from serving.registry.history import Entry, Event, History, Lineage, Version, lineage_file
+from serving.registry.contents import KeptContents
 from serving.registry.judgement import ask_again, judge
-from serving.registry.log import Log
+from serving.registry.log import GrowingLog
 from serving.registry.store import Store
 
 __all__ = ["Publisher", "Registry"]
@@ -43,7 +40,7 @@ class Publisher(Protocol):
         """Make it show what the history says; returns what was changed."""
 
 
-class Registry:
+class Registry(Versions):
     """Versions with their lineage, the champion among them, and the way back.
 
     Args:
@@ -53,35 +50,10 @@ class Registry:
     """
 
     def __init__(self, store: Store, connect: Callable[[], Publisher] | None = None) -> None:
-        self._log = Log(store)
-        self._contents = Contents(store)
+        super().__init__(store)
+        self._log: GrowingLog = GrowingLog(store)
+        self._contents: KeptContents = KeptContents(store)
         self._connect = connect
-
-    def models(self) -> list[str]:
-        """Return the corpora that have a log."""
-        return self._log.corpora()
-
-    def history(self, corpus: str) -> History:
-        """Return what happened to the versions of a corpus' model.
-
-        Raises:
-            BundleError: If the corpus cannot name a folder, or the log is damaged.
-            ServiceError: If the storage does not answer.
-        """
-        return self._log.read(corpus)
-
-    def champion(self, corpus: str) -> Version | None:
-        """Return the version in use, or None before the first promotion."""
-        return self.history(corpus).champion
-
-    def fetch_evaluation(self, corpus: str, folder: Path) -> Path | None:
-        """Write the champion's ``evaluation.json`` into a folder and return it; None without a champion.
-
-        Raises:
-            BundleError: If the champion's files are damaged or gone.
-        """
-        champion = self.champion(corpus)
-        return None if champion is None else self._contents.evaluation(champion, folder)
 
     def register(
         self, bundle: Path, corpus: str, lineage: Lineage, *, by: str, again: bool = False
@@ -212,32 +184,6 @@ class Registry:
         assert entry is not None
         return self._published(corpus).versions[entry.version]
 
-    def pull(self, corpus: str, target: Path, version: str | None = None) -> Version:
-        """Copy a version's bundle here, every file compared with its sum; None for the champion.
-
-        A target that holds the version already is left alone, also when the registry has removed its
-        files meanwhile; another bundle is replaced as a whole. Beside it, `lineage_file` says where the
-        version comes from.
-
-        Raises:
-            BundleError: If there is no such version, or a file differs from what was registered.
-            ServiceError: If the target holds something else than a bundle.
-        """
-        history = self.history(corpus)
-        if version is None:
-            if history.champion is None:
-                known = ", ".join(history.versions) or "none"
-                raise BundleError(f"{corpus}: there is no champion yet; versions: {known}")
-            version = history.champion.version
-        wanted = history.versions.get(version)
-        # Only a download needs the registry's files: pods of a version whose copy is here start on
-        # after `prune` has removed those.
-        if wanted is None or not self._contents.is_in(target, wanted):
-            wanted = history.get(version)
-            self._contents.download(wanted, target)
-        wanted.write(lineage_file(target))
-        return wanted
-
     def prune(self, corpus: str, *, keep: int, by: str) -> list[str]:
         """Delete the files of versions that are neither the champion nor among the newest ones.
 
@@ -267,10 +213,6 @@ class Registry:
         named = {entry.registered.place for entry in history.entries if entry.registered is not None}
         self._contents.clear(corpus, named=named, live=live)
         return removed
-
-    def uri(self, version: Version) -> str:
-        """Return the address of a version's files."""
-        return self._contents.uri(version)
 
     def publish(self, corpus: str) -> list[str]:
         """Show the state again where else it is shown; returns what was changed there.

@@ -1,20 +1,11 @@
-"""A registry in a bucket of S3 or of what speaks its protocol, through s3fs.
-
-Credentials, region and address of the service are AWS's own: the environment (``AWS_ACCESS_KEY_ID``,
-``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL_S3`` ...), or the role of the pod; in a step of a pipeline they
-have names of our own (mome/object_store.py).
-"""
+"""A registry that is kept in a bucket of S3 or of what speaks its protocol."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from mome.errors import ConfigError, MomeError, ServiceError
-from mome.object_store import use_registry_credentials
+from mome.errors import ConfigError, ServiceError
+from mome.registry.s3 import S3Reader, error_code
 
 __all__ = ["S3Store"]
 
@@ -25,7 +16,7 @@ _AT_ONCE = ("ConditionalRequestConflict", "409")  # two at the same moment; S3 a
 _UNKNOWN = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest")  # If-None-Match is not known
 
 
-class S3Store:
+class S3Store(S3Reader):
     """A prefix of a bucket.
 
     Exactly one writer succeeds because a file is created with ``If-None-Match: *``, which S3 answers
@@ -43,33 +34,9 @@ class S3Store:
     """
 
     def __init__(self, bucket: str, prefix: str, *, one_writer: bool = False) -> None:
-        # Imported here: a service that reads its bundle from a folder has no need of it.
-        try:
-            import s3fs
-        except ImportError as error:
-            raise ConfigError(
-                f"s3://{bucket}: the package s3fs is missing; install the extra 'registry'"
-            ) from error
-        self._root = "/".join(part for part in (bucket, prefix.strip("/")) if part)
-        self._bucket = bucket
+        super().__init__(bucket, prefix)
         self._one_writer = one_writer
         self._tried = False
-        use_registry_credentials()
-        self._fs = s3fs.S3FileSystem(
-            skip_instance_cache=True,
-            use_listings_cache=False,  # what another process wrote must be seen
-            config_kwargs={
-                "connect_timeout": 5,
-                "read_timeout": 60,
-                "retries": {"max_attempts": 2},
-                # Checksums in a trailer are S3's own; every file here has its SHA-256 in the bundle.
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-            },
-        )
-
-    def uri(self, name: str) -> str:
-        return f"s3://{self._root}/{name}"
 
     def create(self, name: str, content: bytes) -> bool:
         if not self._tried:
@@ -83,48 +50,12 @@ class S3Store:
                 return True
         return self._create(name, content)
 
-    def read(self, names: list[str]) -> list[bytes]:
-        if not names:
-            return []
-        paths = [f"{self._root}/{name}" for name in names]
-        with self._failures():
-            found = self._fs.cat(paths)  # several at a time
-        return [found[path] for path in paths]
-
-    def names(self, folder: str) -> list[str]:
-        with self._failures():
-            try:
-                entries = self._fs.ls(f"{self._root}/{folder}", detail=False)
-            except FileNotFoundError as error:
-                if _code(error) == "NoSuchBucket":
-                    raise
-                return []
-        return sorted(PurePosixPath(entry).name for entry in entries)
-
-    def sizes(self, folder: str) -> dict[str, int]:
-        top = f"{self._root}/{folder}"
-        with self._failures():
-            found = self._fs.find(top, detail=True)
-        return {path.removeprefix(f"{top}/"): int(entry["size"]) for path, entry in found.items()}
-
     def upload(self, source: Path, folder: str) -> None:
         for path in sorted(source.rglob("*")):
             if path.is_file():
                 name = path.relative_to(source).as_posix()
                 with self._failures():
                     self._fs.put_file(str(path), f"{self._root}/{folder}/{name}")
-
-    def download(self, folder: str, target: Path) -> None:
-        names = self.sizes(folder)
-        if not names:
-            raise ServiceError(f"{self.uri(folder)}: no such folder; the registry's log names it")
-        for name in names:
-            # A key may hold anything, a file's name may not lead elsewhere.
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ServiceError(f"{self.uri(folder)}: holds {name!r}, which no bundle does")
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            with self._failures():
-                self._fs.get_file(f"{self._root}/{folder}/{name}", str(target / name))
 
     def remove(self, folder: str) -> None:
         with self._failures():
@@ -160,7 +91,7 @@ class S3Store:
         except FileExistsError:
             return False
         except OSError as error:
-            code = _code(error)
+            code = error_code(error)
             if code in _EXISTS:
                 return False
             if code in _AT_ONCE:
@@ -172,43 +103,3 @@ class S3Store:
                 ) from error
             raise
         return True
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Turn what s3fs raises into one sentence; our own mistakes keep their traceback."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise ConfigError(f"s3://{self._bucket}: no such bucket; create it first") from error
-            raise ServiceError(f"s3://{self._root}: not there: {error}") from error
-        except (OSError, BotoCoreError, ClientError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> MomeError:
-        name, code = type(error).__name__, _code(error)
-        at = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-        where = f"s3://{self._root} at {at}"
-        if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-            return ConfigError(
-                f"{where}: no complete credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on a"
-                " cluster from a Secret, or give the pod a role"
-            )
-        if isinstance(error, PermissionError):
-            return ServiceError(
-                f"{where}: access was refused ({code or error}); check AWS_ACCESS_KEY_ID and"
-                " AWS_SECRET_ACCESS_KEY, and that they may list, read, write and delete there"
-            )
-        if name in ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError") or not code:
-            return ServiceError(
-                f"{where}: does not answer ({name}: {error}); check AWS_ENDPOINT_URL_S3 and the network"
-            )
-        return ServiceError(f"{where}: the storage failed ({code}: {error})")
-
-
-def _code(error: BaseException) -> str:
-    """Return S3's word for an error that s3fs translated."""
-    response: Any = getattr(error.__cause__ or error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))

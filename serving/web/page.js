@@ -15,7 +15,8 @@ const refresh = async () => {
     show("served", now.reason);
     for (const select of document.querySelectorAll("select.scales")) {
       const known = [...select.options].map(option => option.value);
-      for (const name of now.available.filter(name => !known.includes(name))) select.add(new Option(name, name));
+      for (const name of now.available.filter(name => !known.includes(name)))
+        select.add(new Option(now.untrained.includes(name) ? `${name}, never trained` : name, name));
     }
     drawHour((await call("v1/scale/last-hour")).minutes, now.available);
   } catch (error) {

@@ -13,8 +13,8 @@ from kfp import dsl, local
 from components.catalogue import gate, promote
 from mome.errors import GateRejected
 from mome.records import GateDecision
+from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from tests.page_text import page_text
 from tests.serving.registry.planted import ROOT, bundle, rewrite
 

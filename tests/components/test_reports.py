@@ -36,6 +36,7 @@ from mome.records import (
     ScaleDecision,
     WordErrors,
 )
+from mome.registry.history import Lineage
 from mome.reporting.differences import describe as describe_parameters
 from mome.reporting.page import page
 from mome.scales import Scale
@@ -46,7 +47,6 @@ from monitoring.journal import append_decision
 from monitoring.report import describe as describe_look
 from serving.bundle_report import describe as describe_bundle
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from serving.registry.promotion_report import describe as describe_promotion
 from tests.page_text import page_text
 from tests.planted import evaluation

@@ -1,6 +1,9 @@
 """A corpus revision becomes a dataset, whole or not at all."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import soundfile
 
 from data import prepare, version
+from data.archive import file_sums
 from mome.errors import ConfigError, RevisionError
 from mome.speech.faces.models import FaceModels
 from mome.speech.shards import read_manifest, read_split
@@ -63,9 +67,67 @@ def test_no_process_at_all_is_refused(tmp_path, revision, prepare_params):
         prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset", processes=0)
 
 
-def test_a_failed_run_leaves_the_last_dataset_and_no_debris(tmp_path, revision, prepare_params, monkeypatch):
+def test_a_failed_run_leaves_the_last_dataset(tmp_path, revision, prepare_params, monkeypatch):
     prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
     before = read_manifest(tmp_path / "dataset")
+
+    def hidden():
+        return [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(RevisionError):
+        prepare.run(prepare_params, revision.repo, "f" * 40, tmp_path / "dataset")
+    assert not hidden(), "nothing was done that one could go on with"
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "write_manifest", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
+    assert read_manifest(tmp_path / "dataset") == before
+    assert len(hidden()) == 1
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
+    assert read_manifest(tmp_path / "dataset") == before
+    assert not hidden()
+
+
+def test_killed_midway_it_goes_on_where_it_was_and_ends_with_the_same_bytes(
+    tmp_path, revision, prepare_params, monkeypatch
+):
+    params = prepare_params.model_copy(update={"utterances_per_shard": 1})
+    prepare.run(params, revision.repo, revision.revision, tmp_path / "whole")
+    # A real process that is killed with its third shard half measured.
+    program = f"""
+import os, signal
+from data import prepare
+from mome.config import PrepareParams
+measure, asked = prepare.measure, []
+def dies_at_the_third(*given):
+    asked.append(given)
+    if len(asked) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(*given)
+prepare.measure = dies_at_the_third
+params = PrepareParams.model_validate_json({params.model_dump_json()!r})
+prepare.run(params, {revision.repo!r}, {revision.revision!r}, prepare.Path({str(tmp_path / "resumed")!r}))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not (tmp_path / "resumed").exists()
+    measured = []
+    measure = prepare.measure
+    monkeypatch.setattr(prepare, "measure", lambda *given: measured.append(given[0]) or measure(*given))
+    prepare.run(params, revision.repo, revision.revision, tmp_path / "resumed")
+    assert len(measured) == 3, "two of the five were done"
+    assert file_sums(tmp_path / "resumed") == file_sums(tmp_path / "whole")
+    assert {path.name for path in tmp_path.iterdir()} >= {"whole", "resumed"}
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_shard_that_was_damaged_meanwhile_is_prepared_again(
+    tmp_path, revision, prepare_params, monkeypatch
+):
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "whole")
 
     def dies(*_):
         raise KeyboardInterrupt
@@ -73,11 +135,12 @@ def test_a_failed_run_leaves_the_last_dataset_and_no_debris(tmp_path, revision, 
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "write_manifest", dies)
         with pytest.raises(KeyboardInterrupt):
-            prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "dataset")
-    with pytest.raises(RevisionError):
-        prepare.run(prepare_params, revision.repo, "f" * 40, tmp_path / "dataset")
-    assert read_manifest(tmp_path / "dataset") == before
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+            prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "resumed")
+    (left,) = tmp_path.glob(".resumed.*.part")
+    (left / "shards" / "train-00000.tar").write_bytes(b"")
+    (left / ".done" / "test-00000.tar.jsonl").write_text('{"utterance_id": ')
+    prepare.run(prepare_params, revision.repo, revision.revision, tmp_path / "resumed")
+    assert file_sums(tmp_path / "resumed") == file_sums(tmp_path / "whole")
 
 
 @pytest.mark.skipif(not GRID.is_dir(), reason="the shared recordings are not on this machine")

@@ -20,10 +20,10 @@ from components.images import FOLDERS
 from mome.bundle import Bundle, write_bundle
 from mome.config import load_params
 from mome.records import ScaleDecision
+from mome.registry.history import Lineage
 from mome.scales import Scale
 from monitoring.parameters import load_monitor_params
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from tests.manifests.rendered import MANIFESTS, ROOT, Manifest, container, named, of_kind
 from tests.monitoring.cluster import LEASE, PATH, running
 from tests.planted import request

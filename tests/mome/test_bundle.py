@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,11 @@ def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
         read_bundle(tmp_path / "nothing")
     with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(tmp_path)
+
+
+def test_a_scale_can_be_asked_for_if_the_table_has_it_and_something_reads_it(tmp_path: Path) -> None:
+    bundle = write(tmp_path)
+    assert bundle.readable([FINE]) == (FINE,)
+    assert bundle.readable([COARSE, Scale(8, 3), FINE]) == (FINE, COARSE), "a8v3 was not evaluated"
+    table = bundle.evaluation.model_copy(update={"untrained": (str(COARSE),)})
+    assert replace(bundle, evaluation=table).readable([FINE]) == (FINE, COARSE)

@@ -109,3 +109,14 @@ def test_devices_that_the_cluster_gives_or_says_nothing_of_are_taken(
 def test_all_mistakes_are_named_at_once(sections: dict[str, dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match=r"train\.steps.*; monitor\.window"):
         configured({"train.steps": "200", "monitor.window": -1}, sections)
+
+
+def test_a_scale_that_stacked_frames_do_not_fit_is_named_before_anything_is_trained(
+    sections: dict[str, dict[str, Any]],
+) -> None:
+    changes = {"evaluate.more_scales": ["a8v3", "a4v2"]}
+    assert configured(changes, sections)["evaluate"]["more_scales"] == ["a8v3", "a4v2"]
+    with pytest.raises(ConfigError, match=r"more_scales has a8v3, but train\.compression is stack"):
+        configured(changes | {"train.compression": "stack"}, sections)
+    with pytest.raises(ConfigError, match=r"evaluate\.more_scales\.0: .*rates of at least 1, got audio 0"):
+        configured({"evaluate.more_scales": ["a0v3"]}, sections)

@@ -13,7 +13,7 @@ import soundfile
 import mome
 from mome import inference
 from mome.bundle import write_bundle
-from mome.errors import BundleError, MediaError, UnknownScaleError
+from mome.errors import BundleError, ConfigError, MediaError, UnknownScaleError
 from mome.reading import Listener, Reading, Text, Word
 from mome.records import Decoding
 from mome.scales import Scale
@@ -97,8 +97,10 @@ def test_what_is_wrong_is_named(bundle: Path, clip: Path, tmp_path: Path) -> Non
         model.transcribe(tmp_path / "gone.wav")
     with pytest.raises(BundleError):
         mome.load(tmp_path)
-    with pytest.raises(BundleError, match="registry pull"):
-        mome.load("s3://models/registry")
+    with pytest.raises(BundleError, match="is no registry"):
+        mome.load(bundle, version="5d0c4b7e91aa")
+    with pytest.raises(ConfigError, match=r"expected a folder or s3://bucket/prefix"):
+        mome.load("gs://models/registry")
 
 
 def test_the_example_prints_the_text(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mome.modalities import distinct_scales, needed, readings
+from mome.modalities import distinct_scales, nearest_scale, needed, readings
 from mome.records import Modality
 from mome.scales import Scale
 
@@ -35,3 +35,20 @@ def test_scales_that_a_clip_cannot_tell_apart_are_one() -> None:
     assert distinct_scales([fine, long, coarse, short], "av") == [(fine,), (long,), (coarse,), (short,)]
     assert distinct_scales([fine, long, coarse, short], "audio") == [(fine, long), (coarse, short)]
     assert distinct_scales([short, long, coarse, fine], "video") == [(short, long), (coarse, fine)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "modality", "expected"),
+    [
+        (Scale(8, 3), "av", Scale(4, 2)),
+        (Scale(12, 4), "av", Scale(16, 5)),
+        (Scale(4, 9), "audio", Scale(4, 2)),
+        (Scale(1, 4), "video", Scale(16, 5)),
+        (Scale(4, 5), "av", Scale(4, 2)),  # no pair of the two: what is heard goes before what is seen
+        (Scale(16, 5), "audio", Scale(16, 5)),
+    ],
+)
+def test_another_scale_is_read_as_the_nearest_trained_one_in_the_rates_that_count(
+    scale: Scale, modality: Modality, expected: Scale
+) -> None:
+    assert nearest_scale(scale, [Scale(4, 2), Scale(16, 5), Scale(20, 5)], modality) == expected

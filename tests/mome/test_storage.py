@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mome.storage import new_file, new_folder, write_text
+from mome.storage import new_file, new_folder, resumed_folder, write_text
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
@@ -34,6 +34,28 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
         with new_folder(tmp_path / "out") as folder:
             write_text(folder / name, name)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
+
+
+def test_work_that_was_ended_goes_on_and_then_replaces_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "dataset"
+    for key in ("other", "same"):
+        with pytest.raises(ZeroDivisionError), resumed_folder(target, key) as folder:
+            write_text(folder / "shards" / key, "done")
+            (folder / "shards" / ".half").write_text("of a shard")
+            raise ZeroDivisionError
+    assert not target.exists()
+    with resumed_folder(target, "same") as folder:
+        assert (folder / "shards" / "same").read_text() == "done"
+        assert not (folder / "shards" / "other").exists()
+        write_text(folder / ".raw" / "deep", "fetched")
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    assert sorted(path.name for path in target.rglob("*")) == ["same", "shards"]
+
+
+def test_work_that_failed_before_anything_was_done_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), resumed_folder(tmp_path / "dataset", "key"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_library_made_private_can_be_read_by_the_next_stage(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from starlette.testclient import TestClient
 
-from mome.reading import Listener, Reading, Text, Token, Word
+from mome.reading import Listener, Reading, Standing, Text, Token, Word
 from mome.records import Decoding, Evaluation, GateDecision, Modality, ScaleDecision, WerCalibration
 from mome.scales import Scale
 from mome.speech.media import Clip
@@ -139,7 +139,8 @@ class PlantedRecogniser:
             for (clip, scale, timed), listener in running:
                 words = [] if self.mute else [clip.modality, "at", str(scale)]
                 if count < 3 and listener.live:
-                    listener.wrote(" ".join(words[:count]))
+                    standing = planted_text(words[:count])
+                    listener.wrote(Standing(standing.text, standing.tokens))
                 elif count == 3:
                     listener.ended(planted_text(words, self.cut, timed=timed))
 

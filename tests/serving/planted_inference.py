@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mome.reading import Listener, Reading, Text
+from mome.reading import Listener, Reading, Standing, Text
 from mome.records import Decoding
 from mome.scales import Scale
 
@@ -48,4 +48,4 @@ class Transcriber:
                 if count == 3:
                     listener.ended(Text(" ".join(words), cut=False))
                 elif listener.live:
-                    listener.wrote(" ".join(words))
+                    listener.wrote(Standing(" ".join(words)))

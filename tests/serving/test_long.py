@@ -12,6 +12,7 @@ import anyio
 import numpy as np
 import pytest
 
+from mome.reading import Standing
 from mome.speech.video import encode_mouth
 from serving import patience
 from tests.serving.planted import Served, events, syllables, wav
@@ -62,6 +63,14 @@ def test_a_stream_sends_pieces_in_order_as_they_are_done(served: Served) -> None
     assert len(deltas) > 10
     assert "".join(event["delta"] for event in deltas) == done["text"]
     assert done["text"] == served.post(THREE_MINUTES).json()["text"]
+
+
+def test_the_tokens_of_all_deltas_are_those_of_the_whole_text(served: Served) -> None:
+    *deltas, done = events(served.post(THREE_MINUTES, stream="true", **{"include[]": "logprobs"}).text)
+    for delta in deltas:
+        assert "".join(each["token"] for each in delta["logprobs"]) == delta["delta"]
+    assert [each for delta in deltas for each in delta["logprobs"]] == done["logprobs"]
+    assert "".join(each["token"] for each in done["logprobs"]) == done["text"]
 
 
 def test_a_model_that_cuts_one_piece_says_so(served: Served) -> None:
@@ -147,7 +156,7 @@ def test_a_caller_who_leaves_midway_ends_the_work(served: Served, tmp_path: Path
 
     async def leave() -> None:
         answer = served.engine.answer({"file": THREE_MINUTES}, None, live=True)
-        while not isinstance(await anext(answer), str):
+        while not isinstance(await anext(answer), Standing):
             pass
         await answer.aclose()
 

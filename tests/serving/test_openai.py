@@ -59,8 +59,9 @@ def test_words_and_segments_are_given_together(client: openai.OpenAI) -> None:
 def test_logprobs_are_given_with_json_and_in_a_stream(client: openai.OpenAI) -> None:
     wish: dict[str, Any] = {"file": FILE, "model": "whisper-1", "include": ["logprobs"]}
     reply = client.audio.transcriptions.create(**wish)
-    *_, last = client.audio.transcriptions.create(**wish, stream=True)
-    for given in (reply.logprobs, last.logprobs):
+    *deltas, last = client.audio.transcriptions.create(**wish, stream=True)
+    assert [[each.token for each in delta.logprobs] for delta in deltas] == [["audio"], [" at"], [" a16v5"]]
+    for given in (reply.logprobs, last.logprobs, [each for delta in deltas for each in delta.logprobs]):
         assert [each.token for each in given] == ["audio", " at", " a16v5"]
         assert all(each.logprob < 0 and bytes(map(int, each.bytes)).decode() == each.token for each in given)
     with pytest.raises(openai.BadRequestError, match="supported with response_format json"):

@@ -15,6 +15,7 @@ from mome.records import Decoding, RequestRecord
 from mome.scales import Scale
 from mome.speech.video import encode_mouth
 from serving.keys import Key
+from tests.planted import evaluation, table
 from tests.serving.planted import Served, publish, syllables, wav
 
 SPEECH = wav(syllables())
@@ -292,3 +293,20 @@ def test_warm_up_runs_every_scale(served: Served) -> None:
     served.engine.warm_up()
 
     assert {scale for scale, _ in served.recogniser.calls} == set(served.engine.scales)
+
+
+def test_a_scale_never_trained_is_served_where_the_table_has_it(serve: Callable[..., Served]) -> None:
+    rates = table({scale: {"clean": 2} for scale in ("a4v2", "a8v4", "a12v4", "a16v5")})
+    # Of a12v4 nobody says that anything reads it.
+    served = serve(evaluated=evaluation({"audio": rates}, untrained=["a8v4"]), modality="audio")
+
+    reply = served.post(SPEECH, compression_scale="a8v4")
+    refused = served.post(SPEECH, compression_scale="a12v4")
+
+    assert (reply.status_code, reply.headers["X-MoME-Scale"]) == (200, "a8v4")
+    assert refused.status_code == 400
+    assert "available are a4v2, a8v4, a16v5 and auto" in refused.json()["error"]["message"]
+    now = served.client.get("/scale").json()
+    assert (now["available"], now["untrained"]) == (["a4v2", "a8v4", "a16v5"], ["a8v4"])
+    (card,) = served.client.get("/models").json()["data"]
+    assert (card["x_mome"]["scales"], card["x_mome"]["untrained"]) == (now["available"], ["a8v4"])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mome.errors import MediaError
+from mome.reading import Standing
 from mome.records import RequestRecord
 from serving.engine import complete
 from serving.errors import ApiError
@@ -155,7 +156,7 @@ def test_a_reader_who_leaves_ends_the_decoding_and_frees_the_model(
     async def leave_then_ask_again() -> str:
         served.recogniser.pause_s = 0.05
         answer = served.engine.answer({"file": SPEECH}, None, live=True)
-        while not isinstance(await anext(answer), str):
+        while not isinstance(await anext(answer), Standing):
             pass
         await answer.aclose()
         with anyio.fail_after(10):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mome.bundle import read_bundle
+from mome.registry.history import Lineage, lineage_file, registered_as
 from serving.keys import Key
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage, lineage_file, registered_as
 from tests.serving.planted import Served, syllables, wav
 from tests.serving.registry.planted import ROOT, bundle
 

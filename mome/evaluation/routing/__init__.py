@@ -1,1 +1,1 @@
-"""Which experts the router sends tokens to at each scale: counted, compared and drawn."""
+"""Which experts the router sends which tokens to, at each scale: counted, compared and drawn."""

@@ -11,13 +11,21 @@ def _routing() -> None:
     given = paths(
         "mome.evaluation.routing",
         __doc__,
+        {"evaluation": "folder with the evaluation.json of the checkpoint, for word errors"},
         dataset="folder written by data.prepare",
         foundation="folder with the frozen models",
         checkpoint="folder written by mome.training",
         output="folder for routing.json and routing.html",
     )
     params = load_params(given.params, given.profile).evaluate
-    run(params, given.dataset, given.foundation, given.checkpoint, given.output)
+    run(
+        params,
+        given.dataset,
+        given.foundation,
+        given.checkpoint,
+        given.output,
+        evaluation=given.evaluation,
+    )
 
 
 if __name__ == "__main__":

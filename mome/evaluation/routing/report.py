@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from mome.evaluation.routing.answers_report import agreement, answers
 from mome.evaluation.routing.statistics import Distance, RoutingStatistics, ScaleRouting
 from mome.records import MODALITY_NAMES
 from mome.reporting.page import Cell, facts, page, table
@@ -37,7 +38,10 @@ def write_report(statistics: RoutingStatistics, path: Path) -> None:
             ("routed experts", f"{len(shares[0])} in each of {len(shares)} layers"),
         ]
     )
-    maps = "".join(f"<div>{_heat_map(each, strongest)}</div>" for each in statistics.scales)
+    maps = "".join(
+        f"<div>{_heat_map(each, strongest, trained=each.scale not in statistics.untrained)}</div>"
+        for each in statistics.scales
+    )
     columns = "repeat(auto-fit, minmax(min(24rem, 100%), 1fr))"
     body = [
         f"<p><b>{escape(_first(statistics))}</b></p>",
@@ -50,6 +54,8 @@ def write_report(statistics: RoutingStatistics, path: Path) -> None:
         " in common. A cell is coloured the stronger the nearer it comes to the distance between layers.</p>",
         _matrix(statistics),
         _summary(statistics),
+        agreement(statistics),
+        answers(statistics),
     ]
     write_text(path, page(f"Routing on {statistics.corpus}", "\n".join(body)))
 
@@ -70,7 +76,7 @@ def _first(statistics: RoutingStatistics) -> str:
     return f"{alike}: in the same layer {apart}, between two layers of the same scale {layers.mean:.3f}."
 
 
-def _heat_map(routing: ScaleRouting, strongest: float) -> str:
+def _heat_map(routing: ScaleRouting, strongest: float, *, trained: bool) -> str:
     shares = routing.tokens_per_expert
     width = (_WIDTH - _LEFT) / len(shares[0])
     bottom = _TOP + _ROW * len(shares)
@@ -91,7 +97,8 @@ def _heat_map(routing: ScaleRouting, strongest: float) -> str:
     ]
     parts.append(_text((_LEFT + _WIDTH) / 2, bottom + 31, "middle", "routed expert"))
     return (
-        f'<p><b>{routing.scale}</b> <span class="muted">{routing.tokens:,} tokens</span></p>'
+        f'<p><b>{routing.scale}</b> <span class="muted">{routing.tokens:,} tokens'
+        f"{'' if trained else ', never trained'}</span></p>"
         f'<svg viewBox="0 0 {_WIDTH} {bottom + _BOTTOM}" role="img" aria-label="Share of the selections per'
         f' layer and expert at {routing.scale}">{"".join(parts)}</svg>'
     )

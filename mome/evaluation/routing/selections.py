@@ -59,7 +59,7 @@ def count_selections(
 
     Raises:
         EvaluationError: If the model has no routed experts, or if there is no clip, or not one text per clip.
-        UnknownScaleError: If the model was not trained for a scale.
+        UnknownScaleError: If the model cannot read at a scale.
         MediaError: If a clip is shorter than one token.
 
     Source: the statistics behind MoME's figures of expert use (model facts 4.9).

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -13,8 +13,10 @@ from pydantic import FiniteFloat
 from scipy.spatial.distance import squareform
 from scipy.special import rel_entr
 
+from mome.evaluation.routing.association import Association
 from mome.evaluation.routing.selections import Selections
 from mome.records import Modality, Record, ScaleText
+from mome.scales import Scale
 
 __all__ = ["Distance", "RoutingStatistics", "ScaleRouting", "summarise"]
 
@@ -48,18 +50,32 @@ class RoutingStatistics(Record):
     utterances: int
     scales: list[ScaleRouting]
     distance: dict[ScaleText, dict[ScaleText, FiniteFloat]]  # between two scales, mean over layers
-    between_scales: Distance | None  # of the same layer; None with a single scale
+    between_scales: Distance | None  # of the same layer, trained scales; None with a single one
     between_layers: Distance | None  # of the same scale; None with a single layer
+    untrained: list[ScaleText]  # of the scales
+    wer: dict[ScaleText, FiniteFloat]  # clean, of the modality; nothing without an evaluation
+    answers: list[Association]  # what the choice of an expert says of a token
 
 
 def summarise(
-    selections: Sequence[Selections], corpus: str, revision: str, modality: Modality, utterances: int
+    selections: Sequence[Selections],
+    corpus: str,
+    revision: str,
+    modality: Modality,
+    utterances: int,
+    *,
+    trained: Container[Scale] | None = None,
+    wer: Mapping[ScaleText, float] | None = None,
+    answers: Sequence[Association] = (),
 ) -> RoutingStatistics:
     """Compare the use of experts between scales within each layer, and between layers within each scale.
 
     Args:
         selections: One per scale, of the same model.
         corpus, revision, modality, utterances: What was counted on.
+        trained: Scales of the model; None for all.
+        wer: Word error rate of each scale, where it is known.
+        answers: What the choice of an expert says of a token.
 
     Source: model facts 4.9.
     """
@@ -69,6 +85,9 @@ def summarise(
     scales_PL = _distances(shares_SLE)
     layers_PS = _distances(shares_SLE.swapaxes(0, 1))
     matrix_SS = squareform(scales_PL.mean(axis=1))
+    is_trained = [trained is None or each.scale in trained for each in selections]
+    pairs = list(combinations(range(len(names)), 2))
+    of_trained = np.array([is_trained[one] and is_trained[other] for one, other in pairs], bool)
     return RoutingStatistics(
         corpus=corpus,
         revision=revision,
@@ -87,13 +106,21 @@ def summarise(
             for name, row in zip(names, matrix_SS.tolist(), strict=True)
         },
         between_scales=_farthest(
-            scales_PL,
-            [f"{a} and {b} in layer {layer}" for a, b in combinations(names, 2) for layer in layers],
+            scales_PL[of_trained],
+            [
+                f"{names[one]} and {names[other]} in layer {layer}"
+                for (one, other), counts in zip(pairs, of_trained, strict=True)
+                for layer in layers
+                if counts
+            ],
         ),
         between_layers=_farthest(
             layers_PS,
             [f"layers {a} and {b} at {name}" for a, b in combinations(layers, 2) for name in names],
         ),
+        untrained=[name for name, each in zip(names, is_trained, strict=True) if not each],
+        wer=dict(wer or {}),
+        answers=list(answers),
     )
 
 

@@ -214,3 +214,21 @@ def test_a_champion_from_before_there_were_kinds_is_compared_in_babble(tmp_path:
     assert Evaluation.read(champion).estimator == "wada"
     worse = write(tmp_path / "new", changed("a16v5", "babble_0", (600, 0.57, 0.63)))
     assert "champion at a16v5, babble 0 dB" in rejected(tmp_path, worse, champion.parent).reason
+
+
+def test_a_scale_that_was_never_trained_is_told_and_not_judged(tmp_path: Path) -> None:
+    bad: dict[str, Cell] = {"clean": (400, 0.37, 0.43), "babble_0": (900, 0.88, 0.92)}
+    better: dict[str, Cell] = {"clean": (10, 0.005, 0.015), "babble_0": (20, 0.01, 0.03)}
+    candidate = write(tmp_path / "new", GOOD | {"a8v3": bad}, untrained=["a8v3"])
+    champion = write(tmp_path / "champion", GOOD | {"a8v3": better}, untrained=["a8v3"])
+    decision = gate.run(PARAMS, candidate, champion, tmp_path / "gate")
+    told = [check for check in decision.checks if "a8v3" in check]
+    assert told == ["ok: a8v3: never trained, so not judged: 40.0% of words wrong on clean speech"]
+    budget = GateParams(max_wer={"av": {"a4v2": 0.05, "a16v5": 0.10, "a8v3": 0.5}})
+    assert "but it was never trained" in rejected(tmp_path, candidate, params=budget).reason
+
+
+def test_a_champion_that_was_not_trained_for_a_scale_is_still_a_rival_at_it(tmp_path: Path) -> None:
+    champion = write(tmp_path / "champion", GOOD, untrained=["a16v5"])
+    worse = write(tmp_path / "new", changed("a16v5", "babble_0", (400, 0.34, 0.46)))
+    assert "champion at a16v5, babble 0 dB" in rejected(tmp_path, worse, champion).reason

@@ -135,3 +135,21 @@ def test_ticks_are_few_round_and_reach_the_top(high: float) -> None:
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 8
     assert f"{ticks[1]:.0e}"[0] in "125"
+
+
+def test_scales_never_trained_are_marked_and_drawn_beside_the_others(
+    tmp_path: Path,
+) -> None:
+    table = evaluation(modalities=("av",)).model_copy(update={"untrained": ("a16v5",)})
+    text = written(tmp_path, table)
+    assert ">a16v5, never trained</th>" in text and ">a4v2</th>" in text
+    by_noise, by_tokens = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.S))
+    assert len(by_noise.findall("circle")) == 3, "of the trained scale alone"
+    at = {circle[0].text: float(circle.get("cx", "0")) for circle in by_tokens.findall("circle")}
+    assert set(at) == {
+        f"{scale} at {name}: {errors / 1200:.1%}"
+        for scale, row in ERRORS["av"].items()
+        for name, errors in (("clean", row[0]), ("babble -5 dB", row[-1]))
+    }
+    cheap, dear = at["a16v5 at clean: 2.6%"], at["a4v2 at clean: 1.0%"]
+    assert cheap < dear

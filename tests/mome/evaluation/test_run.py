@@ -31,7 +31,7 @@ def output(
     folder = tmp_path_factory.mktemp("evaluated")
     train(train_params, dataset, foundation, folder / "checkpoint", folder / "work")
     params = load_params(Path("params.yaml")).evaluate.model_copy(
-        update={"snrs_db": [None, 0.0], "max_new_tokens": 8}
+        update={"snrs_db": [None, 0.0], "max_new_tokens": 8, "more_scales": ["a8v3", "a4v2"]}
     )
     run(params, dataset, foundation, folder / "checkpoint", folder / "evaluation")
     return folder / "evaluation"
@@ -51,6 +51,7 @@ def test_every_condition_is_there_and_its_count_follows_from_the_hypotheses(outp
     evaluation = Evaluation.read(output / "evaluation.json")
     assert evaluation.decoding == Decoding(num_beams=1, max_new_tokens=8)
     assert set(evaluation.wer) == {"audio", "video", "av"}
+    assert evaluation.untrained == ("a8v3",)
     counted: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for line in (output / evaluation.hypotheses).read_text().splitlines():
         row = json.loads(line)
@@ -59,11 +60,21 @@ def test_every_condition_is_there_and_its_count_follows_from_the_hypotheses(outp
         cell[0] += edits(reference, row["hypothesis"].split())
         cell[1] += len(reference)
     for modality, scales in evaluation.wer.items():
-        assert set(scales) == {"a4v2", "a4v5", "a16v2", "a16v5"}
+        assert set(scales) == {"a4v2", "a4v5", "a16v2", "a16v5", "a8v3"}
         for scale, levels in scales.items():
             assert set(levels) == {"clean", "babble_0", "steady_0", "bursts_0"}
             for level, cell in levels.items():
                 assert [cell.errors, cell.words] == counted[modality, scale, level]
+
+
+def test_a_rate_that_no_clip_is_long_enough_for_is_refused_before_anything_is_read(
+    output: Path, dataset: Path, foundation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AVSRModel, "read", None)
+    params = load_params(Path("params.yaml")).evaluate.model_copy(update={"more_scales": ["a4v200"]})
+    said = r"\(test\) is too short: .* but video rate 200 needs 200; .*evaluate\.more_scales"
+    with pytest.raises(EvaluationError, match=said):
+        run(params, dataset, foundation, output.parent / "checkpoint", tmp_path / "evaluation")
 
 
 def test_the_baseline_holds_every_clip_in_every_condition(output: Path) -> None:

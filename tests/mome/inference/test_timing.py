@@ -10,7 +10,7 @@ from mome.alignment import Aligner
 from mome.alignment.head import Head
 from mome.inference.timing import Timed, word_probabilities
 from mome.model.avsr import Features
-from mome.reading import Text, Token
+from mome.reading import Standing, Text, Token
 from tests.hearers import Hearer
 
 
@@ -30,10 +30,10 @@ def test_words_go_to_the_listener_with_the_text() -> None:
     hearer = Hearer()
     timed = Timed(hearer, aligner, features)
 
-    timed.wrote("a")
+    timed.wrote(Standing("a", (token("a", 0.5),)))
     timed.ended(Text("a b", False, (token("a", 0.5), token(" b", 0.25)), -0.1))
 
-    assert hearer.heard == ["a"]
+    assert hearer.heard == [("a", (token("a", 0.5),))]
     (text,) = hearer.texts
     assert [word.text for word in text.words] == ["a", "b"]
     assert [word[1:] for word in text.words] == [

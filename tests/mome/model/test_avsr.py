@@ -1,16 +1,22 @@
 """The recogniser: what the LLM reads, and batches of mixed scales, lengths and modalities."""
 
+from pathlib import Path
+
 import pytest
 from peft import get_peft_model
+from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from mome.config import load_params
 from mome.errors import CheckpointError, MediaError, UnknownScaleError
 from mome.foundation.tokenizer import new_tokenizer
+from mome.methods import METHODS
+from mome.model.adaptation import adapt
 from mome.model.avsr import AVSRModel, Task
 from mome.model.tokens import TextTokens
 from mome.scales import Scale
 from mome.tuners.mome import MomeConfig
-from tests.small_recognisers import SCALES, clip, small_recogniser
+from tests.small_recognisers import AUDIO_WIDTH, SCALES, VIDEO_WIDTH, clip, small_recogniser
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +45,77 @@ def test_a_mixed_batch_gives_the_texts_of_its_clips_one_by_one(model: AVSRModel)
     tasks = [
         Task(features, scale)
         for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
-        for scale in SCALES
+        for scale in (*SCALES, Scale(8, 3), Scale(1, 1))
     ]
     assert model.transcribe(tasks, 6) == [model.transcribe([task], 6)[0] for task in tasks]
 
 
-def test_an_untrained_scale_and_a_clip_below_one_token_are_refused(model: AVSRModel) -> None:
-    with pytest.raises(UnknownScaleError, match="a8v2 was not trained; the model has a4v2, a16v5"):
-        model.transcribe([Task(clip(40), Scale(8, 2))], 4)
+class Mean(nn.Module):
+    """What two modules say, half and half."""
+
+    def __init__(self, one: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        self.both = nn.ModuleList([one, other])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return (self.both[0](tokens) + self.both[1](tokens)) / 2
+
+
+def test_a_rate_never_trained_is_read_by_the_projectors_of_its_neighbours(
+    model: AVSRModel, tokens: TextTokens
+) -> None:
+    # Eight is halfway between four and sixteen, as the ratio goes; seven is beyond two and five.
+    near, text = Scale(8, 7), tokens.encode("bin blue at f two now")
+    trained = small_recogniser(scales=[near])  # with the same weights, but projectors of its own
+    trained.audio_projectors["8"] = Mean(model.audio_projectors["4"], model.audio_projectors["16"])
+    trained.video_projectors["7"] = model.video_projectors["5"]
+    tasks = [
+        Task(features, near, text) for features in (clip(40), clip(25).only("audio"), clip(33).only("video"))
+    ]
+    assert model(tasks).language.item() == pytest.approx(trained(tasks).language.item(), rel=1e-6)
+    assert model.transcribe(tasks, 6) == trained.transcribe(tasks, 6)
+
+
+def test_a_rate_never_trained_is_read_with_as_many_experts_as_the_nearest() -> None:
+    model = small_recogniser(top_k=[4, 1])
+    model([Task(clip(80), Scale(12, 3), [5]), Task(clip(80), Scale(3, 1), [5])])
+    assert model.readers_RL is not None
+    rows = model.readers_RL.shape[0]
+    kept = [each.chosen_NE.unflatten(0, (rows, -1)).sum(-1) for each in model.llm.base_model.routings()]
+    assert all((coarse[0] == 1).all() and (fine[0] == 4).all() for coarse, fine in map(tuple, kept))
+
+
+def test_a_rate_never_trained_is_read_with_the_adapter_of_the_nearest(tokens: TextTokens) -> None:
+    train = load_params(Path("params.yaml")).train
+    params = train.model_copy(update={"method": "mtsk-mss", "lora_rank": 2})
+    config = LlamaConfig(
+        vocab_size=640, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, pad_token_id=tokens.pad_id,
+    )  # fmt: skip
+    scales = [Scale.parse(text) for text in params.scales]
+    method = METHODS["mtsk-mss"]
+    model = AVSRModel(adapt(LlamaForCausalLM(config), params), tokens, scales, 6, 5, method=method).eval()
+    for features, scale, name in (
+        (clip(40), Scale(12, 3), "a16v2"),
+        (clip(40).only("audio"), Scale(5, 9), "a4"),
+        (clip(40).only("video"), Scale(1, 9), "v5"),
+    ):
+        model.transcribe([Task(features, scale)], 2)
+        assert model.llm.active_adapters == ["shared", name]
+
+
+def test_stacked_frames_of_a_rate_never_trained_are_refused(model: AVSRModel, tokens: TextTokens) -> None:
+    stacked = AVSRModel(
+        model.llm, tokens, SCALES, audio_width=AUDIO_WIDTH, video_width=VIDEO_WIDTH, compression="stack"
+    ).eval()
+    assert len(stacked.transcribe([Task(clip(40), Scale(4, 5))], 4)) == 1, "each of the two rates was trained"
+    with pytest.raises(UnknownScaleError, match=r"a8v2 was not trained, .*; the model has a4v2, a16v5"):
+        stacked.transcribe([Task(clip(40), Scale(8, 2))], 4)
+
+
+def test_a_clip_below_one_token_is_refused(model: AVSRModel) -> None:
+    with pytest.raises(MediaError, match="too short"):
+        model.transcribe([Task(clip(40), Scale(99, 5))], 4)
     with pytest.raises(MediaError, match="too short"):
         model.transcribe([Task(clip(7), Scale(16, 5))], 4)
 

@@ -10,10 +10,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from mome.errors import MediaError, UnknownScaleError
+from mome.errors import MediaError
 from mome.model.avsr import AVSRModel, Task
 from mome.model.decoding import Words
 from mome.model.tokens import SPECIAL_TOKENS, TextTokens
+from mome.reading import Standing, Token
 from mome.scales import Scale
 from tests.hearers import Hearer
 from tests.small_recognisers import TASKS, clip, small_recogniser
@@ -44,8 +45,9 @@ def test_texts_of_any_scales_and_modalities_read_together_are_those_read_one_by_
 def test_words_come_while_a_text_is_written_and_never_change(model: AVSRModel) -> None:
     for hearer in read(model, TASKS, LONGEST):
         (text,) = hearer.texts
-        for earlier, later in pairwise([*hearer.heard, text.text]):
-            assert later.startswith(earlier)
+        for earlier, later in pairwise([*hearer.heard, Standing(text.text, text.tokens)]):
+            assert later.text.startswith(earlier.text)
+            assert later.tokens[: len(earlier.tokens)] == earlier.tokens
     assert all(hearer.heard == [] for hearer in read(model, TASKS, LONGEST, live=False))
 
 
@@ -122,8 +124,6 @@ def test_a_listener_who_leaves_ends_their_text_and_no_other() -> None:
 
 
 def test_a_reading_refuses_what_a_transcription_refuses(model: AVSRModel) -> None:
-    with pytest.raises(UnknownScaleError, match="a8v2 was not trained; the model has a4v2, a16v5"):
-        read(model, [TASKS[0], Task(clip(40), Scale(8, 2))], 4)
     with pytest.raises(MediaError, match="too short"):
         read(model, [Task(clip(7), Scale(16, 5))], 4)
 
@@ -148,17 +148,23 @@ def byte_tokens() -> TextTokens:
 
 
 def whole_words(chosen: Iterable[int], tokens: TextTokens) -> Iterator[str]:
-    """Yield what is new each time that more of a text stands."""
-    words, written = Words(tokens), ""
-    for token in chosen:
+    """Yield what is new each time that more of a text stands; its tokens are those of the whole text."""
+    words, written, told = Words(tokens), "", list[Token]()
+    for number, token in enumerate(chosen):
         words.ids.append(token)
-        standing = words.standing()
+        words.logprobs.append(-number)
+        standing, stand = words.standing()
+        assert stand[: len(told)] == tuple(told)
+        assert standing.startswith("".join(each.text for each in stand))
+        told += stand[len(told) :]
         if len(standing) > len(written):
             assert standing.startswith(written)
             yield standing[len(written) :]
             written = standing
-    text = words.text()
+    text, whole = words.text(), words.ended().tokens
     assert text.startswith(written)
+    assert whole[: len(told)] == tuple(told)
+    assert "".join(each.text for each in whole) == text
     if len(text) > len(written):
         yield text[len(written) :]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from serving.realtime.agreement import Agreement
+from mome.reading import Token
+from serving.realtime.agreement import Agreement, tokens_of
 
 LONG_S = 100.0  # enough for any word
 
@@ -49,6 +50,16 @@ def test_words_that_nobody_can_have_said_yet_wait() -> None:
     shown = [agreement.read(sentence, spoken_s) for spoken_s in (0.3, 0.4, 0.7, 1.3)]
 
     assert shown == ["", "place", "", " blue at"]
+
+
+def test_every_token_of_a_reading_comes_with_one_piece() -> None:
+    tokens = [Token(0, text, -1.0) for text in ("", "bi", "n", " blue a", "t", "", " f", " two")]
+    shown, told = "", list[list[str]]()
+    for words in ("bin", " blue", " at f", " two"):
+        shown += words
+        told.append([token.text for token in tokens_of(words, shown, tokens)])
+
+    assert told == [["", "bi", "n"], [], [" blue a", "t", "", " f"], [" two"]]
 
 
 def test_a_hurried_speaker_is_followed_a_second_behind() -> None:

@@ -122,6 +122,19 @@ def test_turns_are_found_read_along_and_named_in_milliseconds(client: Client, sp
     assert "".join(event["delta"] for event in events if event["type"] == DELTA) == events[-1]["transcript"]
 
 
+def test_words_come_with_how_sure_the_model_was_where_that_is_wished(
+    client: Client, speech: np.ndarray
+) -> None:
+    client.set(include=["item.input_audio_transcription.logprobs"])
+    client.say(np.concatenate((quiet(1.0), speech, quiet(1.0))))
+    events = client.until(COMPLETED)
+    deltas = [event for event in events if event["type"] == DELTA]
+    assert deltas
+    for delta in deltas:
+        assert "".join(each["token"] for each in delta["logprobs"]) == delta["delta"]
+    assert [each for delta in deltas for each in delta["logprobs"]] == events[-1]["logprobs"]
+
+
 def test_the_next_item_names_the_one_before(client: Client) -> None:
     client.set(input={"turn_detection": None})
     ids = []

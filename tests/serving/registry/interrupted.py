@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from serving.registry.s3 import S3Store
 from serving.registry.store import FolderStore
 

@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 
 address, bundle, ready, start = sys.argv[1:]
 registry = open_registry(address)

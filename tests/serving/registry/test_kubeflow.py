@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mome.errors import ConfigError, MomeError, ServiceError
+from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from serving.registry.registry import Registry
 from tests.serving.registry.model_registry_server import ModelRegistryServer, model_registry_server
 from tests.serving.registry.planted import bundle, free_port

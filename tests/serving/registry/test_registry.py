@@ -11,8 +11,8 @@ import pytest
 from mome.bundle import read_bundle
 from mome.errors import BundleError, GateRejected, ServiceError
 from mome.records import GateDecision
+from mome.registry.history import Lineage, Version, lineage_file
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage, Version, lineage_file
 from serving.registry.registry import Registry
 from serving.registry.store import FolderStore
 from tests.serving.registry.planted import HERE, bundle, log_of, python, rewrite

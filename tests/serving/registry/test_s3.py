@@ -11,8 +11,8 @@ import pytest
 
 from mome.bundle import read_bundle
 from mome.errors import ConfigError, MomeError, ServiceError
+from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from serving.registry.history import Lineage
 from tests.serving.registry.planted import (
     KEY,
     SECRET,

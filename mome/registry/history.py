@@ -115,6 +115,17 @@ class History:
         """The version in use."""
         return self.versions[self._line[-1]] if self._line else None
 
+    def in_use(self) -> Version:
+        """Return the champion.
+
+        Raises:
+            BundleError: If there is none yet.
+        """
+        if self.champion is None:
+            known = ", ".join(self.versions) or "none"
+            raise BundleError(f"{self.corpus}: there is no champion yet; versions: {known}")
+        return self.champion
+
     @property
     def way_back(self) -> tuple[str, ...]:
         """Earlier champions whose files are kept, the one before the champion first."""
