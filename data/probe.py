@@ -108,6 +108,9 @@ def probe_utterances(manifest: pd.DataFrame, params: ValidateParams) -> pd.DataF
     sure = confidence >= params.min_offset_confidence
     columns["sure_offset_frames"] = manifest["sync_offset_frames"].astype(float).where(sure)
     columns["native_fps"] = columns["native_fps"].round(_FPS_DECIMALS)
+    sure = manifest["sync_confidence"] >= params.min_offset_confidence
+    columns["sync_confidence"] = manifest["sync_confidence"]
+    columns["sure_offset_frames"] = manifest["sync_offset_frames"].where(sure)
     return pd.DataFrame(columns)
 
 
