@@ -83,6 +83,7 @@ def test_noise_is_answered_within_ten_requests_and_quiet_too(controller: Control
     assert controller.count("looks_total", outcome="finer") == 1
     assert controller.count("tokens_per_second") == pytest.approx(50 / 16 + 25 / 5)
     assert controller.count("run_length") == PARAMS.run_length
+    assert controller.count("max_wer", modality="audio") == PARAMS.max_wer["audio"]
 
 
 def test_a_restart_goes_on_where_it_ended(controller: Controller) -> None:
