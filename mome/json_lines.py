@@ -1,12 +1,14 @@
-"""Files of JSON lines that grow at their end, read from there."""
+"""Files of JSON lines that grow at their end, and are read from there."""
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["lines_from_the_end"]
+__all__ = ["lines_from_the_end", "open_at_the_end"]
 
 
 def lines_from_the_end(path: Path) -> Iterator[bytes]:
@@ -24,3 +26,17 @@ def lines_from_the_end(path: Path) -> Iterator[bytes]:
             if line.strip():
                 yield line
             end = start
+
+
+def open_at_the_end(path: Path) -> BinaryIO:
+    """Open a file to append whole lines to; what a writer that died left of one becomes a line of its own.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    file = path.open("ab+")
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    return file

@@ -95,6 +95,26 @@ class Monitor:
         """
         return _current_scale(self._state / "scale.json", self.scales)
 
+    def catch_up(self, history: Sequence[ScaleDecision]) -> None:
+        """Serve the last switch on record if its writer died before it could.
+
+        Args:
+            history: Earlier decisions, oldest first.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        path = self._state / "scale.json"
+        switch = next((decision for decision in reversed(history) if decision.switched), None)
+        try:
+            served = ScaleDecision.read(path)
+        except MomeError:
+            return  # it is not there, to start anew; or whoever reads the served scale says what is wrong
+        if switch is None or Scale.parse(switch.scale) not in self.scales:
+            return
+        if served.at < switch.at and served.scale == switch.previous:
+            switch.write(path)
+
     def decide(
         self,
         current: Scale | None,
@@ -203,9 +223,10 @@ def run(
     state.mkdir(parents=True, exist_ok=True)
     with FileLease(state / "monitor.lock"), closing(open_store(requests)) as log:
         monitor = Monitor(params, bundle, state, recordings)
+        history = monitor.history(now)
+        monitor.catch_up(history)
         current = monitor.current()
         window = log.newest(params.window, params.max_age_s, now)
-        history = monitor.history(now)
         monitor.recent.add(window.requests)
         load = measure_load(window.requests, latest_load(history), now, params)
         verdict = monitor.decide(current, history, now, window.unreadable, load)

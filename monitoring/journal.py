@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mome.json_lines import lines_from_the_end
+from mome.json_lines import lines_from_the_end, open_at_the_end
 from mome.records import ScaleDecision
 
 __all__ = ["append_decision", "read_decisions"]
@@ -33,11 +33,6 @@ def read_decisions(path: Path, since: datetime) -> list[ScaleDecision]:
 
 
 def append_decision(path: Path, decision: ScaleDecision) -> None:
-    """Append one line; what a writer that died left half-written becomes a line of its own."""
-    with path.open("ab+") as file:
-        size = file.seek(0, 2)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+    """Append one line."""
+    with open_at_the_end(path) as file:
         file.write(decision.model_dump_json().encode() + b"\n")

@@ -50,7 +50,7 @@ class Metrics:
         self._taken_back = counter(
             "mome_monitor_taken_back", "Switches to a coarser scale that were taken back."
         )
-        self._promise = gauge("mome_monitor_max_wer", "Promised word error rate.")
+        self._promise = gauge("mome_monitor_max_wer", "Promised word error rate.", ["modality"])
         self._switches = counter(
             "mome_monitor_switches",
             "Switches of the scale by what asked for them.",
@@ -88,9 +88,11 @@ class Metrics:
             self._estimated.clear()
         for scale, rate in decision.estimated_wer.items():
             self._estimated.labels(scale).set(rate)
+        if decision.promise is not None:
+            for modality, rate in decision.promise.max_wer.items():
+                self._promise.labels(modality).set(rate)
         if decision.max_wer is None:
             return  # it saw too little to say anything of the noise: what was known stays
-        self._promise.set(decision.max_wer)
         self._noise.clear()
         for column, share in decision.noise.items():
             self._noise.labels(column).set(share)

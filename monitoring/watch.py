@@ -185,6 +185,7 @@ class Watch:
             monitor = Monitor(self._params, self._bundle, self._state, self._recordings)
             if self._monitor is None:
                 self._history = monitor.history(now)
+                monitor.catch_up(self._history)
             self._monitor, self._table = monitor, table
             self._known.clear()  # they are placed in the new table
         return self._monitor

@@ -408,7 +408,7 @@ class Engine:
         """Write a clip that was read so into the request log, and count it."""
         self._log(done, status)
         if status == 200:
-            self.metrics.answered(done.scale, done.latency_ms / 1000, done.chosen_by, done.estimated_wer)
+            self._count(done)
 
     def estimated_wer(self, segments: Sequence[Segment]) -> float | None:
         """Return the estimated word error rate of segments, weighted by their words."""
@@ -539,8 +539,12 @@ class Engine:
 
     def _answered(self, request: _Request) -> Transcription:
         done = self._record(request, 200)
-        self.metrics.answered(done.scale, done.latency_ms / 1000, done.chosen_by, done.estimated_wer)
+        self._count(done)
         return done
+
+    def _count(self, done: Transcription) -> None:
+        seconds = done.latency_ms / 1000
+        self.metrics.answered(done.scale, done.modality, seconds, done.chosen_by, done.estimated_wer)
 
     def _record(self, request: _Request, status: int) -> Transcription:
         request.is_recorded = True

@@ -7,7 +7,7 @@ from functools import partial
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from mome.bundle import Bundle
-from mome.records import ChosenBy
+from mome.records import ChosenBy, Modality
 from mome.registry.history import Version
 from mome.scales import Scale
 
@@ -47,7 +47,7 @@ class Metrics:
         self._wer = histogram(
             "mome_estimated_wer",
             "Word error rate of each transcription, estimated from the decoder's probabilities",
-            ["scale"],
+            ["scale", "modality"],
             buckets=_RATES,
         )
         self._batches = histogram(
@@ -110,13 +110,18 @@ class Metrics:
         ).set(1)
 
     def answered(
-        self, scale: Scale, seconds: float, chosen_by: ChosenBy, estimated_wer: float | None
+        self,
+        scale: Scale,
+        modality: Modality,
+        seconds: float,
+        chosen_by: ChosenBy,
+        estimated_wer: float | None,
     ) -> None:
         """Count one transcription."""
         self._latency.labels(scale=str(scale)).observe(seconds)
         self._chosen.labels(scale=str(scale), chosen_by=chosen_by).inc()
         if estimated_wer is not None:
-            self._wer.labels(scale=str(scale)).observe(estimated_wer)
+            self._wer.labels(scale=str(scale), modality=modality).observe(estimated_wer)
 
     def first_piece(self, seconds: float) -> None:
         """Count how long somebody waited for the first words."""

@@ -11,12 +11,12 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from mome.errors import MonitorError
-from mome.json_lines import lines_from_the_end
+from mome.json_lines import lines_from_the_end, open_at_the_end
 from mome.records import RequestRecord
 from mome.request_log.store import Window, is_from_the_future
 
@@ -35,7 +35,7 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._day: date | None = None
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
 
     def append(self, records: Sequence[RequestRecord]) -> None:
         """Write a line for each record.
@@ -45,7 +45,7 @@ class FileStore:
         """
         for record in records:
             file = self._open(record.at.astimezone(UTC).date())
-            file.write(record.model_dump_json() + "\n")
+            file.write(record.model_dump_json().encode() + b"\n")
             file.flush()
 
     def newest(self, size: int, max_age_s: float, now: datetime) -> Window:
@@ -106,12 +106,13 @@ class FileStore:
             self._file.close()
         self._file, self._day = None, None
 
-    def _open(self, day: date) -> TextIO:
+    def _open(self, day: date) -> BinaryIO:
         if self._file is None or day != self._day:
             self.close()
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Pods on shared storage all have the same process ids: the host tells them apart.
+            # Pods on shared storage all have the same process ids: the host tells them apart. A container
+            # that is started again has both from the one that was killed, and goes on in its file.
             name = f"requests-{day.isoformat()}-{socket.gethostname()}-{os.getpid()}.jsonl"
-            self._file = (self._folder / name).open("a", encoding="utf-8")
+            self._file = open_at_the_end(self._folder / name)
             self._day = day
         return self._file

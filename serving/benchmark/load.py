@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,8 @@ class Answers:
         texts: By the number of the call.
         seconds: Of recordings that were answered.
         errors: Kinds of errors of connections.
+        request_ids: Of the answers with a text, as the request log has them.
+        resets_s: When each whose connection broke began and ended, on `time.monotonic`.
     """
 
     elapsed_s: float = 0.0
@@ -37,6 +40,8 @@ class Answers:
     texts: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
+    request_ids: list[str] = field(default_factory=list)
+    resets_s: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def statuses(self) -> dict[int | str, int]:
@@ -108,15 +113,19 @@ async def _send(
     session: aiohttp.ClientSession, url: str, number: int, calls: Sequence[Call], answers: Answers
 ) -> None:
     status: int | str = _LOST
-    started = time.perf_counter()
+    started = time.monotonic()
     try:
         address = f"{url}/v1/audio/transcriptions"
         async with session.post(address, data=calls[number].body, headers=HEADERS) as reply:
-            said = await reply.json()
+            said = await reply.read()
             status = reply.status
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except TimeoutError:
+        answers.errors[TimeoutError.__name__] += 1
+    except aiohttp.ClientError as error:
         answers.errors[type(error).__name__] += 1
-    answers.latencies_s.setdefault(status, []).append(time.perf_counter() - started)
+        answers.resets_s.append((started, time.monotonic()))
+    answers.latencies_s.setdefault(status, []).append(time.monotonic() - started)
     if status == 200:
-        answers.texts[number] = said["text"]
+        answers.texts[number] = json.loads(said)["text"]
+        answers.request_ids.append(reply.headers.get("X-Request-ID", ""))
         answers.seconds += calls[number].seconds

@@ -1,4 +1,4 @@
-"""What the callers send: sentences of the embedded corpus's unseen speakers, at every scale in turn."""
+"""What the callers send: sentences of the embedded corpus's unseen speakers, at scales in turn or at none."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import soundfile
 
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
+from mome.speech.noise import with_babble
 from mome.speech.video import encode_mouth
 from mome.synthesis import plan_corpus, render_all
 
@@ -34,33 +36,38 @@ class Call:
     seconds: float
 
 
-def calls(count: int, scales: Sequence[Scale], *, with_lips: bool) -> list[Call]:
+def calls(count: int, scales: Sequence[Scale], *, with_lips: bool, snr_db: float | None = None) -> list[Call]:
     """Return different requests, the same in every run.
 
     Args:
         count: How many.
-        scales: They take turns.
+        scales: They take turns; without any, nobody names one.
         with_lips: Let every fourth come with mouth video.
+        snr_db: Level of the babble of the other speakers around each; None for clean ones.
     """
     made = []
-    for index, spoken in enumerate(render_all(plan_corpus(0, 0, count, _SEED))):
-        clip = spoken.clip
-        assert clip.samples is not None
+    rng = np.random.default_rng(_SEED)
+    clips = [spoken.clip for spoken in render_all(plan_corpus(0, 0, count, _SEED))]
+    voices = [clip.samples for clip in clips if clip.samples is not None]
+    for index, clip in enumerate(clips):
         assert clip.mouth is not None
         wav = io.BytesIO()
-        soundfile.write(wav, clip.samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
+        samples = with_babble(voices, index, snr_db, rng)
+        soundfile.write(wav, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
         files = {"file": wav.getvalue()}
         if with_lips and index % _WITH_LIPS == 0:
             files["video"] = encode_mouth(clip.mouth)
-        made.append(Call(form(files, str(scales[index % len(scales)])), clip.duration_s))
+        scale = str(scales[index % len(scales)]) if scales else None
+        made.append(Call(form(files, scale), clip.duration_s))
     return made
 
 
-def form(files: dict[str, bytes], scale: str) -> bytes:
+def form(files: dict[str, bytes], scale: str | None) -> bytes:
     """Return a request's body."""
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="compression_scale"\r\n\r\n{scale}'.encode()
-    ]
+    parts = []
+    if scale is not None:
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="compression_scale"\r\n\r\n'
+        parts.append(f"{head}{scale}".encode())
     for name, content in files.items():
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n'
         parts.append(head.encode() + content)

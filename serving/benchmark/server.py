@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,11 @@ import psutil
 
 from mome.errors import ServiceError
 
-__all__ = ["Server", "running"]
+__all__ = ["REPOSITORY", "Server", "running"]
 
-_ROOT = Path(__file__).resolve().parents[2]
-_START_S = 180.0
+_WORKER = "_bentoml_impl.worker.service"  # what each of BentoML's workers runs
+REPOSITORY = Path(__file__).resolve().parents[2]
+_START_S = 300.0
 _END_S = 60.0
 
 
@@ -41,12 +42,23 @@ class Server:
         """Return the processor time of all of its processes that live."""
         return sum(sum(each.cpu_times()[:2]) for each in self._all())
 
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that answer requests; the supervisor replaces those that end."""
+        found = []
+        for child in self.process.children():
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if _WORKER in child.cmdline():
+                    found.append(child)
+        return found
+
     def _all(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
 
 @contextmanager
-def running(bundle: Path, code: Path = _ROOT, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(
+    bundle: Path, code: Path = REPOSITORY, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Start the service, and end it.
 
     Args:

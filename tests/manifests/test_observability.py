@@ -96,10 +96,19 @@ def test_every_alert_asks_for_what_is_there(
 def test_every_panel_asks_for_what_is_there(exposed: dict[str, set[str]]) -> None:
     path = MANIFESTS / "components" / "prometheus" / "mome.json"
     panels = json.loads(path.read_text())["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 13
+    assert len({panel["id"] for panel in panels}) == len(panels) == 14
     for panel in panels:
         for target in panel["targets"]:
             check(target["expr"], exposed)
+
+
+def test_estimated_errors_stand_beside_the_promise_of_their_modality(exposed: dict[str, set[str]]) -> None:
+    path = MANIFESTS / "components" / "prometheus" / "mome.json"
+    (panel,) = (each for each in json.loads(path.read_text())["panels"] if each["id"] == 14)
+    estimated, promised = (asked(target["expr"]) for target in panel["targets"])
+    wer, promise = "mome_estimated_wer_sum", "mome_monitor_max_wer"
+    assert {"scale", "modality"} <= exposed[wer] & estimated[wer]
+    assert "modality" in exposed[promise] & promised[promise]
 
 
 @pytest.mark.parametrize(

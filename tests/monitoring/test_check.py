@@ -102,6 +102,20 @@ def test_the_first_look_publishes_the_choice_for_clean_speech(site: Site) -> Non
     assert site.files() == {"scale.json", "decisions.jsonl"}
 
 
+def test_a_look_serves_a_switch_on_record_that_was_not_served_and_nothing_older(site: Site) -> None:
+    site.look()
+    while not site.look().switched:
+        site.serve(4.0, 10)
+    switched = ScaleDecision.read(site.scale_file)
+    switched.model_copy(
+        update={"at": switched.at - timedelta(seconds=1), "scale": "a16v5", "previous": None}
+    ).write(site.scale_file)
+    assert (site.look().scale, ScaleDecision.read(site.scale_file)) == ("a4v2", switched)
+    by_hand = switched.model_copy(update={"at": site.now, "scale": "a16v5"})
+    by_hand.write(site.scale_file)  # later than what is on record: somebody wanted it so
+    assert site.look().previous == "a16v5"
+
+
 def test_noise_and_its_end_switch_twice_and_every_look_is_on_record(site: Site) -> None:
     site.look()
     for level in (30.0, 4.0, 30.0):

@@ -83,6 +83,7 @@ def test_noise_is_answered_within_ten_requests_and_quiet_too(controller: Control
     assert controller.count("looks_total", outcome="finer") == 1
     assert controller.count("tokens_per_second") == pytest.approx(50 / 16 + 25 / 5)
     assert controller.count("run_length") == PARAMS.run_length
+    assert controller.count("max_wer", modality="audio") == PARAMS.max_wer["audio"]
 
 
 def test_a_restart_goes_on_where_it_ended(controller: Controller) -> None:
@@ -94,6 +95,36 @@ def test_a_restart_goes_on_where_it_ended(controller: Controller) -> None:
     controller.turn(4.0)
     assert controller.served == "a4v2"
     assert [d.scale for d in controller.decisions if d.switched][-1] == "a4v2"
+
+
+def test_a_switch_whose_writer_was_killed_before_it_was_served_is_served_by_the_next_one(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(30):
+        controller.turn(30.0)
+
+    class Killed(BaseException):
+        pass
+
+    write = ScaleDecision.write
+
+    def killed(decision: ScaleDecision, path: Path) -> None:
+        if decision.switched:
+            raise Killed
+        write(decision, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ScaleDecision, "write", killed)
+        with pytest.raises(Killed):
+            for _ in range(30):
+                controller.turn(4.0)
+    assert controller.decisions[-1].switched
+    assert controller.served == ScaleDecision.read(controller.site.scale_file).scale == "a16v5"
+    controller.start()
+    controller.turn()
+    assert controller.served == ScaleDecision.read(controller.site.scale_file).scale == "a4v2"
+    switched = [(d.previous, d.scale) for d in controller.decisions if d.switched]
+    assert switched == [("a16v5", "a4v2")]
 
 
 def test_every_kind_of_damage_holds_says_why_and_goes_on(controller: Controller) -> None:

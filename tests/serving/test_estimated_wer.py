@@ -46,7 +46,9 @@ def test_log_and_metrics_have_it_by_scale(serve: Callable[..., Served], tmp_path
     found = [RequestRecord.model_validate_json(line) for line in lines]
     expected = [sigmoid(-3.0), sigmoid(-1.5), sigmoid(-1.5)]
     assert [each.estimated_wer for each in found] == pytest.approx(expected)
-    total = served.registry.get_sample_value("mome_estimated_wer_sum", {"scale": "a16v5"})
+    total = served.registry.get_sample_value(
+        "mome_estimated_wer_sum", {"scale": "a16v5", "modality": "audio"}
+    )
     assert total == pytest.approx(2 * sigmoid(-1.5))
 
 

@@ -78,3 +78,17 @@ def test_requests_from_the_future_and_copied_lines_are_left_out(tmp_path: Path) 
     good = [request(number, 100 - number) for number in range(3)]
     write(tmp_path / "a.jsonl", [*good, request(9, -3600.0), good[1]])
     assert ids(tmp_path) == ["r0000", "r0001", "r0002"]
+
+
+def test_a_line_that_a_killed_writer_left_half_written_costs_no_other(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.append([request(1, 3)])
+    store.close()
+    (path,) = tmp_path.iterdir()
+    with path.open("a") as file:
+        file.write(request(2, 2).model_dump_json()[:40])
+    again = FileStore(tmp_path)  # as a container that is started again: the same host, the same process id
+    again.append([request(3, 1)])
+    window = again.newest(5, 600, NOW)
+    assert ([each.request_id for each in window.requests], window.unreadable) == (["r0001", "r0003"], 1)
+    again.close()

@@ -1,0 +1,1 @@
+"""The loop in processes of its own: a real service, real controllers, real callers."""
