@@ -94,6 +94,8 @@ def plant_manifest(dataset: Path, rows: int, seed: int = 0) -> None:
         "mouth_confidence": np.ones(rows),
         "faces": np.ones(rows, np.int64),
         "mouth_problem": np.full(rows, ""),
+        "sync_offset_frames": rng.integers(-1, 2, rows),
+        "sync_confidence": rng.uniform(0.8, 1, rows),
     }
     write_table(dataset, pa.table(measured, schema=MANIFEST_SCHEMA))
     about = {"name": "planted", "revision": "0" * 40, "speaker_disjoint": False}
