@@ -2,7 +2,7 @@
 
 The papers' AV-HuBERT had seen thousands of people (model facts 1.3) and may stay as it is; one that was
 taught with drawn faces knows too little of real ones. It learns to spell what is said (CTC) and, where there
-is sound, which character is said in every frame: the sound tells, and half as many minutes are enough.
+is sound, which character is said in every frame: the sound tells what CTC alone would have to find out.
 """
 
 # Shape letters: B batch, T frames (25 Hz), S those that are left, H height, W width of a picture, K classes.
@@ -83,7 +83,7 @@ def teach_lips(
         loss = loss + _naming(named_BTK, indices, kept, labels)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss of the video encoder is {loss.item()}; lower train.video_steps to 0"
+                f"the loss of the video encoder is {loss.item()}; set train.video_steps to 0"
             )
         optimiser.step(loss)
     encoder.eval().requires_grad_(False)
