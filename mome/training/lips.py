@@ -82,9 +82,7 @@ def teach_lips(
         loss = _spelling(spelt_BTK, lengths, [texts[index] for index in indices])
         loss = loss + _naming(named_BTK, indices, kept, labels)
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss of the video encoder is {loss.item()}; set train.video_steps to 0"
-            )
+            raise TrainingError(f"the loss of the video encoder is {loss.item()}; set train.video_steps to 0")
         optimiser.step(loss)
     encoder.eval().requires_grad_(False)
 
