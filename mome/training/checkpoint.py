@@ -126,7 +126,7 @@ def write_checkpoint(
         save_adapters(model.llm, "foundation/llm", temporary / _ADAPTER)
         if params.audio_lora_rank:
             save_adapters(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
-        if teaches_lips(params, corpus["modality"]):
+        if teaches_lips(params, corpus.get("modality", "av")):
             encoders.video.avhubert.save_pretrained(temporary / _VIDEO)
         if params.video_lora_rank:
             save_adapters(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
@@ -171,7 +171,7 @@ def load_checkpoint(
             f"but {foundation} is {found[:12]}"
         )
     params = parse_section(TrainParams, about["train"])
-    taught = folder / _VIDEO if teaches_lips(params, about["corpus"]["modality"]) else None
+    taught = folder / _VIDEO if teaches_lips(params, about["corpus"].get("modality", "av")) else None
     encoders = Encoders.load(foundation, device, params.audio_padding, taught)
     if params.audio_lora_rank:
         encoders.audio.encoder = load_adapters(

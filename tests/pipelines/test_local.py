@@ -61,7 +61,7 @@ def test_single_values_are_set_from_the_command_line_and_checked_before_anything
         ("train.stepz=12", "train.stepz"),
         ("train.steps=many", "train.steps"),
         ("steps=12", "expected a section and a name in it"),
-        ("train.steps", "NAME=VALUE"),
+        ("train.steps", "expected name=value"),
     ):
         with pytest.raises(ConfigError, match=message):
             local.run("embedded", ROOT / "params.yaml", tmp_path / "var", tmp_path / "r", None, [wrong])

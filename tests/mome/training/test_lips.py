@@ -86,12 +86,12 @@ def named(encoder: VideoEncoder) -> float:
 def test_lips_that_were_taught_tell_the_characters_of_unseen_clips_apart(
     train_params: TrainParams, with_sound: bool
 ) -> None:
-    params = train_params.model_copy(update={"video_steps": 20, "precision": "float32"})
+    params = train_params.model_copy(update={"video_steps": 40, "precision": "float32"})
     taught = texts(24, seed=1)
     encoder = small_encoder()
     before = named(encoder)
     teach_lips(encoder, planted_clips(taught), planted_times(taught) if with_sound else None, params)
-    assert named(encoder) > before + (0.15 if with_sound else 0.05)
+    assert named(encoder) > before + (0.2 if with_sound else 0.1)
     assert not any(each.requires_grad for each in encoder.parameters())
     assert not encoder.training
 
