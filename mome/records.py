@@ -63,6 +63,7 @@ __all__ = [
     "condition_key",
     "condition_order",
     "estimate_column",
+    "faults",
     "level",
     "snr_key",
 ]
@@ -121,6 +122,11 @@ def estimate_column(modality: Modality, scale: ScaleText) -> str:
     return f"estimated_wer_{modality}_{scale}"
 
 
+def faults(error: ValidationError) -> str:
+    """Return what of a record is wrong, in one line: it becomes the last one of a log."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+
+
 class Record(BaseModel):
     """Base of every record: a frozen value that is read and written whole."""
 
@@ -138,10 +144,8 @@ class Record(BaseModel):
         except FileNotFoundError:
             raise MomeError(f"{path}: no such file; expected a {cls.__name__} record") from None
         except ValidationError as error:
-            # In one line: it becomes the last one of a log.
-            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise MomeError(
-                f"{path}: not a {cls.__name__} record: {'; '.join(wrong)}; make it again with the stage that "
+                f"{path}: not a {cls.__name__} record: {faults(error)}; make it again with the stage that "
                 "writes it"
             ) from error
 

@@ -85,14 +85,18 @@ def _area(own: Sequence[float], others: Sequence[float]) -> float:
     return float((below + upto).mean() / 2 / max(1, len(others)))
 
 
-def _clips(dataset: Path, speakers: Sequence[str]) -> list[Clip]:
-    clips = []
-    for split in get_args(Split):
-        reader = SplitReader(dataset, split)
-        for index, row in enumerate(reader.utterances):
-            if row.has_video and row.num_samples and (not speakers or row.speaker in speakers):
-                clips.append(reader.clip(index))
-    return clips
+def _clips(dataset: Path, speakers: Sequence[str], count: int) -> list[Clip]:
+    """Return clips with sound and lips, spread over all that there are; no others are decoded."""
+    found = [
+        (reader, index)
+        for reader in (SplitReader(dataset, split) for split in get_args(Split))
+        for index, row in enumerate(reader.utterances)
+        if row.has_video and row.num_samples and (not speakers or row.speaker in speakers)
+    ]
+    if len(found) < 2:
+        raise CorpusError(f"{dataset}: {len(found)} clips with sound and lips, expected at least 2")
+    places = np.unique(np.linspace(0, len(found) - 1, count).astype(int))
+    return [reader.clip(index) for reader, index in (found[place] for place in places)]
 
 
 def _command() -> None:
@@ -103,11 +107,7 @@ def _command() -> None:
     parser.add_argument("--speakers", nargs="*", default=(), help="of these alone; default: all")
     parser.add_argument("--clips", type=int, default=40, help="spread over the dataset; default: 40")
     given = parser.parse_args()
-    found = _clips(given.dataset, given.speakers)
-    if len(found) < 2:
-        raise CorpusError(f"{given.dataset}: {len(found)} clips with sound and lips, expected at least 2")
-    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, given.clips).astype(int))]
-    figures = measured(chosen)
+    figures = measured(_clips(given.dataset, given.speakers, given.clips))
     print(
         columns(
             ("clips", "within a frame", "area under the curve", "ms a second"),

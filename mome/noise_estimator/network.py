@@ -4,19 +4,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mome.speech.noise_bands import NUM_BANDS, contrast
 from mome.speech.noise_network import DILATIONS, MAX_RAW_SNR_DB, NETWORK_KINDS
-from mome.storage import new_file
 
-__all__ = ["NoiseNetwork", "Outputs", "load", "save"]
+__all__ = ["NoiseNetwork", "Outputs"]
 
 _CHANNELS, _TAPS, _HIDDEN = 48, 5, 48
 
@@ -84,21 +81,3 @@ class NoiseNetwork(nn.Module):
         )
         out_BK = self.outer(F.relu(self.inner(summary_BC)))
         return Outputs(logit_BTM, raw_db_B, raw_db_B + 10 * out_BK[:, 0], out_BK[:, 1], out_BK[:, 2:])
-
-
-def save(network: NoiseNetwork, path: Path) -> None:
-    """Write the weights laid out as `mome.speech.noise_network` multiplies them."""
-    with new_file(path) as temporary:
-        save_file({name: _turned(tensor) for name, tensor in network.state_dict().items()}, temporary)
-
-
-def load(path: Path) -> NoiseNetwork:
-    """Return the network whose weights `save` wrote."""
-    network = NoiseNetwork()
-    network.load_state_dict({name: _turned(tensor) for name, tensor in load_file(path).items()})
-    return network.eval()
-
-
-def _turned(tensor: Tensor) -> Tensor:
-    """Return a weight with its axes in reverse: (C, C, K) to (K, C, C) and back."""
-    return tensor.permute(*reversed(range(tensor.ndim))).contiguous()

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from mome.machine.processor import use_threads
 from mome.noise_estimator.lessons import NO_KIND, Batch, Sounds, make_sounds, mix
-from mome.noise_estimator.network import NoiseNetwork, Outputs, load, save
+from mome.noise_estimator.network import NoiseNetwork, Outputs
 from mome.noise_estimator.voices import make_talkers
+from mome.numpy_weights import load_weights, save_weights
 from mome.progress import progress
 
 __all__ = ["run", "train"]
@@ -37,7 +38,8 @@ def run(output: Path, *, pieces: int, steps: int, seed: int, start: Path | None 
     """
     use_threads("auto")
     sounds = make_sounds(make_talkers(pieces // _PEOPLE_PER_PIECE, seed), pieces, seed)
-    save(train(sounds, steps, seed, None if start is None else load(start)), output)
+    begun = None if start is None else load_weights(NoiseNetwork(), start)
+    save_weights(train(sounds, steps, seed, begun), output)
 
 
 def train(sounds: Sounds, steps: int, seed: int, start: NoiseNetwork | None = None) -> NoiseNetwork:

@@ -7,6 +7,7 @@ import re
 from pydantic import ValidationError
 
 from mome.errors import BundleError
+from mome.records import faults
 from mome.registry.history import Entry, History
 from mome.registry.store import Reader
 
@@ -53,9 +54,8 @@ class Log:
         try:
             return Entry.model_validate_json(content)
         except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise BundleError(
-                f"{self._store.uri(name)}: not an entry: {'; '.join(wrong).removeprefix(': ')}; entries are"
+                f"{self._store.uri(name)}: not an entry: {faults(error).removeprefix(': ')}; entries are"
                 " never changed: restore the file from a backup or from an earlier version of the object"
             ) from error
 

@@ -4,18 +4,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mome.speech.lip_flow import NUM_FLOWS
 from mome.speech.synchrony_network import MOST_LAG, NUM_SOUNDS
-from mome.storage import new_file
 
-__all__ = ["SynchronyNetwork", "evidence", "load", "profiles", "save"]
+__all__ = ["SynchronyNetwork", "evidence", "profiles"]
 
 _CHANNELS, _TAPS, _NUMBERS = 48, 5, 24
 _DROPPED = 0.2
@@ -74,19 +70,6 @@ def evidence(profile_L: Tensor, num_frames: int) -> Tensor:
     return (profile_L.amax(-1) - profile_L.median(-1).values) * num_frames**0.5
 
 
-def save(network: SynchronyNetwork, path: Path) -> None:
-    """Write the weights laid out as `mome.speech.synchrony_network` multiplies them."""
-    with new_file(path) as temporary:
-        save_file({name: _turned(tensor) for name, tensor in network.state_dict().items()}, temporary)
-
-
-def load(path: Path) -> SynchronyNetwork:
-    """Return the network whose weights `save` wrote."""
-    network = SynchronyNetwork()
-    network.load_state_dict({name: _turned(tensor) for name, tensor in load_file(path).items()})
-    return network.eval()
-
-
 def _convolution(num_inputs: int, num_outputs: int) -> nn.Conv1d:
     # Ends are held, not silent: what never moves has one vector everywhere.
     return nn.Conv1d(num_inputs, num_outputs, _TAPS, padding=_TAPS // 2, padding_mode="replicate")
@@ -95,8 +78,3 @@ def _convolution(num_inputs: int, num_outputs: int) -> nn.Conv1d:
 def _unit(vectors_BTD: Tensor) -> Tensor:
     centred = vectors_BTD - vectors_BTD.mean(1, keepdim=True)
     return centred / (centred.square().sum((1, 2), keepdim=True) + 1e-9).sqrt()
-
-
-def _turned(tensor: Tensor) -> Tensor:
-    """Return a weight with its axes in reverse: (C, C, K) to (K, C, C) and back."""
-    return tensor.permute(*reversed(range(tensor.ndim))).contiguous()

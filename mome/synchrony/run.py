@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from mome.errors import CorpusError
 from mome.machine.processor import use_threads
+from mome.numpy_weights import save_weights
 from mome.progress import progress
 from mome.speech.shards import read_split
 from mome.speech.synchrony_network import MOST_LAG
 from mome.synchrony.lessons import SHORTEST, Lesson, Piece, draw, lesson
-from mome.synchrony.network import SynchronyNetwork, evidence, save
+from mome.synchrony.network import SynchronyNetwork, evidence
 from mome.synthesis.corpus import plan_corpus, render_all
 
 __all__ = ["calibrate", "read", "run", "synthetic", "train"]
@@ -50,13 +51,13 @@ def run(output: Path, datasets: Sequence[Path], *, drawn: int, steps: int, seed:
     held = lessons[::_HELD_BACK]
     network = train([each for index, each in enumerate(lessons) if index % _HELD_BACK], steps, seed)
     calibrate(network, held, seed)
-    save(network, output)
+    save_weights(network, output)
 
 
 def read(dataset: Path) -> list[Lesson]:
     """Return the training clips of a dataset that have sound and lips, and are long enough."""
     pairs = progress(read_split(dataset, "train"), f"read {dataset.name}")
-    clips = [clip for _, clip in pairs if clip.modality == "av"]
+    clips = (clip for _, clip in pairs if clip.modality == "av")  # one after the other: a lesson is smaller
     return [each for each in map(lesson, clips) if len(each) >= SHORTEST]
 
 

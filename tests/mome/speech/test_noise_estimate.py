@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from mome.noise_estimator.network import load
+from mome.noise_estimator.network import NoiseNetwork
+from mome.numpy_weights import load_weights
 from mome.speech.audio import Samples, resample
 from mome.speech.noise import babble, mix_at_snr
 from mome.speech.noise_bands import HOP, NUM_BANDS, WINDOW, band_powers
@@ -154,7 +155,7 @@ def test_the_network_in_numpy_is_the_one_that_torch_trains() -> None:
     sounds[0, 9_000:15_000] *= 6
     powers = band_powers(sounds)
     with torch.inference_mode():
-        trained = load(WEIGHTS)(torch.from_numpy(powers))
+        trained = load_weights(NoiseNetwork(), WEIGHTS)(torch.from_numpy(powers))
     for index in range(2):
         heard = listen(powers[index])
         assert heard.snr_db == pytest.approx(float(trained.snr_db_B[index]), abs=1e-3)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mome.errors import CorpusError
+from mome.numpy_weights import load_weights, save_weights
 from mome.speech.synchrony_network import MOST_LAG
 from mome.synchrony.lessons import draw, lesson
-from mome.synchrony.network import SynchronyNetwork, load, save
+from mome.synchrony.network import SynchronyNetwork
 from mome.synchrony.run import calibrate, run, train
 
 
@@ -25,8 +26,9 @@ def test_a_short_training_finds_when_lips_move_with_sound(flickering) -> None:
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     network = SynchronyNetwork().eval()
-    save(network, tmp_path / "network.safetensors")
-    for name, tensor in load(tmp_path / "network.safetensors").state_dict().items():
+    save_weights(network, tmp_path / "network.safetensors")
+    loaded = load_weights(SynchronyNetwork(), tmp_path / "network.safetensors")
+    for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor, network.state_dict()[name])
 
 
