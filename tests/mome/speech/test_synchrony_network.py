@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from mome.numpy_weights import load_weights
 from mome.speech.lip_flow import NUM_FLOWS
 from mome.speech.synchrony_network import (
     MOST_LAG,
@@ -15,14 +16,14 @@ from mome.speech.synchrony_network import (
     sound_vectors,
     sounds,
 )
-from mome.synchrony.network import evidence, load, profiles
+from mome.synchrony.network import SynchronyNetwork, evidence, profiles
 
 
 def test_numpy_and_torch_say_the_same() -> None:
     rng = np.random.default_rng(1)
     flow = rng.standard_normal((3, 60, NUM_FLOWS)).astype(np.float32)
     heard = rng.standard_normal((3, 60, NUM_SOUNDS)).astype(np.float32)
-    network = load(WEIGHTS)
+    network = load_weights(SynchronyNetwork(), WEIGHTS)
     with torch.no_grad():
         twin = network(torch.from_numpy(flow), torch.from_numpy(heard))
         sure = torch.sigmoid(network.evidence(evidence(twin, 60)[..., None]))
