@@ -71,7 +71,7 @@ def _requests(seen: Seen, answers: Answers, kills: Kills) -> list[Row]:
 def _decisions(seen: Seen) -> list[Row]:
     journal = [line for line in seen.journal if line is not None]
     recorded = [_switch(line) for line in journal if line["switched"] and line["previous"] is not None]
-    published = _changes(seen.versions)
+    published = _changes(seen.versions, journal)
     lost = sum((Counter(recorded) - Counter(published)).values())
     on_record = Counter((line["at"], line["scale"]) for line in journal)
     unfounded = sum(on_record[version["at"], version["scale"]] != 1 for version in seen.versions)
@@ -99,12 +99,20 @@ def _files(seen: Seen) -> list[Row]:
     ]
 
 
-def _changes(versions: Sequence[dict[str, Any]]) -> list[_Switch]:
-    """Return the switches of a scale that was published again and again."""
-    pairs = pairwise(versions)
+def _changes(versions: Sequence[dict[str, Any]], journal: Sequence[dict[str, Any]]) -> list[_Switch]:
+    """Return the switches of a scale that was published again and again.
+
+    A switch whose writer died is served by the next one, whose first look may keep it and publish that a
+    millisecond later: whoever sees only the second has seen the switch.
+    """
+    switch_at: dict[tuple[str, str], str] = {}  # which one a decision upholds
+    newest = ""
+    for line in journal:
+        newest = line["at"] if line["switched"] else newest
+        switch_at[line["at"], line["scale"]] = newest
     return [
-        (after["at"], before["scale"], after["scale"])
-        for before, after in pairs
+        (switch_at.get((after["at"], after["scale"]), after["at"]), before["scale"], after["scale"])
+        for before, after in pairwise(versions)
         if before["scale"] != after["scale"]
     ]
 

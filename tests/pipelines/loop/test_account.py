@@ -63,6 +63,19 @@ def test_a_loop_that_keeps_its_promises_has_none_broken() -> None:
     assert "| switches served | 2 | the same, once, in order | kept |" in table(rows)
 
 
+def test_a_switch_seen_with_the_next_decision_to_keep_it_was_served() -> None:
+    seen, answers, kills = loop()
+    kept = decision(5, "a16v5", "a16v5")
+    seen.journal.append(kept)
+    seen.versions[2] = kept
+    assert broken(account(seen, answers, kills)) == []
+    seen.versions[2] = decision(3, "a16v5", "a4v2")  # the switch back never came
+    assert broken(account(seen, answers, kills)) == [
+        "switches served",
+        "switches on record that were never served",
+    ]
+
+
 def unserved(seen: Seen, _: Answers, __: Kills) -> None:
     del seen.versions[2]
 
