@@ -26,7 +26,7 @@ SYNTHESIS_VERSION = 4  # to be raised whenever the same plan renders to other sa
 _FRAME_SAMPLES = 640  # samples of one video frame: 16,000 / 25
 _SENTENCES_PER_PROCESS = 200
 # Recordings begin and end at once or late. A model that never heard half a second of nothing misreads what
-# follows it: taught with the short ones alone, 7.0 % of the words at a4v2 behind 0.4 s more, in place of 1.9 %.
+# follows it: taught with the short ones alone, 7.0 % of the words behind 0.4 s more, 1.9 % without (a4v2).
 _SHORT_QUIET_S, _LONG_QUIET_S = (0.08, 0.3), (0.3, 0.8)
 _SHORT_SHARE = 2 / 3
 
