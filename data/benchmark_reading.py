@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import subprocess
 import sys
 import tempfile
@@ -74,26 +73,27 @@ def measure_reading(address: str, way: str) -> Taken:
         CorpusError: If it could not be read.
     """
     command = [sys.executable, "-m", "data.benchmark_reading", "--read", way, "--dataset", address]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # it is a pipe
-    with process.stdout:
-        said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise CorpusError(f"reading {address} ended with exit code {process.returncode}, expected 0")
-    clips, seconds = said.split()
-    return Taken(int(clips), float(seconds), used.ru_maxrss / 2**10)  # Linux counts it in KiB
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode:
+        raise CorpusError(f"reading {address} ended with exit code {found.returncode}, expected 0")
+    clips, seconds, peak_mib = found.stdout.split()
+    return Taken(int(clips), float(seconds), float(peak_mib))
 
 
 def _read(address: str, way: str) -> None:
-    """Read, and print how many clips that were and in how many seconds."""
+    """Read, and print how many clips that were, in how many seconds, and the peak of memory in MiB."""
     started = time.monotonic()
     with closing(SplitReader(open_dataset(address), "train")) as reader:
         sounds = Sounds(reader, held_h=0)
         order = range(len(reader)) if way == "split" else _drawn(sounds)
         read = sum(len(sounds[index]) > 0 for index in order)
-    print(read, time.monotonic() - started)
+    print(read, time.monotonic() - started, _peak_mib())
+
+
+def _peak_mib() -> float:
+    # Not what wait4 says: that begins with what the process had that started this one.
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in each)
+    return int(line.split()[1]) / 2**10  # Linux counts it in KiB
 
 
 def _drawn(sounds: Sounds) -> list[int]:
