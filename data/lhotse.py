@@ -23,6 +23,7 @@ from mome.errors import CorpusError
 from mome.progress import progress
 from mome.records import Split, Utterance
 from mome.speech.audio import SAMPLING_RATE
+from mome.speech.dataset import open_dataset
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder
 
@@ -99,10 +100,12 @@ def _command() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, required=True, help="folder that data.prepare wrote")
+    parser.add_argument(
+        "--dataset", required=True, help="folder that data.prepare wrote, or s3://bucket/prefix"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write, replaced")
     options = parser.parse_args()
-    write_manifests(options.dataset, options.output)
+    write_manifests(open_dataset(options.dataset), options.output)
 
 
 if __name__ == "__main__":

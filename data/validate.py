@@ -26,6 +26,7 @@ from mome.cli import main, paths
 from mome.config import ValidateParams, load_params
 from mome.errors import CorpusError, ValidationFailed
 from mome.records import ExpectationResult, SetAside, Split, ValidationReport
+from mome.speech.dataset import open_dataset
 from mome.speech.usable import write_set_aside
 
 if TYPE_CHECKING:
@@ -227,10 +228,11 @@ def _command() -> None:
     given = paths(
         "data.validate",
         (__doc__ or "").partition("\n")[0],
-        dataset="folder that data.prepare wrote",
+        dataset="folder that data.prepare wrote, or s3://bucket/prefix",
         output="folder for the report",
     )
-    report = run(load_params(given.params, given.profile).validate_, given.dataset, given.output)
+    params = load_params(given.params, given.profile).validate_
+    report = run(params, open_dataset(given.dataset), given.output)
     failed = [result.name for result in report.results if not result.passed]
     count = sum(report.set_aside.values())
     print(

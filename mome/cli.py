@@ -37,6 +37,8 @@ def paths(
 ) -> argparse.Namespace:
     """Parse the command line of a stage: a required path for each option, ``--params`` and ``--profile``.
 
+    ``--dataset`` stays text: it may be an address, which `mome.speech.dataset.open_dataset` follows.
+
     Args:
         module: As ``python -m`` is given it.
         description: What the command does.
@@ -45,7 +47,8 @@ def paths(
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     for name, meaning in options.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+        as_given = str if name == "dataset" else Path
+        parser.add_argument(f"--{name}", type=as_given, required=True, help=meaning)
     for name, meaning in (optional or {}).items():
         parser.add_argument(f"--{name}", type=Path, help=meaning)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")

@@ -28,6 +28,7 @@ from mome.records import Modality, Promise
 from mome.reporting.markdown import columns
 from mome.scale_choice import choose
 from mome.scales import Scale
+from mome.speech.dataset import open_dataset
 from mome.speech.media import Clip
 from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
@@ -171,7 +172,7 @@ def _read(
 def _command() -> None:
     parser = argparse.ArgumentParser(prog="python -m mome.benchmark.own_scale", description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("dataset", type=Path, help="folder that data.prepare wrote")
+    parser.add_argument("dataset", help="folder that data.prepare wrote, or s3://bucket/prefix")
     parser.add_argument("--modality", choices=["av", "audio"], default="av")
     parser.add_argument("--noise", type=Path, help="folder of noise at 16 kHz; default: babble of the clips")
     parser.add_argument("--max-wer", type=float, nargs="+", help="promised; default: by the bundle")
@@ -187,7 +188,8 @@ def _command() -> None:
         promises = [bundle.promise]
     if not promises or given.modality not in promises[0].max_wer:
         raise ConfigError(f"{given.bundle} promises nothing for {given.modality!r}; give --max-wer")
-    readings = _read(bundle, given.dataset, given.modality, given.noise, given.clips, given.seed)
+    dataset = open_dataset(given.dataset)
+    readings = _read(bundle, dataset, given.modality, given.noise, given.clips, given.seed)
     for promise in promises:
         print(f"\n{promise.max_wer[given.modality]:.1%} promised:\n")
         print(_table(readings, bundle, promise))

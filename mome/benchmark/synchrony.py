@@ -24,6 +24,7 @@ from mome.progress import progress
 from mome.records import Split
 from mome.reporting.markdown import columns
 from mome.speech.audio import SAMPLING_RATE
+from mome.speech.dataset import open_dataset
 from mome.speech.media import Clip
 from mome.speech.shards import SplitReader
 from mome.speech.synchrony import synchrony
@@ -103,11 +104,11 @@ def _command() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dataset", type=Path, help="folder that data.prepare wrote")
+    parser.add_argument("dataset", help="folder that data.prepare wrote, or s3://bucket/prefix")
     parser.add_argument("--speakers", nargs="*", default=(), help="of these alone; default: all")
     parser.add_argument("--clips", type=int, default=40, help="spread over the dataset; default: 40")
     given = parser.parse_args()
-    figures = measured(_clips(given.dataset, given.speakers, given.clips))
+    figures = measured(_clips(open_dataset(given.dataset), given.speakers, given.clips))
     print(
         columns(
             ("clips", "within a frame", "area under the curve", "ms a second"),

@@ -14,6 +14,7 @@ from mome.compare.tuning import Grid
 from mome.config import load_params
 from mome.errors import ConfigError
 from mome.methods import METHODS
+from mome.speech.dataset import open_dataset
 
 _NUM_SEEDS = 3
 _LENGTHS = (200, 400, 800)
@@ -21,7 +22,9 @@ _LENGTHS = (200, 400, 800)
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mome.compare", description=__doc__)
-    parser.add_argument("--dataset", type=Path, required=True, help="folder written by data.prepare")
+    parser.add_argument(
+        "--dataset", required=True, help="folder that data.prepare wrote, or s3://bucket/prefix"
+    )
     parser.add_argument("--foundation", type=Path, required=True, help="folder with the frozen models")
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for comparison.json, .md and .html"
@@ -82,7 +85,7 @@ def _compare() -> None:
     told += ["--learning-rates", *(f"{rate:g}" for rate in given.learning_rates)]
     told += ["--factors", *(f"{factor:g}" for factor in given.factors)]
     grid = Grid(tuple(given.learning_rates), tuple(given.factors))
-    folders = Folders(given.dataset, given.foundation, given.output, given.work)
+    folders = Folders(open_dataset(given.dataset), given.foundation, given.output, given.work)
     run(params.train, params.evaluate, folders, given.methods, seeds, given.steps, grid, shlex.join(told))
 
 

@@ -65,6 +65,21 @@ class S3Reader:
             found = self._fs.cat(paths)  # several at a time
         return [found[path] for path in paths]
 
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Return the bytes from ``start`` to before ``stop`` of a file, fewer or none if it ends before.
+
+        Raises:
+            ServiceError: If it is not there, or the storage does not answer.
+        """
+        with self._failures():
+            try:
+                content: bytes = self._fs.cat_file(f"{self._root}/{name}", start=start, end=stop)
+            except OSError as error:
+                if error_code(error) in ("InvalidRange", "416"):  # it begins behind the end
+                    return b""
+                raise
+        return content
+
     def names(self, folder: str) -> list[str]:
         with self._failures():
             try:

@@ -23,9 +23,11 @@ from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
 from mome.records import Modality
 from mome.speech.faces.models import FaceModels
+from mome.speech.manifest_rows import Rows
+from mome.speech.manifest_table import read_table
 from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
-from mome.speech.shards import SplitReader, read_manifest, shard_sum
+from mome.speech.shards import SplitReader, shard_sums
 from mome.storage import new_folder
 from mome.training.ahead import prepare_steps
 from mome.training.alignment import teach_aligner
@@ -268,10 +270,10 @@ def source_digest(dataset: Path, foundation: Path) -> str:
         CorpusError: If a shard is damaged, or an earlier version wrote it.
     """
     digest = hashlib.sha256()
-    for utterance in read_manifest(dataset):
+    for utterance in Rows(read_table(dataset)):
         digest.update(utterance.model_dump_json().encode())
-    for shard in sorted((dataset / "shards").glob("*.tar")):
-        digest.update(shard_sum(shard).encode())
+    for held in shard_sums(dataset):
+        digest.update(held.encode())
     digest.update(foundation_digest(foundation).encode())
     return digest.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mome.cli import main, paths
 from mome.config import load_params
 from mome.evaluation.routing.run import run
+from mome.speech.dataset import open_dataset
 
 
 def _routing() -> None:
@@ -12,7 +13,7 @@ def _routing() -> None:
         "mome.evaluation.routing",
         __doc__,
         {"evaluation": "folder with the evaluation.json of the checkpoint, for word errors"},
-        dataset="folder written by data.prepare",
+        dataset="folder that data.prepare wrote, or s3://bucket/prefix",
         foundation="folder with the frozen models",
         checkpoint="folder written by mome.training",
         output="folder for routing.json and routing.html",
@@ -20,7 +21,7 @@ def _routing() -> None:
     params = load_params(given.params, given.profile).evaluate
     run(
         params,
-        given.dataset,
+        open_dataset(given.dataset),
         given.foundation,
         given.checkpoint,
         given.output,
