@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from data.peak import peak_mib
 from mome.cli import main
 from mome.errors import CorpusError
 from mome.records import ValidationReport
@@ -32,6 +33,7 @@ __all__ = ["Validated", "measure_validation", "plant_manifest"]
 
 _UNUSABLE_EVERY, _HELD_OUT_EVERY, _SPEAKERS, _PER_SHARD = 500, 100, 5000, 500
 _FPS = 25
+_LOOK_S = 0.05  # at the memory
 _WORDS = (
     "bin",
     "lay",
@@ -111,7 +113,11 @@ def measure_validation(dataset: Path, output: Path, params: Path) -> Validated:
     command = [sys.executable, "-m", "data.validate", "--params", str(params)]
     started = time.monotonic()
     process = subprocess.Popen([*command, "--dataset", str(dataset), "--output", str(output)])
-    _, status, used = os.wait4(process.pid, 0)
+    most_mib, ended, status = 0.0, 0, 0
+    while not ended:
+        most_mib = max(most_mib, peak_mib(process.pid))
+        time.sleep(_LOOK_S)
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
     seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -122,7 +128,7 @@ def measure_validation(dataset: Path, output: Path, params: Path) -> Validated:
         sum(report.set_aside.values()),
         seconds,
         used.ru_utime + used.ru_stime,
-        used.ru_maxrss / 2**20,  # Linux counts it in KiB
+        most_mib / 2**10,
     )
 
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.benchmark import plant_manifest
+from data.peak import peak_mib
 from mome.cli import main
 from mome.errors import CorpusError
 from mome.progress import progress
@@ -87,13 +88,7 @@ def _read(address: str, way: str) -> None:
         sounds = Sounds(reader, held_h=0)
         order = range(len(reader)) if way == "split" else _drawn(sounds)
         read = sum(len(sounds[index]) > 0 for index in order)
-    print(read, time.monotonic() - started, _peak_mib())
-
-
-def _peak_mib() -> float:
-    # Not what wait4 says: that begins with what the process had that started this one.
-    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in each)
-    return int(line.split()[1]) / 2**10  # Linux counts it in KiB
+    print(read, time.monotonic() - started, peak_mib())
 
 
 def _drawn(sounds: Sounds) -> list[int]:
