@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +43,7 @@ def voiced_s(samples: Samples) -> float:
     Whispers have no pitch, and count as no voice.
     """
     finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    band = butter(4, _BAND_HZ, "bandpass", fs=_RATE, output="sos")
-    signal = sosfilt(band, resample_poly(finite.astype(np.float64), 1, _FROM_RATE // _RATE))
+    signal = sosfilt(_band(), resample_poly(finite.astype(np.float64), 1, _FROM_RATE // _RATE))
     shortest, longest = _PERIODS
     if len(signal) < _WINDOW + longest:
         return 0.0
@@ -69,6 +69,12 @@ def is_silent(duration_s: float, voice_s: float, noise: NoiseEstimate) -> bool:
     if noise.snr_db is not None and noise.snr_db > _DROWNED_DB:
         return False
     return duration_s >= _MIN_JUDGED_S or noise.speech_share == 0.0
+
+
+@cache
+def _band() -> npt.NDArray[np.float64]:
+    # To design it takes as long as to find the voice in two seconds of sound.
+    return np.asarray(butter(4, _BAND_HZ, "bandpass", fs=_RATE, output="sos"))
 
 
 def _is_voiced(windows: npt.NDArray[np.float64], shortest: int) -> npt.NDArray[np.bool_]:
