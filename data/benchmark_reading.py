@@ -77,8 +77,8 @@ def measure_reading(address: str, way: str) -> Taken:
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode:
         raise CorpusError(f"reading {address} ended with exit code {found.returncode}, expected 0")
-    clips, seconds, peak_mib = found.stdout.split()
-    return Taken(int(clips), float(seconds), float(peak_mib))
+    clips, seconds, peak = found.stdout.split()
+    return Taken(int(clips), float(seconds), float(peak))
 
 
 def _read(address: str, way: str) -> None:

@@ -13,6 +13,7 @@ from mome.compare.run import Folders, run
 from mome.compare.tuning import Grid
 from mome.config import load_params
 from mome.errors import ConfigError
+from mome.machine.processor import number_of_threads
 from mome.methods import METHODS
 from mome.speech.dataset import open_dataset
 
@@ -62,6 +63,13 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             metavar="NUMBER",
             help=f"to try for every method; default: {' '.join(f'{value:g}' for value in tried)}",
         )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=number_of_threads("auto"),
+        metavar="NUMBER",
+        help="models that are trained at once, each with its share of the threads; default: a core for each",
+    )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     return parser.parse_args(arguments)
 
@@ -73,6 +81,8 @@ def _compare() -> None:
             f"--steps is {' '.join(map(str, given.steps))}, expected numbers from 1 on, each larger than the "
             "one before"
         )
+    if given.processes < 1:
+        raise ConfigError(f"--processes is {given.processes}, expected at least 1")
     params = load_params(given.params)
     first = params.train.seed
     seeds = given.seeds or list(range(first, first + _NUM_SEEDS))
@@ -86,7 +96,17 @@ def _compare() -> None:
     told += ["--factors", *(f"{factor:g}" for factor in given.factors)]
     grid = Grid(tuple(given.learning_rates), tuple(given.factors))
     folders = Folders(open_dataset(given.dataset), given.foundation, given.output, given.work)
-    run(params.train, params.evaluate, folders, given.methods, seeds, given.steps, grid, shlex.join(told))
+    run(
+        params.train,
+        params.evaluate,
+        folders,
+        given.methods,
+        seeds,
+        given.steps,
+        grid,
+        shlex.join(told),
+        given.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from mome.compare.records import Comparison, Rung, Trial, Tuned
 from mome.compare.summary import gaps_between, summarise_trials
 from mome.compare.trial import Trials
 from mome.compare.tuning import Grid, pilots, tune, tuned_models
-from mome.config import EvaluateParams, TrainParams
+from mome.compare.workers import Workers, hire
+from mome.config import EvaluateParams, Threads, TrainParams
 from mome.errors import CorpusError
+from mome.machine.processor import number_of_threads
 from mome.methods import MethodName
-from mome.progress import progress
 from mome.records import snr_key
 from mome.storage import write_text
 from mome.training.run import source_digest
@@ -56,6 +57,7 @@ def run(
     lengths: Sequence[int],
     grid: Grid | None = None,
     command: str = "python -m mome.compare",
+    processes: int = 1,
 ) -> Comparison:
     """Tune, train and measure every method with every seed, and write what was found.
 
@@ -71,6 +73,7 @@ def run(
         lengths: Steps of the trainings, ascending.
         grid: To search for each method's values in.
         command: To print in the document.
+        processes: How many models are trained at once, each with its share of the threads.
 
     Raises:
         ConfigError: If a step cannot hold the same utterances for every method.
@@ -88,13 +91,17 @@ def run(
         folders.work,
         source_digest(folders.dataset, folders.foundation),
         evaluate,
-        Listening(folders.dataset, evaluate),
+        Listening(
+            folders.dataset, evaluate.model_copy(update={"threads": _share(evaluate.threads, processes)})
+        ),
+        _share(train.threads, processes),
     )
     plans = {method: models_of(base, method, folders.foundation) for method in methods}
-    tuned = _tune(plans, lengths[0], grid or Grid(), trials)
-    rungs, levelled = _climb(plans, tuned, seeds[0], lengths, trials)
-    steps = rungs[-1].steps
-    found = _measure(_jobs(plans, tuned, seeds, steps), trials, f"compare: {steps} steps")
+    with hire(trials, processes) as workers:
+        tuned = _tune(plans, lengths[0], grid or Grid(), workers)
+        rungs, levelled = _climb(plans, tuned, seeds[0], lengths, workers)
+        steps = rungs[-1].steps
+        found = _measure(_jobs(plans, tuned, seeds, steps), workers, f"compare: {steps} steps")
     rows = summarise_trials(found, base, evaluate.bootstrap_samples, evaluate.seed)
     comparison = Comparison(
         corpus=corpus["name"],
@@ -121,23 +128,24 @@ def run(
     return comparison
 
 
-def _tune(plans: _Plans, steps: int, grid: Grid, trials: Trials) -> list[Tuned]:
+def _share(threads: Threads, processes: int) -> int:
+    return max(1, number_of_threads(threads) // processes)
+
+
+def _tune(plans: _Plans, steps: int, grid: Grid, workers: Workers) -> list[Tuned]:
     tried = {method: pilots(models, steps, grid) for method, models in plans.items()}
-    waiting = [job for jobs in tried.values() for job in jobs if not trials.is_trained(job)]
-    # What is finished would make the rest look quick.
-    for job in progress(waiting, "compare: search"):
-        trials.train(job)
-    return [tune(method, jobs, grid, trials) for method, jobs in tried.items()]
+    workers.train([job for jobs in tried.values() for job in jobs], "compare: search")
+    return [tune(method, jobs, grid, workers.trials) for method, jobs in tried.items()]
 
 
 def _climb(
-    plans: _Plans, tuned: Sequence[Tuned], seed: int, lengths: Sequence[int], trials: Trials
+    plans: _Plans, tuned: Sequence[Tuned], seed: int, lengths: Sequence[int], workers: Workers
 ) -> tuple[list[Rung], bool]:
     """Return a rung of every method for every length that was tried, and whether the last was enough."""
     rungs: list[Rung] = []
     before: list[Rung] = []
     for steps in lengths:
-        found = _measure(_jobs(plans, tuned, [seed], steps), trials, f"compare: {steps} steps")
+        found = _measure(_jobs(plans, tuned, [seed], steps), workers, f"compare: {steps} steps")
         own = [[trial for trial in found if trial.method == each.method] for each in tuned]
         after = [rung_of(each) for each in own]
         rungs += after
@@ -151,7 +159,6 @@ def _jobs(plans: _Plans, tuned: Sequence[Tuned], seeds: Sequence[int], steps: in
     return seeded([model for each in tuned for model in tuned_models(plans[each.method], each, steps)], seeds)
 
 
-def _measure(jobs: Sequence[TrainParams], trials: Trials, said: str) -> list[Trial]:
-    for job in progress([job for job in jobs if not trials.is_done(job)], said):
-        trials.run(job)
-    return [trials.run(job) for job in jobs]
+def _measure(jobs: Sequence[TrainParams], workers: Workers, said: str) -> list[Trial]:
+    workers.measure(jobs, said)
+    return [workers.trials.run(job) for job in jobs]

@@ -41,6 +41,7 @@ class Trials:
         source: Of `source_digest`.
         evaluate: Section ``evaluate``.
         listening: The test clips.
+        threads: Of a training; what came out is the same trial, whatever their number.
     """
 
     dataset: Path
@@ -49,6 +50,7 @@ class Trials:
     source: str
     evaluate: EvaluateParams
     listening: Listening
+    threads: int
 
     def is_done(self, params: TrainParams) -> bool:
         """Tell whether the trial is finished."""
@@ -98,9 +100,11 @@ class Trials:
         folder.mkdir(parents=True, exist_ok=True)
         begun.touch()
         started = time.monotonic()
-        learn(params, self.dataset, self.foundation, folder / "checkpoint", self.work)
+        mine = params.model_copy(update={"threads": self.threads})
+        checkpoint = folder / "checkpoint"
+        learn(mine, self.dataset, self.foundation, checkpoint, self.work, with_aligner=False)
         seconds = time.monotonic() - started
-        history = json.loads((folder / "checkpoint" / "history.json").read_text())
+        history = json.loads((checkpoint / "history.json").read_text())
         kept = chosen_steps(history, params)
         losses = [row["validation_loss"] for row in history if row["step"] in kept]
         trained = Trained(seconds=seconds, interrupted=interrupted, validation_loss=sum(losses) / len(losses))

@@ -51,7 +51,15 @@ __all__ = ["learning_rate", "run", "source_digest"]
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
 
 
-def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work: Path) -> None:
+def run(
+    params: TrainParams,
+    dataset: Path,
+    foundation: Path,
+    output: Path,
+    work: Path,
+    *,
+    with_aligner: bool = True,
+) -> None:
     """Fine-tune MoME and the projectors, and LoRA on the encoders where ``params`` asks for it.
 
     Killed at any moment and started again with the same inputs, it ends with the same weights as an
@@ -64,6 +72,8 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         foundation: Folder with the frozen encoders and LLM.
         output: Checkpoint folder to write, with ``training.html`` beside the weights.
         work: Folder that outlives an interruption.
+        with_aligner: Whether the checkpoint is to know when words are said; that takes a passage over the
+            training split, which who only counts errors can do without.
 
     Raises:
         ConfigError: If there is no such noise.
@@ -77,7 +87,7 @@ def run(params: TrainParams, dataset: Path, foundation: Path, output: Path, work
         closing(SplitReader(dataset, "train")) as train,
         closing(SplitReader(dataset, "validation")) as validation,
     ):
-        _train(params, train, validation, foundation, output, work, processes)
+        _train(params, train, validation, foundation, output, work, processes, with_aligner)
 
 
 def _train(
@@ -88,6 +98,7 @@ def _train(
     output: Path,
     work: Path,
     processes: Processes,
+    with_aligner: bool,
 ) -> None:
     if processes.most(params.precision == "float32"):  # machines may differ, and what they share may not
         params = params.model_copy(update={"precision": "float32"})
@@ -124,8 +135,9 @@ def _train(
         history = _fit(recogniser, train, validation, params, state, processes, pace, report)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
-        spoken = spoken or find_spoken(train)
-        aligner = None if spoken is None else teach_aligner(recogniser, train, spoken, params)
+        aligner = None
+        if with_aligner and (said := spoken or find_spoken(train)) is not None:
+            aligner = teach_aligner(recogniser, train, said, params)
         write_checkpoint(
             output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset)
         )

@@ -15,8 +15,9 @@ from mome.errors import GateRejected
 from mome.records import GateDecision
 from mome.registry.history import Lineage
 from serving.registry.address import open_registry
+from tests.buckets import ROOT
 from tests.page_text import page_text
-from tests.serving.registry.planted import ROOT, bundle, rewrite
+from tests.serving.registry.planted import bundle, rewrite
 
 
 def artifact(path: Path) -> SimpleNamespace:

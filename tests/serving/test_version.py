@@ -13,8 +13,9 @@ from mome.bundle import read_bundle
 from mome.registry.history import Lineage, lineage_file, registered_as
 from serving.keys import Key
 from serving.registry.address import open_registry
+from tests.buckets import ROOT
 from tests.serving.planted import Served, syllables, wav
-from tests.serving.registry.planted import ROOT, bundle
+from tests.serving.registry.planted import bundle
 
 SPEECH = wav(syllables())
 

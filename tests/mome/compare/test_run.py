@@ -13,7 +13,7 @@ from mome.compare.records import Comparison
 from mome.compare.run import Folders, run
 from mome.compare.tuning import Grid
 from mome.config import EvaluateParams, TrainParams, load_params
-from mome.errors import CorpusError, TrainingError
+from mome.errors import ConfigError, CorpusError, TrainingError
 from mome.model.avsr import Task
 from mome.training import step
 from mome.training.run import run as learn
@@ -55,9 +55,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, kind in (("learn", "train"), ("load_checkpoint", "measure")):
         original = getattr(trial, name)
 
-        def counted(*args: object, original: object = original, kind: str = kind) -> object:
+        def counted(*args: object, original: object = original, kind: str = kind, **named: object) -> object:
             made.append(kind)
-            return original(*args)
+            return original(*args, **named)
 
         monkeypatch.setattr(trial, name, counted)
     return made
@@ -113,6 +113,31 @@ def test_started_again_it_repeats_nothing(
     assert [(folders.output / name).read_bytes() for name in FILES] == before
 
 
+def test_two_at_once_find_what_one_after_the_other_finds(
+    found: Comparison, train: TrainParams, evaluate: EvaluateParams, folders: Folders, tmp_path: Path
+) -> None:
+    here = Folders(folders.dataset, folders.foundation, tmp_path / "output", tmp_path / "work")
+    together = run(train, evaluate, here, METHODS, [3], LENGTHS, GRID, processes=2)
+    assert [path.name for path in sorted((here.work / "trials").iterdir())] == [
+        path.name for path in sorted((folders.work / "trials").iterdir())
+    ]
+    for one, other in zip(found.rungs, together.rungs, strict=True):
+        # A sum over one thread rounds otherwise than over two.
+        assert other.validation_loss == pytest.approx(one.validation_loss, rel=1e-3)
+    assert [(row.method, row.models, row.utterances) for row in together.rows] == [
+        (row.method, row.models, row.utterances) for row in found.rows
+    ]
+
+
+def test_what_one_of_two_at_once_raises_ends_the_run(
+    train: TrainParams, evaluate: EvaluateParams, folders: Folders, tmp_path: Path
+) -> None:
+    here = Folders(folders.dataset, folders.foundation, tmp_path / "output", tmp_path / "work")
+    wild = train.model_copy(update={"noise": str(tmp_path / "nowhere.wav")})
+    with pytest.raises(ConfigError, match=r"nowhere\.wav"):
+        run(wild, evaluate, here, METHODS, [3], LENGTHS, GRID, processes=2)
+
+
 @pytest.mark.usefixtures("found")
 def test_a_lost_measurement_does_not_train_again_and_comes_out_alike(
     train: TrainParams, evaluate: EvaluateParams, folders: Folders, calls: list[str]
@@ -147,7 +172,7 @@ def test_a_training_that_broke_off_is_said_to_be_one(
 ) -> None:
     here = Folders(folders.dataset, folders.foundation, tmp_path / "output", tmp_path / "work")
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **_named: object) -> None:
         raise TrainingError("broken off")
 
     with monkeypatch.context() as patch:

@@ -29,8 +29,7 @@ from mome.speech.shards import (
 )
 from mome.speech.usable import usable, write_set_aside
 from tests import planted
-from tests.buckets import bucket_files, ranged_server, uploaded
-from tests.serving.registry.planted import s3_environment
+from tests.buckets import bucket_files, s3_environment, s3_server, uploaded
 
 PER_SHARD, SHARDS = 40, 2
 
@@ -63,7 +62,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """The port of a server that knows ranges, and its folder."""
     folder = tmp_path_factory.mktemp("s3")
-    with ranged_server(folder) as port:
+    with s3_server(folder) as port:
         yield port, folder
 
 
@@ -192,7 +191,7 @@ def test_a_bucket_that_goes_away_midway_names_the_shard_and_what_was_asked(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as left:
-        with ranged_server(tmp_path) as port:
+        with s3_server(tmp_path) as port:
             for name, value in s3_environment(port).items():
                 monkeypatch.setenv(name, value)
             opened = open_dataset(uploaded(dataset, "gone"))

@@ -14,8 +14,7 @@ from mome.training.ahead import Step, prepare_steps
 from mome.training.clips import TrainingClips
 from mome.training.processes import ALONE
 from mome.training.run import source_digest
-from tests.buckets import ranged_server, uploaded
-from tests.serving.registry.planted import s3_environment
+from tests.buckets import s3_environment, s3_server, uploaded
 
 BATCHES = [(step, [(7 * step + place) % 12 for place in range(5)]) for step in range(4)]
 
@@ -35,7 +34,7 @@ def test_training_reads_a_bucket_as_it_reads_the_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     params = train_params.model_copy(update={"augmentation": "llama-avsr", "loading_processes": 2})
-    with ranged_server(tmp_path) as port:
+    with s3_server(tmp_path) as port:
         for name, value in s3_environment(port).items():
             monkeypatch.setenv(name, value)
         opened = open_dataset(uploaded(dataset, "kept"))

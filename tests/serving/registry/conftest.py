@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.serving.registry.planted import HERE, KEY, SECRET, free_port, running, s3_environment
+from tests.buckets import s3_environment, s3_server
 
 
 @pytest.fixture(scope="session")
-def conditional_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a server that keeps to S3's conditional writes."""
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    script = [sys.executable, str(HERE / "conditional_s3.py"), str(folder / "data"), str(port), KEY, SECRET]
-    with running(script, port, folder):
+    with s3_server(tmp_path_factory.mktemp("s3")) as port:
         yield port
 
 
@@ -27,7 +24,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     if request.param == "folder":
         return str(tmp_path / "registry")
-    port = request.getfixturevalue("conditional_s3")
+    port = request.getfixturevalue("bucket_server")
     for name, value in s3_environment(port).items():
         monkeypatch.setenv(name, value)
     import s3fs

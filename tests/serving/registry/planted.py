@@ -1,28 +1,22 @@
-"""Bundles of a few bytes with planted word errors, and a bucket that keeps to S3's conditional writes."""
+"""Bundles of a few bytes with planted word errors, and a registry's log as it lies there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mome.bundle import write_bundle
 from mome.records import GateDecision, WordErrors
 from mome.scales import Scale
+from tests.buckets import ROOT, bucket_files
 from tests.planted import evaluation
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-KEY, SECRET = "key-of-the-test", "secret-of-the-test"
 
 
 def bundle(folder: Path, content: str, *, errors: int = 2, corpus: str = "digits") -> Path:
@@ -59,52 +53,12 @@ def rewrite(folder: Path, name: str, content: str) -> str:
     return str(manifest["version"])
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    """Run a server until the end of the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        else:
-            raise AssertionError((folder / "server.log").read_text())
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-def s3_environment(port: int, *, secret: str = SECRET) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",  # else botocore asks a machine that may not be there
-    }
-
-
 def log_of(address: str, corpus: str = "digits") -> list[dict[str, Any]]:
     """Read the log as plain JSON, by the storage's own means."""
     if not address.startswith("s3://"):
         files = sorted((Path(address) / "models" / corpus / "log").glob("*.json"))
         return [json.loads(path.read_text()) for path in files]
-    import s3fs
-
-    fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    fs = bucket_files()
     names = sorted(fs.glob(f"{address.removeprefix('s3://')}/models/{corpus}/log/*.json"))
     return [json.loads(fs.cat_file(name)) for name in names]
 

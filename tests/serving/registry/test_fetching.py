@@ -13,7 +13,8 @@ from mome.records import Decoding
 from mome.registry.history import Lineage
 from mome.scales import Scale
 from serving.registry.address import open_registry
-from tests.serving.registry.planted import bundle, free_port, s3_environment
+from tests.buckets import free_port, s3_environment
+from tests.serving.registry.planted import bundle
 
 
 class Planted:

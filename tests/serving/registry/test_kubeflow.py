@@ -17,8 +17,9 @@ from mome.errors import ConfigError, MomeError, ServiceError
 from mome.registry.history import Lineage
 from serving.registry.address import open_registry
 from serving.registry.registry import Registry
+from tests.buckets import free_port
 from tests.serving.registry.model_registry_server import ModelRegistryServer, model_registry_server
-from tests.serving.registry.planted import bundle, free_port
+from tests.serving.registry.planted import bundle
 
 LINEAGE = Lineage(
     code="c0ffee", run="run-7", image="mome-train@sha256:abc", serve_image="mome-serve@sha256:def"

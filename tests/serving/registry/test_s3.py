@@ -13,14 +13,8 @@ from mome.bundle import read_bundle
 from mome.errors import ConfigError, MomeError, ServiceError
 from mome.registry.history import Lineage
 from serving.registry.address import open_registry
-from tests.serving.registry.planted import (
-    KEY,
-    SECRET,
-    bundle,
-    free_port,
-    running,
-    s3_environment,
-)
+from tests.buckets import KEY, SECRET, free_port, running, s3_environment
+from tests.serving.registry.planted import bundle
 
 
 @pytest.fixture(scope="module")
