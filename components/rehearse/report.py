@@ -17,8 +17,8 @@ __all__ = ["write_report"]
 _GUIDE = """
 <p>Held-out clips were sent to the packaged service over HTTP, one after the other: first clean, then with
 other voices mixed in, then clean again. The monitor looked at the request log every few requests and chose
-the cheapest scale whose word error rate at the measured noise is within the gate's budget. Dashed lines are
-its switches.</p>
+the cheapest scale whose expected word error rate in the noise of its window keeps the promise to callers
+(<code>monitor.max_wer</code>). Dashed lines are its switches.</p>
 """
 
 

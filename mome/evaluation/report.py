@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from mome.config import CORPUS
@@ -161,12 +162,15 @@ def _curves(rows: Mapping[str, Mapping[str, WordErrors]], noise: Sequence[str]) 
         Axis(
             -0.4,
             max(len(noise) - 0.6, 0.4),
-            [(i, level(key)) for i, key in enumerate(noise)],
-            "signal-to-noise ratio",
+            [(i, key.rpartition("_")[2]) for i, key in enumerate(noise)],
+            "signal-to-noise ratio in dB",
         ),
         Axis(0, ticks[-1], [(tick, f"{tick:g} %") for tick in ticks], "word error rate"),
         "Word error rate over noise, one line per scale",
     )
+    for number, (kind, group) in enumerate(groupby(enumerate(noise), lambda each: _kind(each[1]))):
+        places = [place for place, _ in group]
+        plot.span(places[0] - 0.4, places[-1] + 0.4, kind, shaded=number % 2 == 1)
     for index, scale in enumerate(scales):
         # Side by side, so that the bars of one noise level do not hide each other.
         shift = 0.07 * (index - (len(scales) - 1) / 2)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mome.tuners.mome.config import MomeConfig
+from mome.tuners.mome.gathered import add_gathered, best_way, read_few
 from mome.tuners.mome.router import Router, Routing
 
 __all__ = ["Experts"]
@@ -23,7 +24,8 @@ class Experts(nn.Module):
 
     An expert is only a few columns wide, so all of them are two dense products: the columns of
     experts that a token did not choose are multiplied by zero. That is the same sum as a loop over
-    experts, without its hundreds of small kernels.
+    experts, without its hundreds of small kernels. Where they take longer than what they save, only
+    the chosen experts are read (`mome.tuners.mome.gathered`).
 
     Args:
         d_model: Width of a token, ``D``.
@@ -74,9 +76,24 @@ class Experts(nn.Module):
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
         routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
         self.routing = routing
-        gates_NM = self._gates(routing, x_ND)
+        ids_NK, weights_NK = routing.expert_ids_NK, routing.weights_NK
         if wanted_P is not None:
-            x_ND, gates_NM = x_ND.index_select(0, wanted_P), gates_NM.index_select(0, wanted_P)
+            x_ND, ids_NK, weights_NK = (each.index_select(0, wanted_P) for each in (x_ND, ids_NK, weights_NK))
+        way = best_way(x_ND, self.up_weight_MWD)
+        if way == "dense":
+            out_ND = self._dense(x_ND, self._gates(x_ND, ids_NK, weights_NK))
+        else:
+            ids_NK, weights_NK = self._with_shared(ids_NK, weights_NK)
+            down = self.down_weight_MWD, self.down_bias_MW
+            if way == "few":
+                out_ND = read_few(x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD, self.up_bias_MD)
+            else:
+                biases_ND = self._gates(x_ND, ids_NK, weights_NK) @ self.up_bias_MD
+                out_ND = add_gathered(biases_ND, x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD)
+        return out_ND if wanted_P is not None else out_ND.view_as(x_BTD)
+
+    def _dense(self, x_ND: Tensor, gates_NM: Tensor) -> Tensor:
+        """Return the output for tokens ``(N, D)`` by way of all experts."""
         inside_NMW = nn.functional.linear(
             x_ND, self.down_weight_MWD.flatten(0, 1), self.down_bias_MW.flatten()
         )
@@ -86,8 +103,7 @@ class Experts(nn.Module):
         out_ND = inside_NMW.flatten(1) @ self.up_weight_MWD.flatten(0, 1)
         # In place: a sum of two products would go through all of the output once more. Mixed precision
         # leaves what works in place alone, so that the digits are chosen here.
-        out_ND = out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
-        return out_ND if wanted_P is not None else out_ND.view_as(x_BTD)
+        return out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
 
     def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
         """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""
@@ -106,11 +122,17 @@ class Experts(nn.Module):
             )
         return top_k_B.repeat_interleave(copies * x_BTD.shape[1])
 
-    def _gates(self, routing: Routing, x_ND: Tensor) -> Tensor:
+    def _gates(self, x_ND: Tensor, ids_NK: Tensor, weights_NK: Tensor) -> Tensor:
         """Return the weight of every expert ``(N, M)``: zero if not chosen, one if shared."""
         gates_NM = x_ND.new_zeros(len(x_ND), self.num_experts + self.num_shared_experts)
         gates_NM[:, self.num_experts :] = 1
-        return gates_NM.scatter_(1, routing.expert_ids_NK, routing.weights_NK)
+        return gates_NM.scatter_(1, ids_NK, weights_NK)
+
+    def _with_shared(self, ids_NK: Tensor, weights_NK: Tensor) -> tuple[Tensor, Tensor]:
+        """Return chosen experts and their weights with the shared ones behind them."""
+        shared_S = torch.arange(self.num_experts, self.num_experts + self.num_shared_experts)
+        ones_NS = weights_NK.new_ones(len(weights_NK), self.num_shared_experts)
+        return torch.cat([ids_NK, shared_S.expand_as(ones_NS)], 1), torch.cat([weights_NK, ones_NS], 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles start afresh; a tensor in the middle of a graph cannot be copied at all.

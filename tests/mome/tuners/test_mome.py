@@ -20,8 +20,9 @@ def loop_over_experts(experts: Experts, x_ND: Tensor, top_k: int) -> Tensor:
     for x in x_ND:
         scores = torch.softmax(experts.router.gate.weight @ x, dim=0)
         kept = scores.topk(top_k)
-        chosen = list(zip(kept.indices.tolist(), (kept.values / kept.values.sum()).tolist(), strict=True))
-        chosen += [(experts.num_experts + shared, 1.0) for shared in range(experts.num_shared_experts)]
+        chosen = list(zip(kept.indices.tolist(), kept.values / kept.values.sum(), strict=True))
+        one = torch.ones((), dtype=x.dtype)
+        chosen += [(experts.num_experts + shared, one) for shared in range(experts.num_shared_experts)]
         row = torch.zeros_like(x)
         for expert, gate in chosen:
             inside = experts.down_weight_MWD[expert] @ x + experts.down_bias_MW[expert]
