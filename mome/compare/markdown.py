@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mome.compare.ladder import within_time
 from mome.compare.records import Cell, Comparison, Row
 from mome.compare.sentences import Labelled, clean_conditions, noisy_conditions, pair, sentences
+from mome.records import MODALITY_NAMES
 
 __all__ = ["cell_text", "clock", "markdown"]
 
@@ -213,7 +214,7 @@ def _making(comparison: Comparison, command: str) -> str:
     lines = [
         f"Made by `{command}`.",
         f"Corpus revision {comparison.revision}; seeds {', '.join(map(str, comparison.seeds))}.",
-        "Trained for sound and lips together alone, as for the papers' tables.",
+        _tasks(comparison),
         "All that was not searched for is as in `params.yaml`, for every method.",
         "Every model is tested on the same clips in the same babble. Decoding is greedy.",
         f"Intervals: {comparison.bootstrap_samples:,} bootstrap draws of utterances; all seeds of an "
@@ -225,6 +226,16 @@ def _making(comparison: Comparison, command: str) -> str:
         + (" At least: an interrupted training counts from where it went on." * comparison.interrupted),
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _tasks(comparison: Comparison) -> str:
+    if comparison.trained == ["av"]:
+        return "Trained for sound and lips together alone, as for the papers' tables."
+    *some, last = (MODALITY_NAMES[each] for each in comparison.trained)
+    return (
+        f"Every utterance of a step is read as {', '.join(some)} and {last}, as `make run` trains; the papers' "
+        "tables are of models that are trained for sound and lips together alone."
+    )
 
 
 def _count(number: int, thing: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "models_of",
     "published",
     "seeded",
+    "sequences_each",
 ]
 
 # In the order of the slides (model facts 8.1).
@@ -33,29 +34,42 @@ _SCALING, _RANK, _WIDTH = 0.125, 64, 2048  # of LoRA beside Llama-3.2-1B (model 
 
 
 def base_params(params: TrainParams) -> TrainParams:
-    """Return what all methods share: sound and lips together alone, as in the papers' tables.
+    """Return what all methods share, once it is sure that each can be given the same.
 
     Raises:
-        ConfigError: If a step cannot hold the same utterances for every method.
+        ConfigError: If a step cannot hold the same utterances for every method, or sound and lips together,
+            which the tables are of, are not trained.
     """
+    if "av" not in params.task_weights:
+        raise ConfigError(
+            f"train.task_weights has {', '.join(params.task_weights)}, expected av among them: the tables "
+            "are of sound and lips together"
+        )
     if params.batch_frames:
         raise ConfigError(
             f"train.batch_frames is {params.batch_frames}, expected 0: filled by frames, a step of a method "
             "of one scale would hold other utterances than a step of a joint one"
         )
-    if params.batch_size % len(params.scales):
+    if params.batch_size % sequences_each(params):
         raise ConfigError(
-            f"train.batch_size is {params.batch_size}, expected a multiple of the {len(params.scales)} "
-            "scales: else a step would not hold a whole number of utterances"
+            f"train.batch_size is {params.batch_size}, expected a multiple of {sequences_each(params)}, the "
+            f"{len(params.scales)} scales times the {len(params.task_weights)} tasks: else a step would not "
+            "hold a whole number of utterances"
         )
-    return params.model_copy(update={"task_weights": {"av": 1.0}})
+    return params
+
+
+def sequences_each(params: TrainParams) -> int:
+    """Return as how many sequences an utterance is read in a step."""
+    scales = 1 if METHODS[params.method].sampled else len(params.scales)
+    return scales * len(params.task_weights)
 
 
 def models_of(base: TrainParams, method: MethodName, foundation: Path) -> list[TrainParams]:
     """Return the parameters of every model that a method trains: one, or one for each scale.
 
-    A step reads the same number of utterances whatever the method: a sequence each where one scale is
-    trained, and one for every scale where all are. So the same steps are the same epochs, as in the papers.
+    A step reads the same number of utterances whatever the method: at one scale where one is trained, and at
+    every one where all are. So the same steps are the same epochs, as in the papers.
     LoRA's rank is the one whose active parameters are nearest to those of MoME.
     """
     per_step = base.batch_size // len(base.scales)

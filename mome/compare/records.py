@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import FiniteFloat
 
 from mome.methods import MethodName
-from mome.records import Record, ScaleText, WordErrors
+from mome.records import Modality, Record, ScaleText, WordErrors
 
 __all__ = ["Attempt", "Cell", "Comparison", "Gap", "Row", "Rung", "Trial", "Tuned", "cell_key"]
 
@@ -114,6 +114,7 @@ class Comparison(Record):
     seeds: list[int]
     steps: int  # of every model of the tables
     utterances_per_step: int
+    trained: list[Modality]  # each utterance is read as each of them
     levelled: bool  # no method would have gained from more steps
     bootstrap_samples: int
     mome_active: int  # what LoRA's ranks are chosen to meet

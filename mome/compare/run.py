@@ -11,7 +11,7 @@ from mome.compare.ladder import has_levelled, rung_of
 from mome.compare.listening import Listening
 from mome.compare.markdown import markdown
 from mome.compare.picture import picture
-from mome.compare.plan import REFERENCE, SNRS_DB, base_params, models_of, seeded
+from mome.compare.plan import REFERENCE, SNRS_DB, base_params, models_of, seeded, sequences_each
 from mome.compare.rank import size_beside
 from mome.compare.records import Comparison, Rung, Trial, Tuned
 from mome.compare.summary import gaps_between, summarise_trials
@@ -111,7 +111,8 @@ def run(
         snrs=[snr_key(snr_db) for snr_db in SNRS_DB],
         seeds=list(seeds),
         steps=steps,
-        utterances_per_step=base.batch_size // len(base.scales),
+        utterances_per_step=base.batch_size // sequences_each(base),
+        trained=list(base.task_weights),
         levelled=levelled,
         bootstrap_samples=evaluate.bootstrap_samples,
         mome_active=size_beside(folders.foundation, base.model_copy(update={"method": REFERENCE})).active,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mome.compare.listening import Listening
-from mome.compare.plan import SNRS_DB
+from mome.compare.plan import SNRS_DB, sequences_each
 from mome.compare.rank import size_beside
 from mome.compare.records import Trial
 from mome.config import EvaluateParams, TrainParams
@@ -75,7 +75,7 @@ class Trials:
             trained=size.trained,
             active=size.active,
             steps=params.steps,
-            utterances=params.steps * params.batch_size // _sequences(params),
+            utterances=params.steps * (params.batch_size // sequences_each(params)),
             validation_loss=trained.validation_loss,
             words=self.listening.words,
             errors=errors,
@@ -118,11 +118,6 @@ class Trials:
         key = _hash(self.source, params.model_dump_json(), self.evaluate.model_dump_json(), SNRS_DB)
         scales = "+".join(params.scales)
         return self.work / "trials" / f"{params.method}-{scales}-{params.seed}-{key}.json"
-
-
-def _sequences(params: TrainParams) -> int:
-    """Return as how many an utterance is read in a step."""
-    return 1 if METHODS[params.method].sampled else len(params.scales)
 
 
 def _hash(*parts: object) -> str:

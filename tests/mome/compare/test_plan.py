@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mome.compare.plan import DEFAULT_METHODS, base_params, begin_with, models_of, published, seeded
+from mome.compare.plan import (
+    DEFAULT_METHODS,
+    base_params,
+    begin_with,
+    models_of,
+    published,
+    seeded,
+    sequences_each,
+)
 from mome.compare.rank import nearest_rank, size_beside
 from mome.config import TrainParams
 from mome.errors import ConfigError
@@ -25,6 +33,12 @@ def test_the_rank_is_the_nearest_of_all(foundation: Path, train_params: TrainPar
     for active in (1, sizes[3], sizes[3] + 1, sizes[20] - 1, (sizes[6] + sizes[7]) // 2 + 1):
         found = nearest_rank(foundation, params, active)
         assert found == min(sizes, key=lambda rank: (abs(sizes[rank] - active), rank))
+
+
+@pytest.fixture
+def train_params(train_params: TrainParams) -> TrainParams:
+    """For sound and lips together alone."""
+    return train_params.model_copy(update={"task_weights": {"av": 1.0}})
 
 
 def test_every_model_hears_the_same_utterances_in_a_step(foundation: Path, train_params: TrainParams) -> None:
@@ -74,8 +88,22 @@ def test_kept_experts_by_scale_follow_the_scales(foundation: Path, train_params:
     assert [job.top_k for job in models_of(base, "mome-ffn", foundation)] == [top_k]
 
 
+def test_tasks_share_the_utterances_of_a_step(foundation: Path, train_params: TrainParams) -> None:
+    tasks = {"av": 1.0, "audio": 1.0, "video": 0.5}
+    base = base_params(train_params.model_copy(update={"task_weights": tasks, "batch_size": 48}))
+    for method in ("mome-layer", "mome-mhsa-i", "omni-s"):
+        for model in models_of(base, method, foundation):
+            assert model.task_weights == tasks
+            assert model.batch_size // sequences_each(model) == 4, method
+
+
+def test_a_model_that_never_reads_both_is_refused(train_params: TrainParams) -> None:
+    with pytest.raises(ConfigError, match="has audio, video, expected av among them"):
+        base_params(train_params.model_copy(update={"task_weights": {"audio": 1.0, "video": 1.0}}))
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(train_params: TrainParams) -> None:
-    with pytest.raises(ConfigError, match="batch_size is 18, expected a multiple of the 4"):
+    with pytest.raises(ConfigError, match="batch_size is 18, expected a multiple of 4"):
         base_params(train_params.model_copy(update={"batch_size": 18}))
     with pytest.raises(ConfigError, match="batch_frames is 100, expected 0"):
         base_params(train_params.model_copy(update={"batch_frames": 100}))

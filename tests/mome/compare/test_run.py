@@ -27,7 +27,9 @@ FILES = ("comparison.json", "comparison.md", "comparison.html")
 
 @pytest.fixture(scope="module")
 def train(train_params: TrainParams) -> TrainParams:
-    return train_params.model_copy(update={"scales": ["a4v2", "a16v5"], "batch_size": 4, "seed": 3})
+    return train_params.model_copy(
+        update={"scales": ["a4v2", "a16v5"], "task_weights": {"av": 1.0}, "batch_size": 4, "seed": 3}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,7 @@ def comparison(
         seeds=list(seeds),
         steps=10,
         utterances_per_step=12,
+        trained=["av"],
         levelled=True,
         bootstrap_samples=100,
         mome_active=2000,
