@@ -233,8 +233,8 @@ def _tasks(comparison: Comparison) -> str:
         return "Trained for sound and lips together alone, as for the papers' tables."
     *some, last = (MODALITY_NAMES[each] for each in comparison.trained)
     return (
-        f"Every utterance of a step is read as {', '.join(some)} and {last}, as `make run` trains; the papers' "
-        "tables are of models that are trained for sound and lips together alone."
+        f"Every utterance of a step is read as {', '.join(some)} and {last}, as `make run` trains; the "
+        "papers' tables are of models that are trained for sound and lips together alone."
     )
 
 

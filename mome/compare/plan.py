@@ -9,7 +9,9 @@ from mome.compare.rank import llm_width, nearest_rank, size_beside
 from mome.config import TrainParams
 from mome.errors import ConfigError
 from mome.methods import METHODS, MethodName
+from mome.modalities import distinct_scales
 from mome.model.adaptation import width_std
+from mome.scales import Scale
 
 __all__ = [
     "DEFAULT_METHODS",
@@ -53,16 +55,16 @@ def base_params(params: TrainParams) -> TrainParams:
     if params.batch_size % sequences_each(params):
         raise ConfigError(
             f"train.batch_size is {params.batch_size}, expected a multiple of {sequences_each(params)}, the "
-            f"{len(params.scales)} scales times the {len(params.task_weights)} tasks: else a step would not "
-            "hold a whole number of utterances"
+            "sequences as which an utterance is read: else a step would not hold a whole number of utterances"
         )
     return params
 
 
 def sequences_each(params: TrainParams) -> int:
-    """Return as how many sequences an utterance is read in a step."""
-    scales = 1 if METHODS[params.method].sampled else len(params.scales)
-    return scales * len(params.task_weights)
+    """Return as how many sequences an utterance is read in a step: each task at each of its rates."""
+    count = 1 if METHODS[params.method].sampled else len(params.scales)
+    scales = [Scale.parse(scale) for scale in params.scales[:count]]
+    return sum(len(distinct_scales(scales, task)) for task in params.task_weights)
 
 
 def models_of(base: TrainParams, method: MethodName, foundation: Path) -> list[TrainParams]:
@@ -72,22 +74,13 @@ def models_of(base: TrainParams, method: MethodName, foundation: Path) -> list[T
     every one where all are. So the same steps are the same epochs, as in the papers.
     LoRA's rank is the one whose active parameters are nearest to those of MoME.
     """
-    per_step = base.batch_size // len(base.scales)
+    utterances = base.batch_size // sequences_each(base)
     parts = [[scale] for scale in base.scales] if METHODS[method].one_scale else [base.scales]
     models = []
     for scales in parts:
-        sequences = 1 if METHODS[method].sampled else len(scales)
         top_k = base.top_k if isinstance(base.top_k, int) else {scale: base.top_k[scale] for scale in scales}
-        models.append(
-            base.model_copy(
-                update={
-                    "method": method,
-                    "scales": scales,
-                    "top_k": top_k,
-                    "batch_size": per_step * sequences,
-                }
-            )
-        )
+        model = base.model_copy(update={"method": method, "scales": scales, "top_k": top_k})
+        models.append(model.model_copy(update={"batch_size": utterances * sequences_each(model)}))
     if METHODS[method].lora:
         active = size_beside(foundation, base.model_copy(update={"method": REFERENCE})).active
         rank = nearest_rank(foundation, models[0], active)

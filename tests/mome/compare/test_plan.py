@@ -94,7 +94,10 @@ def test_tasks_share_the_utterances_of_a_step(foundation: Path, train_params: Tr
     for method in ("mome-layer", "mome-mhsa-i", "omni-s"):
         for model in models_of(base, method, foundation):
             assert model.task_weights == tasks
-            assert model.batch_size // sequences_each(model) == 4, method
+            model_reads = {"mome-layer": 8, "mome-mhsa-i": 3, "omni-s": 3}[
+                method
+            ]  # sound and lips at two rates
+            assert (model.batch_size, sequences_each(model)) == (6 * model_reads, model_reads)
 
 
 def test_a_model_that_never_reads_both_is_refused(train_params: TrainParams) -> None:
