@@ -94,10 +94,9 @@ def test_tasks_share_the_utterances_of_a_step(foundation: Path, train_params: Tr
     for method in ("mome-layer", "mome-mhsa-i", "omni-s"):
         for model in models_of(base, method, foundation):
             assert model.task_weights == tasks
-            model_reads = {"mome-layer": 8, "mome-mhsa-i": 3, "omni-s": 3}[
-                method
-            ]  # sound and lips at two rates
-            assert (model.batch_size, sequences_each(model)) == (6 * model_reads, model_reads)
+            # Both at four pairs, and each alone at its two rates; or one of each.
+            sequences = 8 if method == "mome-layer" else 3
+            assert (model.batch_size, sequences_each(model)) == (6 * sequences, sequences)
 
 
 def test_a_model_that_never_reads_both_is_refused(train_params: TrainParams) -> None:
