@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -86,6 +87,15 @@ _held: list[Trials] = []
 def _begin(trials: Trials) -> None:
     os.environ[PROGRESS_VARIABLE] = os.devnull  # the bars of several models would overwrite one another
     _held.append(trials)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool whose process was killed would leave workers behind, who train on for nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _in_worker(job: TrainParams, measured: bool) -> None:

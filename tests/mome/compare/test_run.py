@@ -1,10 +1,15 @@
 """A tiny comparison for real; started again, it repeats nothing and writes the same."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mome.compare import trial
@@ -19,6 +24,7 @@ from mome.training import step
 from mome.training.run import run as learn
 from mome.training.step import tasks_of
 
+ROOT = Path(__file__).parents[3]
 METHODS = ["llama-avsr", "mome-layer"]
 LENGTHS = [2]
 GRID = Grid((1e-3,), (1.0,))  # tried with the seed of the tables: what was searched is trained already
@@ -196,3 +202,28 @@ def test_a_corpus_without_lips_is_refused(
     here = Folders(tmp_path / "dataset", folders.foundation, tmp_path / "output", tmp_path / "work")
     with pytest.raises(CorpusError, match="holds audio recordings, expected sound and lips"):
         run(train, evaluate, here, METHODS, [3], LENGTHS, GRID)
+
+
+def test_workers_end_with_the_process_that_hired_them(tmp_path: Path) -> None:
+    script = tmp_path / "hire.py"
+    script.write_text(
+        "import os, time\n"
+        "from mome.compare.workers import _begin\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "import multiprocessing\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, context, _begin, (None,))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as hired:
+        assert hired.stdout is not None
+        worker = int(hired.stdout.readline())
+        hired.kill()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "it trains on for nobody"
+        time.sleep(0.05)
