@@ -9,6 +9,7 @@ import pytest
 # for each frame: behind torch and transformers the pipelines take a minute to come, here two seconds.
 import pipelines.monitoring
 import pipelines.training  # noqa: F401
+from mome.machine.processor import available_cores
 
 ROOT = Path(__file__).parents[1]
 # A minute and more each: begun last, one process would be busy with it when the others have nothing left.
@@ -20,13 +21,11 @@ LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give every process of tests cores of its own: threads that wait for each other's cores lose both."""
+    """Share out the cores among processes of tests: threads that wait for each other's lose both."""
     worker = getattr(config, "workerinput", None)
-    if worker is None or not hasattr(os, "sched_setaffinity"):  # macOS has none
-        return
-    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-    if own := sorted(os.sched_getaffinity(0))[number::count]:
-        os.sched_setaffinity(0, own)
+    if worker is not None:
+        share = available_cores() // worker["workercount"]
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -283,12 +283,17 @@ def machine(device: str = "cpu") -> str:
 
 
 def number_of_threads(threads: Threads) -> int:
-    """Return how many threads are meant: ``auto`` is one for each core that this process may use."""
+    """Return how many threads are meant: ``auto`` is one for each core that this process may use.
+
+    Or fewer, where ``OMP_NUM_THREADS`` says so: who starts several processes shares out the cores by it.
+    """
     if threads != "auto":
         return threads
     # Two threads of one core share the units that products need.
     physical = psutil.cpu_count(logical=False) or processor().cores
-    return min(processor().cores, physical, _MOST_THREADS)
+    most = min(processor().cores, physical, _MOST_THREADS)
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(most, int(told)) if told.isdecimal() and int(told) else most
 
 
 def use_threads(threads: Threads) -> int:

@@ -207,9 +207,14 @@ def test_bfloat16_without_units_says_what_it_costs_and_runs(
 def test_threads_are_as_many_as_cores_or_as_asked(
     on: object, threads: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(module.psutil, "cpu_count", lambda logical: 16)
     on("avx2", 6)
     assert number_of_threads("auto") == 6
+    for told, expected in (("4", 4), ("2,1", 2), ("12", 6), ("0", 6), ("many", 6), ("", 6)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert (number_of_threads("auto"), number_of_threads(5)) == (expected, 5)
+    monkeypatch.delenv("OMP_NUM_THREADS")
     on("avx2", 64)
     assert number_of_threads("auto") == 8
     monkeypatch.setattr(module.psutil, "cpu_count", lambda logical: 4)  # eight that are four twice
