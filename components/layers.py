@@ -42,7 +42,7 @@ class Layer(NamedTuple):
 LAYERS = {
     "steps": Layer(extras=("pipelines",)),  # with all that the library needs and no other layer names
     "media": Layer(library=("av", "espeakng-loader", "opencv-python-headless", "soundfile")),
-    "model": Layer(library=("numba", "peft", "silero-vad", "torch", "transformers")),
+    "model": Layer(library=("peft", "silero-vad", "torch", "transformers")),
     "data": Layer(extras=("data",)),
     "train": Layer(extras=("trainer",)),
     # The rehearsal watches what it serves.

@@ -36,7 +36,7 @@ class Unneeded(NamedTuple):
 # By name: others call a module that they need `tests` (evidently).
 _TESTED = {
     "steps": ("numpy", "pandas", "pyarrow", "scipy"),
-    "model": ("networkx", "numba", "sympy"),
+    "model": ("networkx", "sympy"),
     "data": ("networkx",),
     "serve": ("sklearn", "statsmodels"),
     "monitor": ("sklearn", "statsmodels"),

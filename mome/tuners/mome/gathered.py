@@ -263,6 +263,9 @@ def _kernels() -> ModuleType | None:
     try:
         from mome.tuners.mome import kernels
     except (ImportError, OSError) as error:
-        _log.warning("experts are computed as dense products, which takes longer: %s", error)
+        _log.warning(
+            "experts are computed as dense products, which takes longer: %s; pip install 'mome[kernels]'",
+            error,
+        )
         return None
     return kernels
