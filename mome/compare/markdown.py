@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mome.compare.ladder import within_time
 from mome.compare.records import Cell, Comparison, Row
-from mome.compare.sentences import Labelled, clean_conditions, noisy_conditions, pair, sentences
+from mome.compare.sentences import Labelled, clean_conditions, listed, noisy_conditions, pair, sentences
 from mome.records import MODALITY_NAMES
 
 __all__ = ["cell_text", "clock", "markdown"]
@@ -231,9 +231,9 @@ def _making(comparison: Comparison, command: str) -> str:
 def _tasks(comparison: Comparison) -> str:
     if comparison.trained == ["av"]:
         return "Trained for sound and lips together alone, as for the papers' tables."
-    *some, last = (MODALITY_NAMES[each] for each in comparison.trained)
+    tasks = listed([MODALITY_NAMES[each] for each in comparison.trained])
     return (
-        f"Every utterance of a step is read as {', '.join(some)} and {last}, as `make run` trains; the "
+        f"Every utterance of a step is read as {tasks}, as `make run` trains; the "
         "papers' tables are of models that are trained for sound and lips together alone."
     )
 

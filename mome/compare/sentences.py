@@ -12,7 +12,7 @@ from mome.compare.records import Comparison, Gap, Row, cell_key
 from mome.methods import METHODS
 from mome.scales import Scale
 
-__all__ = ["Labelled", "clean_conditions", "noisy_conditions", "pair", "sentences"]
+__all__ = ["Labelled", "clean_conditions", "listed", "noisy_conditions", "pair", "sentences"]
 
 
 _LOUD = "0"  # dB: the noise in which the papers compare
@@ -98,16 +98,16 @@ def _claims(comparison: Comparison) -> list[str]:
         columns = _clean_and_loud(comparison)
         found = {at.condition: _verdict(comparison, mome, rival, at.condition) for at in columns}
         worse = [at.label for at in columns if found[at.condition] == 1]
-        behind = f"It is behind at {_join(worse)}." if worse else "It is behind nowhere."
+        behind = f"It is behind at {listed(worse)}." if worse else "It is behind nowhere."
         coarse = [at for at in columns if at.condition.startswith(f"a{_coarsest(comparison)}v")]
         ahead = [at.label for at in coarse if found[at.condition] == -1]
         rest = [at.label for at in coarse if found[at.condition] != -1]
         if not ahead:
-            told = f"Ahead at the coarse pairs, as the paper has it, it is nowhere: {_join(rest)}."
+            told = f"Ahead at the coarse pairs, as the paper has it, it is nowhere: {listed(rest)}."
         elif rest:
-            told = f"Of the coarse pairs, where the paper has it ahead, it is so at {_join(ahead)} alone."
+            told = f"Of the coarse pairs, where the paper has it ahead, it is so at {listed(ahead)} alone."
         else:
-            told = f"Ahead at the coarse pairs it is, as the paper has it: {_join(ahead)}."
+            told = f"Ahead at the coarse pairs it is, as the paper has it: {listed(ahead)}."
         said.append(f"{mome.name} against {rival.name}, clean and at {_LOUD} dB: {behind} {told}")
     return said
 
@@ -130,7 +130,7 @@ def _against(comparison: Comparison, first: Row, second: Row, columns: Sequence[
     for at in columns:
         found[_verdict(comparison, first, second, at.condition)].append(at.label)
     words = {-1: "fewer errors", 1: "more errors", 0: "not told apart"}
-    parts = [f"{words[verdict]} at {_join(labels)}" for verdict, labels in found.items() if labels]
+    parts = [f"{words[verdict]} at {listed(labels)}" for verdict, labels in found.items() if labels]
     return f"{first.name} against {second.name}: {'; '.join(parts)}."
 
 
@@ -155,9 +155,10 @@ def _chance(comparison: Comparison) -> str:
 
 
 def _names(rows: Sequence[Row]) -> str:
-    return _join([row.name for row in rows])
+    return listed([row.name for row in rows])
 
 
-def _join(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: ``one, two and three``."""
     *some, last = words
     return f"{', '.join(some)} and {last}" if some else last

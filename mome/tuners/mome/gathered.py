@@ -41,6 +41,18 @@ class _Part(NamedTuple):
     places_P: np.ndarray
     firsts_M1: np.ndarray
 
+    def dot_rows(self, x_ND: Tensor, rows_MWD: Tensor, out_PW: Tensor) -> None:
+        own_ND, own_PW = _array(x_ND[self.tokens]), _array(out_PW[self.pairs])
+        _loaded().dot_rows(own_ND, self.tokens_P, self.firsts_M1, _array(rows_MWD), own_PW)
+
+    def add_rows(self, factors_PW: Tensor, rows_MWD: Tensor, out_ND: Tensor) -> None:
+        own_PW, own_ND = _array(factors_PW[self.pairs]), _array(out_ND[self.tokens])
+        _loaded().add_rows(own_PW, self.tokens_P, self.firsts_M1, _array(rows_MWD), own_ND)
+
+    def sum_products(self, factors_PW: Tensor, x_ND: Tensor, out_MWD: Tensor) -> None:
+        own_PW, own_ND = _array(factors_PW[self.pairs]), _array(x_ND[self.tokens])
+        _loaded().sum_products(own_PW, own_ND, self.tokens_P, self.firsts_M1, _array(out_MWD))
+
 
 def best_way(x_ND: Tensor, weight_MWD: Tensor) -> Way:
     """Return how experts are quickest for these tokens, of what this machine can do.
@@ -80,11 +92,9 @@ def read_few(
         up_weight_MWD: After it.
         up_bias_MD: Last.
     """
-    kernels = _kernels()
-    assert kernels is not None  # `best_way` was asked
     out_ND = torch.zeros_like(x_ND, memory_format=torch.contiguous_format)
     given = (x_ND, ids_NK, weights_NK, down_weight_MWD, down_bias_MW, up_weight_MWD, up_bias_MD, out_ND)
-    kernels.read_few(*map(_array, given))
+    _loaded().read_few(*map(_array, given))
     return out_ND
 
 
@@ -129,36 +139,20 @@ class _Gathered(torch.autograd.Function):
         up_weight_MWD: Tensor,
         ids_NK: Tensor,
     ) -> Tensor:
-        kernels = _kernels()
-        assert kernels is not None  # `best_way` was asked
         x_ND = x_ND.contiguous()
         parts = _parts(ids_NK, len(down_weight_MWD))
         inside_PW = x_ND.new_zeros(ids_NK.numel(), down_weight_MWD.shape[1])
 
         def go_down(part: _Part) -> None:
-            kernels.sort_pairs(ids_NK[part.tokens].numpy(), part.tokens_P, part.places_P, part.firsts_M1)
-            kernels.dot_rows(
-                _array(x_ND[part.tokens]),
-                part.tokens_P,
-                part.firsts_M1,
-                _array(down_weight_MWD),
-                _array(inside_PW[part.pairs]),
-            )
-
-        def go_up(part: _Part) -> None:
-            kernels.add_rows(
-                _array(factors_PW[part.pairs]),
-                part.tokens_P,
-                part.firsts_M1,
-                _array(up_weight_MWD),
-                _array(sum_ND[part.tokens]),
-            )
+            ids = ids_NK[part.tokens].numpy()
+            _loaded().sort_pairs(ids, part.tokens_P, part.places_P, part.firsts_M1)
+            part.dot_rows(x_ND, down_weight_MWD, inside_PW)
 
         _each(go_down, parts)
         places_P = torch.cat([torch.from_numpy(part.places_P) + part.pairs.start for part in parts])
         inside_PW += down_bias_MW[_experts(parts)]
         factors_PW = nn.functional.gelu(inside_PW) * weights_NK.flatten()[places_P, None]
-        _each(go_up, parts)
+        _each(lambda part: part.add_rows(factors_PW, up_weight_MWD, sum_ND), parts)
         ctx.mark_dirty(sum_ND)
         ctx.save_for_backward(x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW, places_P)
         ctx.parts = parts
@@ -167,23 +161,11 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, summed_ND: Tensor) -> tuple[Tensor | None, ...]:
-        kernels = _kernels()
-        assert kernels is not None
         x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW, places_P = ctx.saved_tensors
         parts: Sequence[_Part] = ctx.parts
         summed_ND = summed_ND.contiguous()
         active_PW = torch.zeros_like(inside_PW)
-
-        def go_down(part: _Part) -> None:
-            kernels.dot_rows(
-                _array(summed_ND[part.tokens]),
-                part.tokens_P,
-                part.firsts_M1,
-                _array(up_weight_MWD),
-                _array(active_PW[part.pairs]),
-            )
-
-        _each(go_down, parts)
+        _each(lambda part: part.dot_rows(summed_ND, up_weight_MWD, active_PW), parts)
         out_PW = nn.functional.gelu(inside_PW)
         weights_PW = weights_NK.flatten()[places_P, None]
         weight_gradients_NK = torch.zeros_like(weights_NK)
@@ -197,12 +179,9 @@ class _Gathered(torch.autograd.Function):
         )
 
         def go_up(part: _Part) -> None:
-            own_PW, pairs = _array(inside_gradients_PW[part.pairs]), (part.tokens_P, part.firsts_M1)
-            own_ND = _array(x_ND[part.tokens])
-            kernels.add_rows(own_PW, *pairs, _array(down_weight_MWD), _array(x_gradients_ND[part.tokens]))
-            kernels.sum_products(own_PW, own_ND, *pairs, _array(down_TMWD[part.number]))
-            factors_PW, summed = _array(out_PW[part.pairs]), _array(summed_ND[part.tokens])
-            kernels.sum_products(factors_PW, summed, *pairs, _array(up_TMWD[part.number]))
+            part.add_rows(inside_gradients_PW, down_weight_MWD, x_gradients_ND)
+            part.sum_products(inside_gradients_PW, x_ND, down_TMWD[part.number])
+            part.sum_products(out_PW, summed_ND, up_TMWD[part.number])
 
         _each(go_up, parts)
         bias_gradients_MW = inside_PW.new_zeros(down_weight_MWD.shape[:2])
@@ -268,4 +247,10 @@ def _kernels() -> ModuleType | None:
             error,
         )
         return None
+    return kernels
+
+
+def _loaded() -> ModuleType:
+    kernels = _kernels()
+    assert kernels is not None  # `best_way` was asked
     return kernels
