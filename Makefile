@@ -27,7 +27,7 @@ run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordin
 	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)" $(foreach change,$(SET),--set "$(change)")
 
 test: .venv/complete ## run all tests, as many at a time as there are cores, up to four
-	@$(PYTHON) -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 10
+	@$(PYTHON) -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --durations 10
 
 lint: .venv/complete ## check style, types and the direction of imports
 	@.venv/bin/ruff check .

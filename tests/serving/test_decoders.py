@@ -29,6 +29,7 @@ from mome.speech.video import encode_mouth
 from serving.decode import Decoded, Upload
 from serving.decoders import Decoders
 from serving.errors import ApiError
+from tests.processes import started
 from tests.serving.planted import Served, syllables, wav
 
 SPEECH = wav(syllables())
@@ -185,14 +186,6 @@ def test_who_loses_a_decoder_to_somebody_else_is_asked_to_come_again(own: Decode
     assert decode(own, SPEECH).modality == "audio"
 
 
-def decoding() -> list[psutil.Process]:
-    """Return the decoding processes of this process, the longest at work first."""
-    children = [
-        each for each in psutil.Process().children() if "decoding_process" in " ".join(each.cmdline())
-    ]
-    return sorted(children, key=lambda each: each.create_time())
-
-
 def test_decoders_that_are_killed_under_load_fail_their_own_requests_and_no_others(served: Served) -> None:
     ended = threading.Event()
 
@@ -203,15 +196,19 @@ def test_decoders_that_are_killed_under_load_fail_their_own_requests_and_no_othe
         return replies
 
     with ThreadPoolExecutor(6) as threads:
-        callers = [threads.submit(call) for _ in range(6)]
-        time.sleep(0.3)
-        for _ in range(2):
-            one = decoding()[0]
-            one.suspend()  # so that a request is in it for certain
+        try:
+            callers = [threads.submit(call) for _ in range(6)]
             time.sleep(0.3)
-            one.kill()
-        time.sleep(0.3)
-        ended.set()  # after one more answer to each
+            killed: list[psutil.Process] = []  # the first may be seen for a moment yet
+            for _ in range(2):
+                one = next(each for each in started("decoding_process") if each not in killed)
+                one.suspend()  # so that a request is in it for certain
+                time.sleep(0.3)
+                one.kill()
+                killed.append(one)
+            time.sleep(0.3)
+        finally:
+            ended.set()  # after one more answer to each
         replies = [reply for caller in callers for reply in caller.result()]
 
     lost = [reply for reply in replies if reply.status_code != 200]

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from kfp import dsl
@@ -15,6 +14,7 @@ from components.train.component import train
 from mome.config import TrainParams
 from mome.errors import TrainingError
 from mome.speech.usable import write_set_aside
+from tests.processes import started
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -30,9 +30,7 @@ def kill_one_worker(state: Path) -> None:
     deadline = time.monotonic() + 120
     while not list(state.glob("train-*/state.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    children = psutil.Process().children(recursive=True)
-    workers = [child for child in children if "mome.training.worker" in child.cmdline()]
-    workers[-1].kill()
+    started("mome.training.worker")[-1].kill()
 
 
 def test_a_process_is_killed_and_the_next_attempt_ends_with_the_weights_of_one(
