@@ -23,10 +23,12 @@ from serving.features import Features, measure
 
 __all__ = ["PART_S", "Decoded", "Piece", "Upload", "check_length", "decode"]
 
-# What one answer holds: some batches of the model, and little memory. Lips take 150 times as long to find
-# as sound to decode.
+# What one answer holds at most: some batches of the model, and little memory. Lips take 150 times as long to
+# find as sound to decode.
 PART_S = 120.0
 _PART_WITH_LIPS_S = 30.0
+# The model has nothing to do until it comes; each that follows is as long as all before it.
+_FIRST_PART_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def _in_parts(upload: Upload) -> Iterator[Decoded]:
                 usable = clip.only(reads[0])
                 pieces.append(Piece(start_s, usable, measure(usable)))
         has_lips = any(piece.clip.mouth is not None for piece in pieces)
-        if until_s - part_began_s >= (_PART_WITH_LIPS_S if has_lips else PART_S):
+        most_s = _PART_WITH_LIPS_S if has_lips else PART_S
+        if until_s - part_began_s >= min(most_s, max(_FIRST_PART_S, part_began_s)):
             yield Decoded(tuple(pieces), until_s, of_s, ended=False)
             pieces, part_began_s = [], until_s
     yield Decoded(tuple(pieces), until_s, until_s, ended=True)

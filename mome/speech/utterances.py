@@ -37,6 +37,7 @@ _SHORTEST_PAUSE = 4  # cells, 0.16 s: shorter is a closed mouth within a word
 _LONGEST_JOINED = 20  # cells, 0.8 s: behind a longer pause something else begins
 _PADDING = 10  # cells, 0.4 s
 _SHORTEST_REST = 25  # cells, 1 s: a pause that is shorter belongs to its neighbours
+_UNDECIDED = 2 * _PADDING + _SHORTEST_REST  # cells: behind a longer pause begins another piece for certain
 _LIPS_SHARE = 0.9
 _DB_WEIGHT = 0.02  # 10 dB count as much as 0.2 of probability when the deepest moment is looked for
 
@@ -231,8 +232,10 @@ class _Window:
         pieces = plan(given, self._longest, self._good)
         count = len(given.speech)
         if not self._ended:
-            # What comes next may belong to the last piece.
-            count = pieces.pop()[0] if pieces else count - _PADDING
+            if pieces and count - pieces[-1][1] <= _UNDECIDED:  # what comes next may belong to it
+                count = pieces.pop()[0]
+            else:
+                count -= _PADDING
         found = [self._piece(start, end) for start, end in pieces]
         until_s = (self._start + count) / _CELLS_PER_S
         if self._ended and self._sound is not None:  # the last cell may be a part of one

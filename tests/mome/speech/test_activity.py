@@ -11,6 +11,14 @@ from mome.speech import activity
 from mome.speech.activity import FRAME, VoiceActivity
 
 CORPORA = Path("../shared/corpora")
+# Of the file that serving reads, in the order in which the package's own program has them.
+NAMES = [
+    "stft_conv.weight",
+    *(f"conv{layer}.{part}" for layer in range(1, 5) for part in ("weight", "bias")),
+    *(f"lstm_cell.{part}_{of}" for part in ("weight", "bias") for of in ("ih", "hh")),
+    "final_conv.weight",
+    "final_conv.bias",
+]
 
 
 def heard(samples: np.ndarray, *pieces: int) -> np.ndarray:
@@ -25,8 +33,8 @@ def test_it_computes_what_the_package_computes(monkeypatch: pytest.MonkeyPatch) 
 
     theirs = load_silero_vad()
     state = [value.numpy() for name, value in theirs.state_dict().items() if "8k" not in name]
-    same = dict(zip(activity._weights(), state, strict=True))
-    monkeypatch.setattr(activity, "_weights", lambda: same)
+    network = activity._Network.of(dict(zip(NAMES, state, strict=True)))
+    monkeypatch.setattr(activity, "_network", lambda: network)
     samples = np.random.default_rng(0).normal(scale=0.1, size=20 * FRAME + 100).astype(np.float32)
     samples *= np.sin(np.arange(len(samples)) / 1500) ** 2
     expected = theirs.audio_forward(torch.from_numpy(samples), 16_000)[0].numpy()

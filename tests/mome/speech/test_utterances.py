@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mome.speech import utterances
+from mome.speech.activity import FRAME
 from mome.speech.audio import SAMPLING_RATE, read_audio, resample
 from mome.speech.stretches import SAMPLES_PER_FRAME, Stretch
 from mome.speech.utterances import Piece, Plan, cut, plan
@@ -93,6 +95,54 @@ def stretches(samples: Samples, mouth: NDArray[np.uint8] | None = None) -> Itera
 
 def pieces_of(samples: Samples, longest_s: float = 12.0, good_s: float = 3.0) -> list[Piece]:
     return [piece for heard in cut(stretches(samples), longest_s, good_s) for piece in heard.pieces]
+
+
+class Loudness:
+    """Voice activity by level alone, so that anything loud is speech."""
+
+    def __init__(self) -> None:
+        self._left = np.zeros(0, np.float32)
+
+    def hear(self, samples: Samples) -> NDArray[np.float32]:
+        samples = np.concatenate((self._left, samples))
+        whole = len(samples) // FRAME
+        self._left = samples[whole * FRAME :]
+        loudest = np.abs(samples[: whole * FRAME].reshape(whole, FRAME)).max(axis=1, initial=0.0)
+        return (loudest > 0.05).astype(np.float32)
+
+    def end(self) -> NDArray[np.float32]:
+        return self.hear(np.zeros(-len(self._left) % FRAME, np.float32))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_silence_of_any_length_is_passed_over_and_no_speech_is_lost(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(utterances, "VoiceActivity", Loudness)
+    rng = np.random.default_rng(seed)
+    parts: list[Samples] = []
+    for _ in range(8):  # from a breath to a caller who is put on hold
+        speech_s, pause_s = rng.uniform(0.3, 8.0), rng.choice([0.3, 1.0, 3.0, 20.0, 40.0, 100.0])
+        parts.append(rng.uniform(0.06, 0.5, round(speech_s * SAMPLING_RATE)).astype(np.float32))
+        parts.append(np.zeros(round(pause_s * SAMPLING_RATE), np.float32))
+    samples = np.concatenate(parts if seed % 2 else parts[1:])
+    heard = list(islice(cut(stretches(samples), 12.0, 3.0), 1000))
+
+    assert heard[-1].until_s == len(samples) / SAMPLING_RATE
+    times = [each.until_s for each in heard]
+    assert all(before < after for before, after in pairwise(times))
+    covered = np.zeros(len(samples), np.int64)
+    for start_s, clip in (piece for each in heard for piece in each.pieces):
+        assert clip.samples is not None
+        assert 0 < len(clip.samples) <= 12 * SAMPLING_RATE
+        start = round(start_s * SAMPLING_RATE)
+        covered[start : start + len(clip.samples)] += 1
+    assert covered.max() == 1
+    assert covered[np.abs(samples) > 0.05].all()
+    # As long as nobody has spoken, nobody knows how loud a voice is that noise would cover.
+    first = int(np.argmax(np.abs(samples) > 0.05))
+    silent = covered[first:][samples[first:] == 0]
+    assert silent.sum() < 2.2 * SAMPLING_RATE * 8, "of a pause, little is read"
 
 
 def test_pieces_are_the_samples_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
