@@ -53,18 +53,16 @@ class Noises:
         Returns:
             Array of shape (measurements, columns), in the order of `columns`; rows sum to 1.
         """
-        weights = {kind: self._weights(kind) for kind in set(kinds)}
-        weight_of = np.array([weights[kind] for kind in kinds]).reshape(len(kinds), len(self._lines))
+        weight_of = np.array([self._weights(kind) for kind in kinds]).reshape(len(kinds), len(self._lines))
         shares = np.zeros((len(kinds), len(self.columns)))
         rows = np.arange(len(kinds))
-        for number, line in enumerate(self._lines):
-            columns = np.array([self.columns.index(point.key) for point in line])
+        for number, (columns, estimated) in enumerate(self._along):
             # Linear interpolation: how far along the line, and so how much of the points on both sides.
-            along = np.interp(snrs_db, [point.estimated_snr_db for point in line], np.arange(len(line)))
+            along = np.interp(snrs_db, estimated, np.arange(len(estimated)))
             below = along.astype(int)
             part = along - below
             shares[rows, columns[below]] += (1 - part) * weight_of[:, number]
-            shares[rows, columns[np.minimum(below + 1, len(line) - 1)]] += part * weight_of[:, number]
+            shares[rows, columns[np.minimum(below + 1, len(columns) - 1)]] += part * weight_of[:, number]
         return shares
 
     def likely(
@@ -164,18 +162,38 @@ class Noises:
 
     def _weights(self, kind: NoiseKind) -> np.ndarray:
         """Return how likely each line is where a clip was called that; they sum to 1."""
-        weights = np.array(
-            [
-                max(
-                    _NEVER_NAMED,
-                    float(np.mean([point.kinds.get(kind, 0.0) for point in line if point.noise])),
-                )
-                if any(point.noise for point in line)
-                else 1.0
-                for line in self._lines
-            ]
-        )
-        return weights / weights.sum()
+        if kind not in self._weighed:
+            weights = np.array(
+                [
+                    max(
+                        _NEVER_NAMED,
+                        float(np.mean([point.kinds.get(kind, 0.0) for point in line if point.noise])),
+                    )
+                    if any(point.noise for point in line)
+                    else 1.0
+                    for line in self._lines
+                ]
+            )
+            self._weighed[kind] = weights / weights.sum()
+        return self._weighed[kind]
+
+    # Every request asks: what stays the same is found once.
+
+    @cached_property
+    def _weighed(self) -> dict[NoiseKind, np.ndarray]:
+        """Filled as it is asked for."""
+        return {}
+
+    @cached_property
+    def _along(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each line, which columns its points are, and what the estimator says of them."""
+        return [
+            (
+                np.array([self.columns.index(point.key) for point in line]),
+                np.array([point.estimated_snr_db for point in line]),
+            )
+            for line in self._lines
+        ]
 
     @cached_property
     def _lowest(self) -> dict[NoiseKind, float]:

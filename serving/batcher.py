@@ -174,7 +174,7 @@ class Batcher:
             ):
                 self._changed.wait(left)
             waiting = [job for job in self._queue if not job.gone]
-            batch = fitting(in_turn(waiting), self._max_jobs, self._max_batch_s)
+            batch = fitting(alike(in_turn(waiting)), self._max_jobs, self._max_batch_s)
             self._queue = [job for job in waiting if job not in batch]
             return batch
 
@@ -206,6 +206,21 @@ def in_turn(waiting: Sequence[Job]) -> list[Job]:
         turns.append(seen[job.of])
         seen[job.of] += 1
     return [job for _, job in sorted(zip(turns, waiting, strict=True), key=lambda pair: pair[0])]
+
+
+def alike(waiting: Sequence[Job]) -> list[Job]:
+    """Let pieces of long recordings change places, so that the next are about as long as the first job.
+
+    A batch is padded to its longest. The first stays where it is, so that nobody waits for ever, and so does
+    whoever waits for nothing else.
+    """
+    if not waiting:
+        return []
+    first, *others = waiting
+    pieces_of = Counter(job.of for job in waiting)
+    pieces = [job for job in others if pieces_of[job.of] > 1]
+    nearest = iter(sorted(pieces, key=lambda job: abs(job.duration_s - first.duration_s)))
+    return [first, *(next(nearest) if pieces_of[job.of] > 1 else job for job in others)]
 
 
 def fitting(waiting: Sequence[Job], max_jobs: int, max_batch_s: float) -> list[Job]:

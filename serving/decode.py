@@ -27,7 +27,7 @@ __all__ = ["PART_S", "Decoded", "Piece", "Upload", "check_length", "decode"]
 # find as sound to decode.
 PART_S = 120.0
 _PART_WITH_LIPS_S = 30.0
-# The model has nothing to do until it comes; each that follows is as long as all before it.
+# The model has nothing to do until it comes; each that follows is half as long as all before it.
 _FIRST_PART_S = 15.0
 
 
@@ -133,7 +133,7 @@ def _in_parts(upload: Upload) -> Iterator[Decoded]:
                 pieces.append(Piece(start_s, usable, measure(usable)))
         has_lips = any(piece.clip.mouth is not None for piece in pieces)
         most_s = _PART_WITH_LIPS_S if has_lips else PART_S
-        if until_s - part_began_s >= min(most_s, max(_FIRST_PART_S, part_began_s)):
+        if until_s - part_began_s >= min(most_s, max(_FIRST_PART_S, part_began_s / 2)):
             yield Decoded(tuple(pieces), until_s, of_s, ended=False)
             pieces, part_began_s = [], until_s
     yield Decoded(tuple(pieces), until_s, until_s, ended=True)

@@ -5,7 +5,8 @@ costs one process, which is replaced, and the caller reads that the recording ca
 that somebody killed says nothing of its recording: the caller is asked to send it again.
 
 A long recording comes in parts, and its process waits until the next part is wanted. That process is its
-own: another one takes its place among those for everybody.
+own until the last part; whoever finds none left meanwhile has another one started, which takes as long as to
+decode minutes of sound.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Decoders:
     def __init__(self, count: int, *, memory_bytes: int, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._memory_bytes = memory_bytes
+        self._count = count
         self._turns = anyio.CapacityLimiter(count)
         # One that was left ends a moment later; long recordings have processes beside those counted.
         self._threads = anyio.CapacityLimiter(2 * count + _LONG)
@@ -73,17 +75,21 @@ class Decoders:
                 status 503 if it was killed.
         """
         part, own = await self._first(upload, request_id)
+        assert isinstance(part, Decoded)
         try:
-            assert isinstance(part, Decoded)
             yield part
             while not part.ended:
                 assert own is not None
-                part = self._judged(await self._in_thread(own.more), request_id)
-                assert isinstance(part, Decoded)
+                more = self._judged(await self._in_thread(own.more), request_id)
+                assert isinstance(more, Decoded)
+                part = more
                 yield part
         finally:
             if own is not None:
-                own.end()
+                if part.ended and not own.ended and len(self._idle) < self._count:
+                    self._idle.insert(0, own)
+                else:
+                    own.end()
 
     async def look(self, pictures: Pictures, request_id: str) -> Mouths:
         """Find the mouth in pictures, likewise.
@@ -100,7 +106,7 @@ class Decoders:
     ) -> tuple[Decoded | Mouths, _Process | None]:
         """Return the first answer, and the process that has the others if there are any."""
         async with self._turns:
-            process = self._idle.pop()
+            process = self._idle.pop() if self._idle else self._new()
             own = None
             if process.ended:  # while it had nothing to do: that is no fault of this recording
                 process = self._new()
@@ -115,9 +121,9 @@ class Decoders:
                 raise
             finally:
                 # A new one starts while the others work: the next caller takes one that is ready.
-                if own is not None or process.ended:
+                if process.ended:
                     self._idle.insert(0, self._new())
-                else:
+                elif own is None:
                     self._idle.append(process)
         return self._judged(answer, request_id), own
 

@@ -43,6 +43,7 @@ __all__ = ["Begun", "Engine", "News", "Recogniser", "Segment", "Transcription", 
 
 _log = logging.getLogger(__name__)
 _CLIENT_CLOSED_REQUEST = 499  # as nginx calls it; HTTP has no word for a caller who left
+_WAITING_BATCHES = 3  # of a long recording: with less, what is left of a part would be a batch of its own
 
 
 class Recogniser(Protocol):
@@ -443,8 +444,8 @@ class Engine:
             if self.gave_up:
                 self._record(request, 503)
                 raise self._unfinished()
-            # There is always work for the model, and never more of one recording than a part or two.
-            if len(waiting) <= self.settings.max_batch and not part.ended:
+            # The next batch is full, and of one recording there is never more than a part or two.
+            if len(waiting) <= _WAITING_BATCHES * self.settings.max_batch and not part.ended:
                 part = await anext(parts)
                 waiting += self._begin(request, part, place, live=live)
                 continue

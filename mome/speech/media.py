@@ -79,10 +79,12 @@ class Clip:
         A coarse scale then reads what a finer one can.
         """
         samples, mouth = self.samples, self.mouth
-        if samples is not None:
-            samples = np.pad(samples, (0, max(0, scale.audio_rate * SAMPLES_PER_AUDIO_FRAME - len(samples))))
-        if mouth is not None and len(mouth):
-            mouth = np.pad(mouth, ((0, max(0, scale.video_rate - len(mouth))), (0, 0), (0, 0)), mode="edge")
+        missing = 0 if samples is None else scale.audio_rate * SAMPLES_PER_AUDIO_FRAME - len(samples)
+        unseen = 0 if mouth is None or not len(mouth) else scale.video_rate - len(mouth)
+        if samples is not None and missing > 0:
+            samples = np.pad(samples, (0, missing))
+        if mouth is not None and unseen > 0:
+            mouth = np.pad(mouth, ((0, unseen), (0, 0), (0, 0)), mode="edge")
         return Clip(samples, mouth)
 
     def num_tokens(self, scale: Scale) -> int:

@@ -17,7 +17,7 @@ from mome.errors import MediaError
 from mome.reading import Reading
 from mome.scales import Scale
 from mome.speech.media import Clip
-from serving.batcher import Job, fitting, in_turn
+from serving.batcher import Job, alike, fitting, in_turn
 from serving.engine import complete
 from tests.serving.planted import Served, events, syllables, wav
 from tests.serving.test_streaming import logged
@@ -184,3 +184,27 @@ def test_pieces_of_one_recording_take_turns_with_everybody_elses() -> None:
         return [jobs[job] for job in in_turn(list(jobs))]
 
     assert anyio.run(turns) == ["long 1", "short", "other 1", "long 2", "other 2", "long 3"]
+
+
+def test_pieces_as_long_as_the_first_are_read_with_it_and_who_has_no_others_keeps_his_place() -> None:
+    async def lined_up() -> list[str]:
+        names = ["long 3.0", "short 9.0", "long 8.0", "long 1.0"]
+        names += ["other 2.5", "long 3.5", "long 2.8", "other 7.0"]
+        jobs = {}
+        for name in names:
+            whose, seconds = name.split()
+            reading = Reading(Clip(np.zeros(round(16_000 * float(seconds)), np.float32), None), Scale(4, 2))
+            jobs[Job(reading, live=False, began=lambda: None, of=whose)] = name
+        return [jobs[job] for job in alike(list(jobs))]
+
+    assert anyio.run(lined_up) == [
+        "long 3.0",
+        "short 9.0",
+        "long 2.8",
+        "other 2.5",
+        "long 3.5",
+        "long 1.0",
+        "other 7.0",
+        "long 8.0",
+    ]
+    assert alike([]) == []

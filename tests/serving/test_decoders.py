@@ -232,6 +232,33 @@ def test_a_decoder_that_hangs_is_ended_and_replaced(own: Decoders) -> None:
     assert decode(own, SPEECH).modality == "audio"
 
 
+def test_a_long_recording_keeps_its_process_to_its_end_and_gives_it_back(own: Decoders) -> None:
+    long = upload(wav(np.tile(syllables(), 100)))
+    before = process(own)
+
+    async def beside() -> list[float]:
+        parts = []
+        async with aclosing(own.decode(long, "4711")) as decoded:
+            async for part in decoded:
+                parts.append(part.until_s)
+                if len(parts) == 1:
+                    assert not own._idle, "none is started that nobody waits for"
+                    assert (await first(own, upload(SPEECH))).ended
+        return parts
+
+    assert len(anyio.run(beside)) > 1
+    other = process(own)
+    assert other != before, "it was started for the short one"
+    assert not before.is_running() or before.status() == psutil.STATUS_ZOMBIE
+
+    async def alone() -> list[float]:
+        async with aclosing(own.decode(long, "4711")) as decoded:
+            return [part.until_s async for part in decoded]
+
+    assert anyio.run(alone)[-1] == pytest.approx(100.0)
+    assert process(own) == other, "nothing had to be started"
+
+
 def test_a_decoder_that_was_killed_while_it_was_idle_fails_nobody(own: Decoders) -> None:
     process(own).kill()
     time.sleep(0.2)
