@@ -444,7 +444,7 @@ class Engine:
             if self.gave_up:
                 self._record(request, 503)
                 raise self._unfinished()
-            # The next batch is full, and of one recording there is never more than a part or two.
+            # The next batch is full, and of one recording there are never more than these and a part.
             if len(waiting) <= _WAITING_BATCHES * self.settings.max_batch and not part.ended:
                 part = await anext(parts)
                 waiting += self._begin(request, part, place, live=live)
