@@ -357,4 +357,10 @@ def _explain(seen: Choice, beyond: float, window: Sequence[RequestRecord], param
     rate = f"{seen.scale} is expected to get {expected.rate:.1%} wrong"
     if seen.keeps:
         return f"{said}; {rate} of {promised:.1%} promised"
-    return f"{said}; no scale keeps the promise of {promised:.1%}, {rate}, the best there is"
+    if expected.rate > promised:
+        return f"{said}; no scale keeps the promise of {promised:.1%}, {rate}, the best there is"
+    # Expected to keep it, but not as surely as asked: without the bound this would read as a contradiction.
+    return (
+        f"{said}; no scale is sure to keep the promise of {promised:.1%}, {rate}, the best there is, but "
+        f"up to {expected.at_most(params.confidence):.1%} at {params.confidence:.0%} confidence"
+    )

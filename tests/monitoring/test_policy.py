@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from mome.config import MonitorParams
 from mome.errors import MonitorError
@@ -295,6 +296,25 @@ def test_the_cooldown_delays_the_next_switch() -> None:
     assert "90 s have not passed since the last switch; a16v5 is wanted" in monitor.decisions[-1].reason
     monitor.serve([30.0] * 20)
     assert monitor.look().switched
+
+
+def test_a_promise_that_is_kept_on_average_but_not_for_sure_is_called_so() -> None:
+    unsure = {
+        scale: {
+            key: cell.model_copy(update={"low": cell.rate - 0.02, "high": cell.rate + 0.02})
+            for key, cell in row.items()
+        }
+        for scale, row in table(TABLE).items()
+    }
+    window = [request(number, 2.0) for number in range(20)]
+    evaluated = evaluation({"av": unsure}, conditions=CONDITIONS)
+    decision, _ = decide(window, evaluated, FINE, [], PARAMS, NOON)
+    expected, deviation = 0.0733, 0.04 / (2 * norm.ppf(0.975))
+    at_most = norm.ppf(PARAMS.confidence, expected, deviation)
+    assert (
+        f"no scale is sure to keep the promise of 8.0%, a4v2 is expected to get {expected:.1%} wrong, the "
+        f"best there is, but up to {at_most:.1%} at 80% confidence" in decision.reason
+    )
 
 
 def test_noise_beyond_every_budget_is_reported_once_it_is_settled() -> None:
