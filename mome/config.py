@@ -203,8 +203,9 @@ class TrainParams(Section):
     z_loss_weight: FiniteFloat = Field(ge=0)  # SMoP
     audio_lora_rank: int = Field(ge=0)  # beside the audio encoder's layers; 0 leaves it as it is
     video_lora_rank: int = Field(ge=0)  # likewise; more than 0 encodes the lips anew in every step
-    # That teach the video encoder itself the corpus's lips, before all else; 0 leaves it as it is, as do
-    # checkpoints from before it was a setting.
+    # That teach the encoders themselves the corpus's voices and lips, before all else; 0 leaves them as they
+    # are, as do checkpoints from before it was a setting. Of audio encoders only the embedded one is taught.
+    audio_steps: int = Field(default=0, ge=0)
     video_steps: int = Field(default=0, ge=0)
     audio_padding: AudioPadding  # silence up to 30 s behind every clip, as published; or none, much faster
     # As published; with lips that are encoded once; or with lips that look different in every step, for a

@@ -50,7 +50,7 @@ from mome.speech.noise_network import NETWORK_KINDS
 from mome.speech.shards import SplitReader
 from mome.storage import new_folder, write_text
 from mome.training.checkpoint import load_checkpoint
-from mome.training.lengths import too_short
+from mome.training.lengths import too_long, too_short
 from mome.wer import Difference, difference, summarise
 
 __all__ = ["run"]
@@ -167,6 +167,8 @@ def _hear(
         utterances = [reader.utterances[index] for index in chosen]
         if problem := too_short(reader, needed(reads), scales):
             raise EvaluationError(f"{problem} of train.scales and evaluate.more_scales")
+        if problem := too_long(reader, needed(reads), encoders.audio.max_num_samples):
+            raise EvaluationError(problem)
         clips = [reader.clip(index, only) for index in progress(chosen, f"read {split} clips")]
     features, baseline = _listen(clips, encoders, params, needed(reads), sources, split)
     decoded = decode_all(

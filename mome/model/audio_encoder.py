@@ -12,13 +12,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
-from transformers import WhisperFeatureExtractor, WhisperModel
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from mome.config import AudioPadding
 from mome.errors import CheckpointError, MediaError
 from mome.model.loading import load_model
 
-__all__ = ["AudioEncoder", "log_mel", "with_audio_lora"]
+__all__ = ["AudioEncoder", "load_whisper", "log_mel", "max_num_samples", "with_audio_lora"]
 
 _HOP = 160  # samples between mel frames: 16,000 Hz / 100 Hz
 _WINDOW = 400  # samples, 25 ms
@@ -62,6 +62,34 @@ def with_audio_lora(encoder: Any, rank: int) -> Any:
     return get_peft_model(encoder, config)
 
 
+def load_whisper(folder: Path) -> tuple[WhisperModel, WhisperFeatureExtractor]:
+    """Load Whisper for an `AudioEncoder`, from a folder written by ``save_pretrained``, safetensors only.
+
+    Raises:
+        CheckpointError: If the folder holds no such model, or not all of it.
+    """
+    whisper = load_model(
+        WhisperModel,
+        folder,
+        "a Whisper",
+        local_files_only=True,
+        # A checkpoint in half precision would meet spectrograms in single precision.
+        dtype=torch.float32,
+        # In bfloat16 a CPU goes faster backward without the fused kernel; in float32 it is the same.
+        attn_implementation="eager",
+    )
+    try:
+        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: expected Whisper's feature extractor: {error}") from error
+    return whisper, extractor
+
+
+def max_num_samples(config: WhisperConfig) -> int:
+    """Return how many samples at 16 kHz the position table of a Whisper covers."""
+    return int(config.max_source_positions) * _SAMPLES_PER_FRAME
+
+
 class AudioEncoder(nn.Module):
     """A Whisper encoder that gives one feature per 20 ms of speech.
 
@@ -89,7 +117,7 @@ class AudioEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, padding: AudioPadding = "none") -> AudioEncoder:
-        """Load Whisper from a folder written by ``save_pretrained``, safetensors only.
+        """Load one, frozen, as `load_whisper` does.
 
         Args:
             folder: With the model and its feature extractor.
@@ -98,20 +126,7 @@ class AudioEncoder(nn.Module):
         Raises:
             CheckpointError: If the folder holds no such model, or not all of it.
         """
-        whisper = load_model(
-            WhisperModel,
-            folder,
-            "a Whisper",
-            local_files_only=True,
-            # A checkpoint in half precision would meet spectrograms in single precision.
-            dtype=torch.float32,
-            # In bfloat16 a CPU goes faster backward without the fused kernel; in float32 it is the same.
-            attn_implementation="eager",
-        )
-        try:
-            extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        except OSError as error:
-            raise CheckpointError(f"{folder}: expected Whisper's feature extractor: {error}") from error
+        whisper, extractor = load_whisper(folder)
         return cls(whisper, extractor, padding).eval().requires_grad_(False)
 
     def add_lora(self, rank: int) -> None:
@@ -126,7 +141,7 @@ class AudioEncoder(nn.Module):
     @property
     def max_num_samples(self) -> int:
         """Longest clip that the position table covers."""
-        return int(self.encoder.config.max_source_positions) * _SAMPLES_PER_FRAME
+        return max_num_samples(self.encoder.config)
 
     def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """Encode waveforms ``(N,)`` at 16 kHz.

@@ -123,6 +123,8 @@ def describe(foundation: FoundationParams, train: TrainParams, methods: Iterable
     scales = [Scale.parse(text) for text in train.scales]
     lora = encoder_lora(foundation, train)
     taught = {"video encoder"} if train.video_steps else set()
+    if train.audio_steps and foundation.audio == EMBEDDED:
+        taught.add("audio encoder")
     lines = [
         f"{part:15}{count / 1e6:10.1f} M  {'taught first' if part in taught else 'frozen'}"
         for part, count in frozen.items()

@@ -30,7 +30,13 @@ class Encoders:
 
     @classmethod
     def load(
-        cls, foundation: Path, device: str, audio_padding: AudioPadding = "none", video: Path | None = None
+        cls,
+        foundation: Path,
+        device: str,
+        audio_padding: AudioPadding = "none",
+        *,
+        audio: Path | None = None,
+        video: Path | None = None,
     ) -> Encoders:
         """Load both onto a device.
 
@@ -38,10 +44,10 @@ class Encoders:
             foundation: Folder with both.
             device: As torch names it.
             audio_padding: Silence behind every clip, or none.
-            video: Folder with the video encoder, if it is another one than the foundation's.
+            audio, video: Folders with the encoders, where they are others than the foundation's.
         """
         return cls(
-            AudioEncoder.load(foundation / "audio", audio_padding).to(device),
+            AudioEncoder.load(audio or foundation / "audio", audio_padding).to(device),
             VideoEncoder.load(video or foundation / "video").to(device),
         )
 

@@ -5,7 +5,7 @@ checkpoint/
 ├── adapter/                  MoME, as peft saves it
 ├── audio_adapter/            LoRA on the audio encoder, as peft saves it; not there if it stayed frozen
 ├── video_adapter/            likewise on the video encoder
-├── video/                    all of the video encoder, as transformers saves it, where it was taught itself
+├── audio/, video/            all of an encoder, as transformers saves it, where it was taught itself
 ├── projectors.safetensors
 ├── face_models/              that cut out the mouths it was taught on; not there for OpenCV's cascade
 ├── aligner.safetensors       when each word is said, from the encoders' frames; not there without sound
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,12 @@ from mome.model.encoders import Encoders
 from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
 from mome.model.tokens import TextTokens
-from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.noise_file import noise_digest
 from mome.storage import new_folder, write_text
 from mome.training.adapters import check_tensors, load_adapters, save_adapters
+from mome.training.own_encoders import NO_OWN, OwnEncoders, has_own
 from mome.training.processes import ALONE, Processes
 from mome.training.sharding import shard_layers
 from mome.training.state import History
@@ -52,7 +53,6 @@ __all__ = [
     "foundation_digest",
     "load_checkpoint",
     "new_recogniser",
-    "teaches_lips",
     "write_checkpoint",
 ]
 
@@ -60,7 +60,6 @@ CONFIG_FILE = "config.json"
 _PROJECTORS_FILE = "projectors.safetensors"
 _PROJECTORS = ("audio_projectors.", "video_projectors.")
 _ADAPTER, _AUDIO_ADAPTER, _VIDEO_ADAPTER = "adapter", "audio_adapter", "video_adapter"
-_VIDEO = "video"
 
 
 def foundation_digest(foundation: Path) -> str:
@@ -72,16 +71,21 @@ def foundation_digest(foundation: Path) -> str:
     return digest.hexdigest()
 
 
-def new_recogniser(foundation: Path, params: TrainParams, processes: Processes = ALONE) -> Recogniser:
+def new_recogniser(
+    foundation: Path, params: TrainParams, processes: Processes = ALONE, own: OwnEncoders = NO_OWN
+) -> Recogniser:
     """Return an untrained one: what is added is drawn from ``params.seed``, all else is frozen.
 
     Args:
         foundation: Folder with the frozen models.
         params: Section ``train``.
         processes: Among which the LLM is shared out, if ``params.sharding`` asks for it.
+        own: Encoders that were taught themselves.
     """
     torch.manual_seed(params.seed)
-    encoders = Encoders.load(foundation, params.device, params.audio_padding)
+    encoders = Encoders.load(
+        foundation, params.device, params.audio_padding, audio=own.audio, video=own.video
+    )
     llm = adapt(_load_llm(foundation, params.device, params), params)
     model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
@@ -95,16 +99,6 @@ def new_recogniser(foundation: Path, params: TrainParams, processes: Processes =
     return Recogniser(encoders, model.to(params.device))
 
 
-def teaches_lips(params: TrainParams, modality: Modality) -> bool:
-    """Tell whether a training teaches the video encoder itself, and so has one of its own.
-
-    Args:
-        params: Section ``train``.
-        modality: Of the corpus.
-    """
-    return params.video_steps > 0 and "audio" not in (needed(params.task_weights), modality)
-
-
 def write_checkpoint(
     folder: Path,
     recogniser: Recogniser,
@@ -114,6 +108,7 @@ def write_checkpoint(
     history: History,
     aligner: Aligner | None = None,
     face_models: FaceModels = CASCADE,
+    own: OwnEncoders = NO_OWN,
 ) -> None:
     """Write the checkpoint folder, whole or not at all; it holds no path of the machine that made it."""
     encoders, model = recogniser
@@ -126,8 +121,9 @@ def write_checkpoint(
         save_adapters(model.llm, "foundation/llm", temporary / _ADAPTER)
         if params.audio_lora_rank:
             save_adapters(encoders.audio.encoder, "foundation/audio", temporary / _AUDIO_ADAPTER)
-        if teaches_lips(params, corpus.get("modality", "av")):
-            encoders.video.avhubert.save_pretrained(temporary / _VIDEO)
+        for name, folder_of_own in zip(own._fields, own, strict=True):
+            if folder_of_own is not None:
+                shutil.copytree(folder_of_own, temporary / name)
         if params.video_lora_rank:
             save_adapters(encoders.video.avhubert, "foundation/video", temporary / _VIDEO_ADAPTER)
         save_file(projectors, temporary / _PROJECTORS_FILE)
@@ -171,8 +167,14 @@ def load_checkpoint(
             f"but {foundation} is {found[:12]}"
         )
     params = parse_section(TrainParams, about["train"])
-    taught = folder / _VIDEO if teaches_lips(params, about["corpus"].get("modality", "av")) else None
-    encoders = Encoders.load(foundation, device, params.audio_padding, taught)
+    hears, sees = has_own(params, about["corpus"].get("modality", "av"), foundation)
+    encoders = Encoders.load(
+        foundation,
+        device,
+        params.audio_padding,
+        audio=folder / "audio" if hears else None,
+        video=folder / "video" if sees else None,
+    )
     if params.audio_lora_rank:
         encoders.audio.encoder = load_adapters(
             encoders.audio.encoder, folder / _AUDIO_ADAPTER

@@ -28,11 +28,11 @@ from mome.speech.sounds import Sounds
 from mome.storage import new_file
 from mome.training.recordings import cut_lips, mask_lips, mask_sound, vary_lips
 
-__all__ = ["PACE", "TrainingClips", "read_clips"]
+__all__ = ["PACE", "VARIED", "TrainingClips", "read_clips"]
 
 _CLIPS_PER_PASS = 8
 PACE = (0.88, 1.14)  # slower and faster by about an eighth, as people are
-_VARIED = 0.75  # share of the clips
+VARIED = 0.75  # share of the clips that are heard through another microphone
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TrainingClips:
         drawn = 0 if len(self.noise) == 1 else int(rng.integers(len(self.noise)))
         noise = self.noise[drawn] or Babble(self.waveforms)
         samples = with_noise(noise, index, speech, snr_db, rng)
-        if augmentation in ("cached-lips", "varied-lips") and rng.random() < _VARIED:
+        if augmentation in ("cached-lips", "varied-lips") and rng.random() < VARIED:
             if not self.has_lips:
                 samples = change_speed(samples, rng.uniform(*PACE))
             samples = colour(samples, rng)
@@ -136,7 +136,7 @@ class TrainingClips:
 
 def read_clips(
     reader: SplitReader,
-    encoders: Encoders,
+    encoders: Encoders | None,
     lips: Path | None,
     description: str,
     only: Modality = "av",
@@ -146,7 +146,7 @@ def read_clips(
 
     Args:
         reader: Of the split, with at least one utterance.
-        encoders: Of the foundation.
+        encoders: That the lips are encoded with; None if ``lips`` is.
         lips: File to keep the lips' features in; an interrupted run finds them there. None encodes
             nothing: mouth video is read whenever it is asked for.
         description: For the progress bar.
@@ -163,6 +163,9 @@ def read_clips(
     waiting: list[np.ndarray] = []
 
     def encode_waiting() -> None:
+        if not waiting:
+            return
+        assert encoders is not None
         with torch.no_grad():
             encoded.extend(features_TC.half() for features_TC in encoders.see(waiting))
         waiting.clear()

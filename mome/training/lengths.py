@@ -1,4 +1,4 @@
-"""Whether the shortest clip of a split leaves a token at the coarsest scale: asked before the first step."""
+"""Whether the clips of a split fit their scales and their encoder: asked before the first step."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from mome.config import TrainParams
 from mome.errors import TrainingError
 from mome.records import Modality, Utterance
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND, Scale
-from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE
 from mome.speech.shards import SplitReader
 from mome.training.clips import PACE
 
-__all__ = ["check_lengths", "too_short"]
+__all__ = ["check_lengths", "too_long", "too_short"]
 
 
-def check_lengths(reader: SplitReader, read: Modality, params: TrainParams) -> None:
+def check_lengths(reader: SplitReader, read: Modality, params: TrainParams, max_num_samples: int) -> None:
     """Refuse clips that would end a training hours later, in whichever step reads them.
 
     Args:
         reader: Of a split, with at least one utterance.
         read: What of a clip some task reads.
-        params: At which scales, and whether training plays a clip faster.
+        params: At which scales, and whether training plays a clip faster and slower.
+        max_num_samples: That the audio encoder takes.
 
     Raises:
-        TrainingError: If a clip has fewer encoder frames than the largest rate pools into one token.
+        TrainingError: If a clip has fewer encoder frames than the largest rate pools into one token, or
+            more sound than the encoder takes.
     """
     is_paced = params.augmentation != "llama-avsr" and read == "audio" and reader.split == "train"
     scales = [Scale.parse(text) for text in params.scales]
-    if problem := too_short(reader, read, scales, PACE[1] if is_paced else 1.0):
+    slowest, fastest = PACE if is_paced else (1.0, 1.0)
+    if problem := too_short(reader, read, scales, fastest):
         raise TrainingError(f"{problem} of train.scales")
+    if problem := too_long(reader, read, max_num_samples, slowest):
+        raise TrainingError(problem)
 
 
 def too_short(reader: SplitReader, read: Modality, scales: Sequence[Scale], pace: float = 1.0) -> str:
@@ -53,6 +58,30 @@ def too_short(reader: SplitReader, read: Modality, scales: Sequence[Scale], pace
         if shortest.num_frames < rate:
             return _problem(shortest, "video", shortest.num_frames, rate, VIDEO_FRAMES_PER_SECOND)
     return ""
+
+
+def too_long(reader: SplitReader, read: Modality, max_num_samples: int, pace: float = 1.0) -> str:
+    """Return what is wrong if the audio encoder does not take all of a clip, else nothing.
+
+    Args:
+        reader: Of a split, with at least one utterance.
+        read: What of a clip is read.
+        max_num_samples: That the encoder takes, at 16 kHz.
+        pace: Times as fast as it was spoken, at least, a clip is played.
+    """
+    if read == "video":
+        return ""
+    num_samples, index = max((reader.num_samples(index), index) for index in range(len(reader)))
+    if round(num_samples / pace) <= max_num_samples:
+        return ""
+    utterance = reader.utterances[index]
+    played = "" if pace == 1 else f", and may be played as {num_samples / pace / SAMPLING_RATE:.2f} s"
+    return (
+        f"utterance {utterance.utterance_id} ({utterance.split}) is too long: it has "
+        f"{num_samples / SAMPLING_RATE:.2f} s of sound{played}, but the audio encoder takes "
+        f"{max_num_samples / SAMPLING_RATE:g} s; leave out what is longer than "
+        f"{max_num_samples * pace / SAMPLING_RATE:.2f} s (validate.max_duration_s), or cut it"
+    )
 
 
 def _problem(shortest: Utterance, kind: str, frames: int, rate: int, frames_per_second: float) -> str:

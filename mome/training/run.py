@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import WhisperConfig
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
 from mome.machine.processor import begin
 from mome.modalities import needed, readings
+from mome.model.audio_encoder import max_num_samples
 from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
-from mome.model.video_encoder import VideoEncoder
 from mome.progress import progress
 from mome.records import Modality
 from mome.speech.faces.models import FaceModels
@@ -28,20 +29,19 @@ from mome.speech.manifest_table import read_table
 from mome.speech.noise import Noise
 from mome.speech.noise_file import noise_digest, noise_of
 from mome.speech.shards import SplitReader, shard_sums
-from mome.storage import new_folder
 from mome.training.ahead import prepare_steps
 from mome.training.alignment import teach_aligner
 from mome.training.batches import batches
-from mome.training.checkpoint import foundation_digest, new_recogniser, teaches_lips, write_checkpoint
+from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, read_clips
 from mome.training.lengths import check_lengths
-from mome.training.lips import teach_lips
+from mome.training.own_encoders import NO_OWN, has_own, teach_own
 from mome.training.pace import Pace, write_pace
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
-from mome.training.spoken import Spoken, find_spoken
-from mome.training.state import History, load_state, save_state
+from mome.training.spoken import find_spoken
+from mome.training.state import History, key, load_state, save_state
 from mome.training.status import Report, reporting
 from mome.training.step import backward, scales_of_step, tasks_of
 from mome.training.validation import validate
@@ -78,8 +78,8 @@ def run(
     Raises:
         ConfigError: If there is no such noise.
         CorpusError: If the training split is empty.
-        TrainingError: If a clip is too short for a scale, or the loss is not finite, in training or in
-            validation.
+        TrainingError: If a clip is too short for a scale or too long for the encoder, or the loss is not
+            finite, in training or in validation.
     """
     params = begin(params, "train")
     with (
@@ -106,27 +106,24 @@ def _train(
     corpus = json.loads((dataset / "corpus.json").read_text())
     # Before anything is loaded.
     only = _read(train_split, params)
+    longest = max_num_samples(WhisperConfig.from_pretrained(foundation / "audio"))
     for split in (train_split, validation_split):
-        check_lengths(split, _read(split, params), params)
+        check_lengths(split, _read(split, params), params, longest)
     source = source_digest(dataset, foundation)
     noise = noise_of(params.noise)
-    key = _key(source, params.model_dump_json(), noise_digest(params.noise))
-    state = work / f"train-{key}" / "state.safetensors"
-    recogniser = new_recogniser(foundation, params, processes)
-    taught: tuple[object, ...] = ()
-    watched: TrainingClips | None = None
-    spoken: Spoken | None = None
-    if teaches_lips(params, train_split.modality):
-        taught = (params.video_steps, params.seed, params.precision)
-        watched = _clips(train_split, recogniser.encoders, None, only, noise)
-        folder = work / f"video-{_key(source, *taught)}"
-        spoken = _see_with_own_encoder(recogniser, watched, params, folder, processes)
+    trained = key(source, params.model_dump_json(), noise_digest(params.noise))
+    state = work / f"train-{trained}" / "state.safetensors"
+    own, spoken, recorded = NO_OWN, None, None
+    if any(has_own(params, train_split.modality, foundation)):
+        recorded = _clips(train_split, None, None, only, noise)
+        own, spoken = teach_own(recorded, foundation, params, work, source, processes)
+    recogniser = new_recogniser(foundation, params, processes, own)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
-    lips = work / f"lips-{_key(source, *taught)}" if encoded_once else None
+    lips = work / f"lips-{key(source, own.video and own.video.name)}" if encoded_once else None
     if encoded_once and not processes.is_first:
         processes.wait()  # until the first one has encoded the lips
-    train = watched if watched and not lips else _clips(train_split, recogniser.encoders, lips, only, noise)
+    train = recorded if recorded and not lips else _clips(train_split, recogniser.encoders, lips, only, noise)
     validation = _clips(validation_split, recogniser.encoders, lips, only, noise)
     if encoded_once and processes.is_first:
         processes.wait()
@@ -139,7 +136,7 @@ def _train(
         if with_aligner and (said := spoken or find_spoken(train)) is not None:
             aligner = teach_aligner(recogniser, train, said, params)
         write_checkpoint(
-            output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset)
+            output, recogniser, foundation, params, corpus, history, aligner, FaceModels.of(dataset), own
         )
         write_report(output / "training.html", history, steps, params, corpus)
         write_pace(pace, work, output)
@@ -153,27 +150,6 @@ def learning_rate(step: int, params: TrainParams) -> float:
         return params.learning_rate * (step + 1) / warm_up
     done = (step - warm_up) / max(1, params.steps - warm_up)
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _see_with_own_encoder(
-    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, folder: Path, processes: Processes
-) -> Spoken | None:
-    """Let the recogniser see with a video encoder that was taught these lips, now or by an earlier start.
-
-    Returns:
-        What is said when, where that had to be found.
-    """
-    video = recogniser.encoders.video
-    spoken = None
-    if processes.is_first and not folder.exists():
-        spoken = find_spoken(clips)
-        teach_lips(video, clips, spoken, params)
-        with new_folder(folder) as temporary:
-            video.avhubert.save_pretrained(temporary)
-    processes.wait()
-    # From the file in any case, so that a start that found it goes on from the same weights.
-    video.avhubert = VideoEncoder.load(folder).avhubert.to(params.device)
-    return spoken
 
 
 def _fit(
@@ -264,7 +240,7 @@ def _read(reader: SplitReader, params: TrainParams) -> Modality:
 
 def _clips(
     reader: SplitReader,
-    encoders: Encoders,
+    encoders: Encoders | None,
     lips: Path | None,
     only: Modality,
     noise: tuple[Noise | None, ...],
@@ -288,7 +264,3 @@ def source_digest(dataset: Path, foundation: Path) -> str:
         digest.update(held.encode())
     digest.update(foundation_digest(foundation).encode())
     return digest.hexdigest()
-
-
-def _key(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

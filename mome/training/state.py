@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,14 @@ from torch import Tensor, nn
 from mome.errors import CheckpointError
 from mome.storage import new_file
 
-__all__ = ["History", "load_state", "save_state"]
+__all__ = ["History", "key", "load_state", "save_state"]
 
 History = list[dict[str, float]]  # one row per logged step
+
+
+def key(*inputs: object) -> str:
+    """Return what names the work on some inputs, among the files that outlive an interruption."""
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
 
 
 def save_state(

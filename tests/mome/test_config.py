@@ -103,13 +103,14 @@ def test_profiles_take_the_clips_of_the_papers_and_the_numbers_in_their_texts(pr
     assert set(papers.alphabet) - set(embedded.alphabet) == set("0123456789")
 
 
-def test_the_profile_for_ones_own_talkers_teaches_their_lips_and_needs_no_gpu() -> None:
+def test_the_profile_for_ones_own_talkers_teaches_their_voices_and_lips_and_needs_no_gpu() -> None:
     plain, talker = load_params(PARAMS), load_params(PARAMS, "talker")
     assert (talker.train.device, talker.evaluate.device) == ("cpu", "cpu")
     assert talker.foundation.audio.startswith("openai/whisper-tiny.en@")
+    assert talker.train.audio_steps > 0
     assert talker.train.video_steps > 0
     assert talker.train.augmentation == "varied-lips"
-    changed = {"video_steps", "augmentation", "steps"}
+    changed = {"audio_steps", "video_steps", "augmentation", "steps"}
     assert talker.train.model_copy(update={n: getattr(plain.train, n) for n in changed}) == plain.train
 
 

@@ -1,5 +1,6 @@
 """Training: resumes to the same weights after kill -9, and refuses what it cannot use."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,11 +20,13 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 from mome.config import TrainParams, load_params
 from mome.errors import CheckpointError, TrainingError
 from mome.inference import Transcriber
+from mome.model.audio_encoder import AudioEncoder
 from mome.model.encoders import Encoders
 from mome.records import Decoding
 from mome.scales import Scale
 from mome.speech.shards import read_manifest, read_split, write_manifest
 from mome.speech.usable import write_set_aside
+from mome.training.adapters import load_adapters
 from mome.training.checkpoint import load_checkpoint
 from mome.training.run import learning_rate, run
 
@@ -322,7 +325,7 @@ def own_lips(
             run(params, dataset, foundation, folder / "checkpoint", folder / "work")
     assert not (folder / "checkpoint").exists()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mome.training.run.teach_lips", lambda *_: pytest.fail("it was taught again"))
+        patch.setattr("mome.training.own_encoders.teach_lips", lambda *_: pytest.fail("it was taught again"))
         run(params, dataset, foundation, folder / "checkpoint", folder / "work")
     return folder / "checkpoint"
 
@@ -346,6 +349,67 @@ def test_a_video_encoder_of_its_own_that_is_gone_is_missed(
     shutil.rmtree(folder / "video")
     with pytest.raises(CheckpointError, match=r"video"):
         load_checkpoint(folder, foundation)
+
+
+@pytest.fixture(scope="module")
+def embedded(foundation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A foundation that says that its audio encoder was taught here."""
+    folder = shutil.copytree(foundation, tmp_path_factory.mktemp("embedded") / "foundation")
+    (folder / "foundation.json").write_text(json.dumps({"params": {"audio": "embedded"}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_voices(
+    dataset: Path, embedded: Path, train_params: TrainParams, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint with both encoders of its own, of which that of the lips was there before."""
+    folder = tmp_path_factory.mktemp("own-voices")
+    lips = {"augmentation": "varied-lips", "video_steps": 2, "steps": 2}
+    run(train_params.model_copy(update=lips), dataset, embedded, folder / "lips", folder / "work")
+    params = train_params.model_copy(update=lips | {"audio_steps": 2, "audio_lora_rank": 4})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mome.training.own_encoders.teach_lips", lambda *_: pytest.fail("it was taught again"))
+        run(params, dataset, embedded, folder / "checkpoint", folder / "work")
+    return folder / "checkpoint"
+
+
+def test_an_audio_encoder_that_was_taught_the_voices_of_the_corpus_travels_with_the_checkpoint(
+    own_voices: Path, embedded: Path, dataset: Path
+) -> None:
+    _, clip = next(iter(read_split(dataset, "test")))
+    loaded = load_checkpoint(own_voices, embedded).encoders
+    frozen = Encoders.load(embedded, "cpu")
+    assert not torch.allclose(loaded.hear([clip.samples])[0], frozen.hear([clip.samples])[0], atol=1e-2)
+    # LoRA was trained beside what had been taught: by hand, on what the checkpoint holds.
+    own = AudioEncoder.load(own_voices / "audio")
+    own.encoder = load_adapters(own.encoder, own_voices / "audio_adapter")
+    with torch.inference_mode():
+        expected, _ = own([torch.from_numpy(clip.samples)])
+    torch.testing.assert_close(loaded.hear([clip.samples])[0], expected[0], atol=1e-5, rtol=1e-5)
+    before = AudioEncoder.load(own_voices / "audio")
+    assert not torch.allclose(before([torch.from_numpy(clip.samples)])[0], expected, atol=1e-6)
+
+
+def test_an_audio_encoder_of_its_own_that_is_gone_is_missed(
+    own_voices: Path, embedded: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(own_voices, tmp_path / "checkpoint")
+    shutil.rmtree(folder / "audio")
+    with pytest.raises(CheckpointError, match=r"audio"):
+        load_checkpoint(folder, embedded)
+
+
+def test_a_published_audio_encoder_is_taught_by_nobody(
+    own_lips: Path, foundation: Path, dataset: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    assert not (own_lips / "audio").exists()
+    published = shutil.copytree(foundation, tmp_path / "foundation")
+    (published / "foundation.json").write_text(json.dumps({"params": {"audio": "openai/whisper@1"}}))
+    params = train_params.model_copy(update={"audio_steps": 2, "steps": 2})
+    run(params, dataset, published, tmp_path / "checkpoint", tmp_path / "work")
+    assert not (tmp_path / "checkpoint" / "audio").exists()
+    assert load_checkpoint(tmp_path / "checkpoint", published)
 
 
 def test_a_corpus_without_lips_teaches_none_of_them(

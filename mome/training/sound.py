@@ -1,0 +1,103 @@
+"""Teaches the embedded audio encoder itself the voices of the corpus, before anything reads its features.
+
+A published Whisper has heard more people than any corpus of one's own holds, and is given LoRA at most. One
+that was taught with synthetic voices hears real ones as it would hear a stranger's accent.
+"""
+
+# Shape letters: N samples, T frames (50 Hz).
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mome.alignment.path import Classes
+from mome.config import TrainParams
+from mome.errors import TrainingError
+from mome.foundation.optimiser import Optimiser
+from mome.foundation.side_by_side import Teaching
+from mome.model.audio_encoder import AudioEncoder
+from mome.model.precision import mixed_precision
+from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, Samples
+from mome.speech.augmentation import change_speed, colour
+from mome.training.batches import batches
+from mome.training.clips import PACE, VARIED, TrainingClips
+from mome.training.spelling import FRAMES, MATRIX_RATE, RATE, Spelling
+from mome.training.spoken import Spoken
+
+__all__ = ["teach_sound"]
+
+_DRAWS = 4  # tells these draws from all others of the same seed
+
+
+def teach_sound(
+    encoder: AudioEncoder, clips: TrainingClips, spoken: Spoken | None, params: TrainParams
+) -> Teaching:
+    """Train all of the audio encoder for ``params.audio_steps``, step by step; returns its last loss.
+
+    Every clip is heard anew in the noise of the training, through another microphone, faster or slower.
+
+    Args:
+        encoder: To teach; it comes back frozen.
+        clips: Of the training split, with sound.
+        spoken: When its characters are said; None if that could not be found.
+        params: Section ``train``.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+    """
+    # Drawn now: others may be drawn before the first step.
+    return _steps(encoder, Spelling(encoder.width, clips.transcripts, spoken, params), clips, spoken, params)
+
+
+def _steps(
+    encoder: AudioEncoder,
+    spelling: Spelling,
+    clips: TrainingClips,
+    spoken: Spoken | None,
+    params: TrainParams,
+) -> Teaching:
+    known = {} if spoken is None else dict(zip(spoken.indices, spoken.classes, strict=True))
+    encoder.train().requires_grad_(True)
+    optimiser = Optimiser([encoder, spelling], steps=params.audio_steps, matrix_rate=MATRIX_RATE, rate=RATE)
+    rng = np.random.default_rng([params.seed, _DRAWS])
+    drawn = batches(clips.num_frames.tolist(), 0, FRAMES, params.seed)
+    loss = torch.zeros(())
+    for indices in itertools.islice(drawn, params.audio_steps):
+        # Nothing is played so slowly that the encoder would not take it.
+        slowest = [len(clips.waveforms[index]) / encoder.max_num_samples for index in indices]
+        paces = np.maximum(rng.uniform(*PACE, len(indices)), slowest)
+        heard = [
+            _varied(clips.hear(index, params.noise_snrs_db, rng), pace, rng)
+            for index, pace in zip(indices, paces, strict=True)
+        ]
+        said = [
+            _at(known.get(index), pace, len(samples_N) // SAMPLES_PER_AUDIO_FRAME)
+            for index, pace, samples_N in zip(indices, paces, heard, strict=True)
+        ]
+        with mixed_precision(params.device, params.precision):
+            features_BTD, lengths = encoder([torch.from_numpy(each).to(params.device) for each in heard])
+            loss = spelling.loss(features_BTD, lengths, indices, said)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss of the audio encoder is {loss.item()}; set train.audio_steps to 0")
+        optimiser.step(loss)
+        yield
+    encoder.eval().requires_grad_(False)
+    return loss.item()
+
+
+def _varied(samples_N: Samples, pace: float, rng: np.random.Generator) -> Samples:
+    """Return a clip as somebody faster or slower says it, mostly through another microphone."""
+    paced_N = change_speed(samples_N, pace)
+    return colour(paced_N, rng) if rng.random() < VARIED else paced_N
+
+
+def _at(known_T: Classes | None, pace: float, num_frames: int) -> Tensor:
+    """Return the class of every frame of a clip that is spoken faster or slower."""
+    if known_T is None:
+        return torch.empty(0, dtype=torch.long)
+    frames_T = ((np.arange(num_frames) + 0.5) * pace).astype(np.int64)
+    return torch.from_numpy(known_T[np.minimum(frames_T, len(known_T) - 1)])
