@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,8 +18,6 @@ def main(command: Callable[[], object]) -> int:
     Any other exception is our own mistake and keeps its traceback. Use as
     ``raise SystemExit(main(_command))``.
     """
-    # peft reads an attribute that transformers has renamed: nothing that a caller could mend.
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
     try:
         command()
     except MomeError as error:

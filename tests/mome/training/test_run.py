@@ -451,6 +451,19 @@ def test_a_clip_is_transcribed_from_sound_lips_and_both(
     assert all(transcriber.times(modality) for modality in ("av", "audio", "video"))
 
 
+def test_a_script_that_loads_a_checkpoint_is_told_nothing_that_it_cannot_mend(
+    checkpoint: Path, foundation: Path
+) -> None:
+    script = (
+        "import sys; from pathlib import Path; from mome.training.checkpoint import load_checkpoint; "
+        "load_checkpoint(*map(Path, sys.argv[1:]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(checkpoint), str(foundation)], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_checkpoint_for_another_foundation_is_refused(
     checkpoint: Path, foundation: Path, tmp_path: Path
 ) -> None:
