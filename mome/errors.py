@@ -29,6 +29,7 @@ __all__ = [
     "MediaError",
     "MomeError",
     "MonitorError",
+    "NotFiniteError",
     "Occupied",
     "RevisionError",
     "ServiceError",
@@ -62,6 +63,10 @@ class MediaError(MomeError, ValueError):
 
 class TooLongError(MediaError):
     """A recording is longer, or larger, than may be read at once."""
+
+
+class NotFiniteError(MediaError):
+    """A recording holds NaN or infinity."""
 
 
 class ValidationFailed(MomeError, RuntimeError):

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from mome.errors import MediaError, TooLongError
+from mome.errors import MediaError, NotFiniteError, TooLongError
 from mome.modalities import needed, readings
 from mome.records import Modality
 from mome.scales import Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME
 from mome.speech.faces.models import CASCADE, FaceModels
 from mome.speech.media import Clip, read_file
-from mome.speech.stretches import Stretch, claimed_s, read_stretches
+from mome.speech.stretches import claimed_s, read_stretches
 from mome.speech.utterances import cut
 from serving.errors import ApiError
 from serving.features import Features, measure
@@ -95,7 +93,8 @@ def decode(upload: Upload) -> Iterator[Decoded]:
     except MediaError as error:
         if isinstance(error.__cause__, MemoryError):  # the limit is the service's, which says so
             raise error.__cause__ from None
-        raise ApiError(_without_paths(str(error), upload), param="file", code="undecodable_media") from error
+        code = "not_finite" if isinstance(error, NotFiniteError) else "undecodable_media"
+        raise ApiError(_without_paths(str(error), upload), param="file", code=code) from error
 
 
 def _decoded(upload: Upload) -> Iterator[Decoded]:
@@ -106,7 +105,6 @@ def _decoded(upload: Upload) -> Iterator[Decoded]:
         if limit_s < upload.max_piece_s:
             raise _too_long(upload) from None
     else:
-        _check_finite(clip)
         clip = _usable(clip, upload.known)
         check_length(clip, upload.scales)
         duration_s = clip.duration_s
@@ -121,9 +119,7 @@ def _decoded(upload: Upload) -> Iterator[Decoded]:
 def _in_parts(upload: Upload) -> Iterator[Decoded]:
     file, video = upload.files["file"], upload.files.get("video")
     of_s = claimed_s(file)
-    stretches = _finite(
-        read_stretches(file, video, needed(upload.known), upload.max_duration_s, upload.face_models)
-    )
+    stretches = read_stretches(file, video, needed(upload.known), upload.max_duration_s, upload.face_models)
     pieces: list[Piece] = []
     part_began_s = until_s = 0.0
     for until_s, found in cut(stretches, upload.max_piece_s, upload.good_piece_s):
@@ -171,19 +167,6 @@ def _usable(clip: Clip, known: Sequence[Modality]) -> Clip:
         param="file",
         code="unsupported_modality",
     )
-
-
-def _finite(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
-    for stretch in stretches:
-        _check_finite(stretch)
-        yield stretch
-
-
-def _check_finite(given: Clip | Stretch) -> None:
-    if given.samples is not None and not np.isfinite(given.samples).all():
-        raise ApiError(
-            "the sound holds NaN or infinity; expected finite samples", param="file", code="not_finite"
-        )
 
 
 def _too_long(upload: Upload) -> ApiError:

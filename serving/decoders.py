@@ -26,7 +26,6 @@ from typing import TypeAlias
 import anyio
 import anyio.to_thread
 
-from mome.errors import ServiceError
 from serving.decode import Decoded, Upload
 from serving.decoding_process import COMMAND, Broken
 from serving.errors import ApiError
@@ -72,7 +71,7 @@ class Decoders:
 
         Raises:
             ApiError: As `serving.decode.decode`, and if its decoder failed, crashed or took too long; with
-                status 503 if it was killed.
+                status 503 if it was killed, or none was ready in time.
         """
         part, own = await self._first(upload, request_id)
         assert isinstance(part, Decoded)
@@ -168,6 +167,14 @@ class Decoders:
                     code="worker_lost",
                     headers={"Retry-After": str(_AGAIN_S)},
                 )
+            case _Late():
+                _log.warning("request %s: no decoder was ready within %g s", request_id, _START_S)
+                raise ApiError(
+                    f"no decoding process was ready within {_START_S:g} s; send the recording again",
+                    status=503,
+                    code="decoder_late",
+                    headers={"Retry-After": str(_AGAIN_S)},
+                )
             case _Lost():
                 _log.warning("request %s: a decoder ended with status %s", request_id, answer.status)
         raise ApiError(_DAMAGED, param="file", code="undecodable_media")
@@ -180,6 +187,10 @@ class _Lost:
 
     def __init__(self, status: int | None) -> None:
         self.status = status
+
+
+class _Late:
+    """A process that had not started in time: the machine has much else to do. It may still become ready."""
 
 
 class _Process:
@@ -213,8 +224,8 @@ class _Process:
     def ask(self, upload: Upload | Pictures) -> _Answer:
         """Return the first answer; afterwards the process has ended if there was none."""
         try:
-            if not self._ready:
-                self._wait_until_ready()
+            if not self._is_ready():
+                return _Late()
             self._connection.send(upload)
         except (EOFError, OSError):  # it died, or was ended from elsewhere
             self.end()
@@ -238,14 +249,14 @@ class _Process:
         self._process.kill()
         self._process.wait()
 
-    def _wait_until_ready(self) -> None:
-        if not self._connection.poll(_START_S):
-            raise ServiceError(f"a decoding process did not start within {_START_S:g} s")
-        self._connection.recv()
-        self._ready = True
+    def _is_ready(self) -> bool:
+        if not self._ready and self._connection.poll(_START_S):
+            self._connection.recv()
+            self._ready = True
+        return self._ready
 
 
-_Answer: TypeAlias = Decoded | Mouths | ApiError | Broken | _Lost
+_Answer: TypeAlias = Decoded | Mouths | ApiError | Broken | _Late | _Lost
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:

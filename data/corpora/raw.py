@@ -26,7 +26,22 @@ __all__ = [
 
 # A file of such a kind may hold sound alone: that shows when it is decoded.
 VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
+    {
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ts",
+        ".webm",
+        ".wmv",
+    }
 )
 
 

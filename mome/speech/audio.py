@@ -13,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from av.codec.context import Flags2
 from scipy.signal import resample_poly
 
 from mome.errors import MediaError, TooLongError
@@ -263,6 +264,9 @@ def _frames(source: Path | bytes, track: _Track) -> Iterator[tuple[av.AudioFrame
         if not container.streams.audio:
             raise MediaError(f"{name_of(source)}: holds no audio stream; expected recorded speech")
         stream = container.streams.audio[0]
+        if container.format.name == "caf" and stream.codec_context.name == "alac":
+            # The last packet says how short it is, and FFmpeg takes off as much once more.
+            stream.codec_context.flags2 |= Flags2.skip_manual
         track.promised_s = promised_s(source, container, stream)
         stamped = has_stamps(container)
         try:

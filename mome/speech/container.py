@@ -40,16 +40,33 @@ LONGEST_GAP_S = 120.0
 # Only formats that hold media themselves. A playlist or a concatenation script is a "container" to FFmpeg
 # too, and makes it open whatever file or address is written in there.
 _OPTIONS = {
-    "format_whitelist": "aac,aiff,amr,asf,au,avi,caf,flac,flv,m4a,matroska,mov,mp3,mp4,"
-    "mpeg,mpegts,mpegvideo,ogg,w64,wav,webm",
+    "format_whitelist": "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,"
+    "mpeg,mpegts,mpegvideo,mxf,nistsphere,ogg,w64,wav,webm,wv",
     "protocol_whitelist": "file",
 }
 
 # They say nowhere how long they are. What libav then gives is a guess from the size and the first bit
 # rate, far off where the rate varies.
-_WITHOUT_DURATION = frozenset({"aac", "amr", "mpeg", "mpegts", "mpegvideo"})
+_WITHOUT_DURATION = frozenset({"aac", "ac3", "amr", "eac3", "mpeg", "mpegts", "mpegvideo"})
 # They hold no time stamps: what libav counts up instead goes wrong where the sampling rate changes.
-_WITHOUT_STAMPS = frozenset({"aac", "aiff", "amr", "au", "caf", "flac", "mp3", "mpegvideo", "w64", "wav"})
+_WITHOUT_STAMPS = frozenset(
+    {
+        "aac",
+        "ac3",
+        "aiff",
+        "amr",
+        "au",
+        "caf",
+        "eac3",
+        "flac",
+        "mp3",
+        "mpegvideo",
+        "nistsphere",
+        "w64",
+        "wav",
+        "wv",
+    }
+)
 _MP3_HEADERS = (b"Xing", b"Info", b"VBRI")  # of which each says the number of frames
 _HEADER_WITHIN = 4096  # bytes: it is in the first frame
 
@@ -121,8 +138,18 @@ def open_container(source: Path | bytes, name: str = "") -> Iterator[InputContai
         raise MediaError(f"{name}: the file is empty; expected an audio or video recording")
     file = str(source) if isinstance(source, Path) else io.BytesIO(source)
     # A tag may be in any old encoding, and nobody asks for it.
-    with decoding(name), av.open(file, "r", options=_OPTIONS, metadata_errors="replace") as container:
+    with decoding(name), _opened(file, name) as container:
         yield container
+
+
+def _opened(file: str | io.BytesIO, name: str) -> InputContainer:
+    try:
+        return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
+    except av.ArgumentError as error:  # what libav says of a format that is not on the list
+        raise MediaError(
+            f"{name}: damaged, or of a format that is not read; expected one like WAV, FLAC, MP3, M4A, Ogg, "
+            "MP4, MOV, WebM, Matroska or MPEG"
+        ) from error
 
 
 def moving_picture(container: InputContainer) -> VideoStream | None:

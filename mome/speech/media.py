@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mome.errors import MediaError, TooLongError
+from mome.errors import MediaError, NotFiniteError, TooLongError
 from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND, Scale
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE, read_audio, resample
@@ -22,6 +22,7 @@ __all__ = [
     "Clip",
     "Recording",
     "as_long_as_video",
+    "check_finite",
     "from_one_moment",
     "has_sound",
     "length_beside_video",
@@ -239,13 +240,26 @@ def read_file(
     Raises:
         MediaError: As `read_clip`.
         TooLongError: If the clip is longer than ``longest_s``.
+        NotFiniteError: If the sound holds NaN or infinity.
     """
     is_lone_video = video is None and has_picture(file)
     audio, face = (None, file) if is_lone_video else (file, video)
     clip = read_clip(audio, face, longest_s, face_models)
     if clip.duration_s > longest_s:
         raise TooLongError(f"the clip lasts {clip.duration_s:.3f} s, more than {longest_s:g} s")
+    if clip.samples is not None:
+        check_finite(clip.samples)
     return clip
+
+
+def check_finite(samples: npt.NDArray[np.float32]) -> None:
+    """Refuse sound with samples that are no numbers: a model reads all of it as silence, and says nothing.
+
+    Raises:
+        NotFiniteError: If one is NaN or infinite.
+    """
+    if not np.isfinite(samples).all():
+        raise NotFiniteError("the sound holds NaN or infinity; expected finite samples")
 
 
 def no_face(video: Path | bytes) -> MediaError:

@@ -16,7 +16,7 @@ from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE, stream_audio
 from mome.speech.container import decoding, has_picture, name_of, open_container, promised_s
 from mome.speech.faces.models import CASCADE, FaceModels
-from mome.speech.media import from_one_moment, has_sound, no_face, together_s
+from mome.speech.media import check_finite, from_one_moment, has_sound, no_face, together_s
 from mome.speech.mouth import MOUTH_SIZE, find_mouth
 from mome.speech.video import stream_video
 
@@ -69,7 +69,31 @@ def read_stretches(
     Raises:
         MediaError: As `read_recording`, and if lips alone are read and there is no face.
         TooLongError: When more than ``longest_s`` were read.
+        NotFiniteError: When sound comes that holds NaN or infinity.
     """
+    for stretch in _stretches(file, video, known, longest_s, face_models):
+        if stretch.samples is not None:
+            check_finite(stretch.samples)
+        yield stretch
+
+
+def claimed_s(source: Path | bytes) -> float | None:
+    """Return how long a file says that it is; None if it does not."""
+    with open_container(source) as container:
+        streams: list[AudioStream | VideoStream] = [
+            *container.streams.audio[:1],
+            *container.streams.video[:1],
+        ]
+        return max((promised_s(source, container, stream) for stream in streams), default=0.0) or None
+
+
+def _stretches(
+    file: Path | bytes,
+    video: Path | bytes | None,
+    known: Modality,
+    longest_s: float,
+    face_models: FaceModels,
+) -> Iterator[Stretch]:
     picture = video if video is not None else file if has_picture(file) else None
     sounds = file if picture is not file or has_sound(file) else None
     if known == "audio":
@@ -83,16 +107,6 @@ def read_stretches(
         yield from _lips_alone(picture, longest_s, face_models)
     else:
         yield from _both(sounds, picture, longest_s, face_models)
-
-
-def claimed_s(source: Path | bytes) -> float | None:
-    """Return how long a file says that it is; None if it does not."""
-    with open_container(source) as container:
-        streams: list[AudioStream | VideoStream] = [
-            *container.streams.audio[:1],
-            *container.streams.video[:1],
-        ]
-        return max((promised_s(source, container, stream) for stream in streams), default=0.0) or None
 
 
 def _lips_alone(picture: Path | bytes, longest_s: float, face_models: FaceModels) -> Iterator[Stretch]:

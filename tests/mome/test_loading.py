@@ -89,6 +89,18 @@ def test_a_mouth_beside_the_sound_is_read_too(bundle: Path, clip: Path, tmp_path
     assert (alone.modality, alone.noise) == ("video", None)
 
 
+@pytest.mark.parametrize("seconds", [2, 40], ids=["one clip", "in pieces"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sound_that_is_no_number_somewhere_is_refused_not_read_as_silence(
+    value: float, seconds: int, bundle: Path, tmp_path: Path
+) -> None:
+    samples = np.resize(syllables(2.0), 16_000 * seconds)
+    samples[-16_000] = value
+    soundfile.write(tmp_path / "broken.wav", samples, 16_000, subtype="FLOAT")
+    with pytest.raises(MediaError, match="NaN or infinity"):
+        mome.load(bundle).transcribe(tmp_path / "broken.wav")
+
+
 def test_what_is_wrong_is_named(bundle: Path, clip: Path, tmp_path: Path) -> None:
     model = mome.load(bundle)
     with pytest.raises(UnknownScaleError, match="the model has a4v2, a16v5"):

@@ -186,6 +186,21 @@ def test_who_loses_a_decoder_to_somebody_else_is_asked_to_come_again(own: Decode
     assert decode(own, SPEECH).modality == "audio"
 
 
+def test_who_comes_before_a_decoder_is_ready_is_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.decoders._START_S", 0.3)
+    with closing(Decoders(1, memory_bytes=500_000_000, timeout_s=10)) as decoders:
+        process(decoders).suspend()  # as a machine does that has much else to do
+        with pytest.raises(ApiError) as late:
+            decode(decoders, SPEECH)
+        process(decoders).resume()
+        monkeypatch.undo()
+        assert decode(decoders, SPEECH).modality == "audio"
+    assert (late.value.status, late.value.code, late.value.type) == (503, "decoder_late", "server_error")
+    assert late.value.headers == {"Retry-After": "1"}
+
+
 def test_decoders_that_are_killed_under_load_fail_their_own_requests_and_no_others(served: Served) -> None:
     ended = threading.Event()
 

@@ -229,6 +229,36 @@ def test_voice_memos_are_read(codec: str, container_format: str, rate: int) -> N
     assert loudest_hz(audio.samples, rate) == pytest.approx(500, abs=3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("CAF", "ALAC_16"),
+        ("CAF", "PCM_16"),
+        ("NIST", "PCM_16"),
+        ("AIFF", "PCM_16"),
+        ("W64", "PCM_16"),
+        ("AU", "PCM_16"),
+    ],
+)
+@pytest.mark.parametrize("num_samples", [16_000, 64_000, 64_001])  # packets of ALAC hold 4,096
+def test_what_loses_nothing_is_read_to_its_last_sample(kind: str, subtype: str, num_samples: int) -> None:
+    samples = noisy(num_samples / 16_000, 16_000)[:num_samples]
+    integers = (samples / np.abs(samples).max() * 30_000).astype(np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, integers, 16_000, format=kind, subtype=subtype)
+    audio = read_audio(buffer.getvalue())
+    np.testing.assert_array_equal(np.rint(audio.samples * 32_768).astype(np.int16), integers)
+    assert not audio.truncated
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("wavpack", "wv"), ("ac3", "ac3"), ("eac3", "eac3")])
+def test_sound_as_broadcasters_and_archives_keep_it_is_read(codec: str, kind: str) -> None:
+    audio = read_audio(compressed(tone(500, 48_000, 1.0), 48_000, codec, kind))
+    assert (audio.sampling_rate, audio.truncated) == (48_000, False)
+    assert len(audio.samples) / 48_000 == pytest.approx(1.0, abs=0.06)
+    assert loudest_hz(audio.samples, 48_000) == pytest.approx(500, abs=3)
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "koi8-r"])
 def test_tags_in_any_encoding_do_not_matter(encoding: str, tmp_path: Path) -> None:
     name = "Мюллер" if encoding == "koi8-r" else "Müller"
@@ -295,13 +325,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_audio(tmp_path / "gone.wav")
 
 
+def test_a_format_that_is_not_read_is_called_so() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noisy(1.0, 16_000), 16_000, format="IRCAM", subtype="PCM_16")
+    with pytest.raises(MediaError, match=r"of a format that is not read; expected one like WAV, FLAC"):
+        read_audio(buffer.getvalue())
+
+
 def test_a_playlist_does_not_open_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret.mp3").write_bytes(compressed(tone(440, 44100), 44100, "libmp3lame", "mp3"))
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{tmp_path / 'secret.mp3'}\n#EXT-X-ENDLIST\n"
     (tmp_path / "list.m3u8").write_text(playlist)
-    with pytest.raises(MediaError, match="cannot be decoded"):
+    with pytest.raises(MediaError, match=r"of a format that is not read|cannot be decoded"):
         read_audio(playlist.encode())
-    with pytest.raises(MediaError, match="cannot be decoded"):
+    with pytest.raises(MediaError, match=r"of a format that is not read|cannot be decoded"):
         read_audio(tmp_path / "list.m3u8")
 
 
