@@ -8,7 +8,7 @@ taught with drawn faces knows too little of real ones.
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,16 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mome.config import TrainParams
-from mome.errors import TrainingError
-from mome.foundation.optimiser import Optimiser
 from mome.foundation.side_by_side import Teaching
-from mome.model.precision import mixed_precision
 from mome.model.video_encoder import VideoEncoder
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND
-from mome.training.batches import batches
 from mome.training.clips import PACE, TrainingClips
 from mome.training.recordings import vary_lips
-from mome.training.spelling import FRAMES, MATRIX_RATE, RATE, Spelling
+from mome.training.spelling import Batch, teach
 from mome.training.spoken import Spoken
 
 __all__ = ["teach_lips"]
@@ -50,39 +46,18 @@ def teach_lips(
     Raises:
         TrainingError: If the loss is not finite.
     """
-    # Drawn now: others may be drawn before the first step.
-    return _steps(encoder, Spelling(encoder.width, clips.transcripts, spoken, params), clips, spoken, params)
-
-
-def _steps(
-    encoder: VideoEncoder,
-    spelling: Spelling,
-    clips: TrainingClips,
-    spoken: Spoken | None,
-    params: TrainParams,
-) -> Teaching:
-    labels = {} if spoken is None else _labels(spoken)
-    encoder.train().requires_grad_(True)
-    optimiser = Optimiser([encoder, spelling], steps=params.video_steps, matrix_rate=MATRIX_RATE, rate=RATE)
+    known = {} if spoken is None else _labels(spoken)
     rng = np.random.default_rng([params.seed, _DRAWS])
-    drawn = batches(clips.num_frames.tolist(), 0, FRAMES, params.seed)
-    loss = torch.zeros(())
-    for indices in itertools.islice(drawn, params.video_steps):
+
+    def draw(indices: Sequence[int]) -> Batch:
         kept = [_paced(int(clips.num_frames[index]), rng) for index in indices]
         frames = [
             torch.from_numpy(vary_lips(_frames(clips, index)[kept_S], encoder.picture_side, rng))
             for index, kept_S in zip(indices, kept, strict=True)
         ]
-        said = [_at(labels.get(index), kept_S) for index, kept_S in zip(indices, kept, strict=True)]
-        with mixed_precision(params.device, params.precision):
-            features_BTD, lengths = encoder([each.to(params.device) for each in frames])
-            loss = spelling.loss(features_BTD, lengths, indices, said)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss of the video encoder is {loss.item()}; set train.video_steps to 0")
-        optimiser.step(loss)
-        yield
-    encoder.eval().requires_grad_(False)
-    return loss.item()
+        return frames, [_at(known.get(index), kept_S) for index, kept_S in zip(indices, kept, strict=True)]
+
+    return teach("video", encoder, clips, spoken, params, draw)
 
 
 def _paced(num_frames: int, rng: np.random.Generator) -> Indices:

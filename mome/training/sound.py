@@ -8,7 +8,7 @@ that was taught with synthetic voices hears real ones as it would hear a strange
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,16 +16,12 @@ from torch import Tensor
 
 from mome.alignment.path import Classes
 from mome.config import TrainParams
-from mome.errors import TrainingError
-from mome.foundation.optimiser import Optimiser
 from mome.foundation.side_by_side import Teaching
 from mome.model.audio_encoder import AudioEncoder
-from mome.model.precision import mixed_precision
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, Samples
 from mome.speech.augmentation import change_speed, colour
-from mome.training.batches import batches
 from mome.training.clips import PACE, VARIED, TrainingClips
-from mome.training.spelling import FRAMES, MATRIX_RATE, RATE, Spelling
+from mome.training.spelling import Batch, teach
 from mome.training.spoken import Spoken
 
 __all__ = ["teach_sound"]
@@ -49,24 +45,10 @@ def teach_sound(
     Raises:
         TrainingError: If the loss is not finite.
     """
-    # Drawn now: others may be drawn before the first step.
-    return _steps(encoder, Spelling(encoder.width, clips.transcripts, spoken, params), clips, spoken, params)
-
-
-def _steps(
-    encoder: AudioEncoder,
-    spelling: Spelling,
-    clips: TrainingClips,
-    spoken: Spoken | None,
-    params: TrainParams,
-) -> Teaching:
     known = {} if spoken is None else dict(zip(spoken.indices, spoken.classes, strict=True))
-    encoder.train().requires_grad_(True)
-    optimiser = Optimiser([encoder, spelling], steps=params.audio_steps, matrix_rate=MATRIX_RATE, rate=RATE)
     rng = np.random.default_rng([params.seed, _DRAWS])
-    drawn = batches(clips.num_frames.tolist(), 0, FRAMES, params.seed)
-    loss = torch.zeros(())
-    for indices in itertools.islice(drawn, params.audio_steps):
+
+    def draw(indices: Sequence[int]) -> Batch:
         # Nothing is played so slowly that the encoder would not take it.
         slowest = [len(clips.waveforms[index]) / encoder.max_num_samples for index in indices]
         paces = np.maximum(rng.uniform(*PACE, len(indices)), slowest)
@@ -78,15 +60,9 @@ def _steps(
             _at(known.get(index), pace, len(samples_N) // SAMPLES_PER_AUDIO_FRAME)
             for index, pace, samples_N in zip(indices, paces, heard, strict=True)
         ]
-        with mixed_precision(params.device, params.precision):
-            features_BTD, lengths = encoder([torch.from_numpy(each).to(params.device) for each in heard])
-            loss = spelling.loss(features_BTD, lengths, indices, said)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss of the audio encoder is {loss.item()}; set train.audio_steps to 0")
-        optimiser.step(loss)
-        yield
-    encoder.eval().requires_grad_(False)
-    return loss.item()
+        return [torch.from_numpy(samples_N) for samples_N in heard], said
+
+    return teach("audio", encoder, clips, spoken, params, draw)
 
 
 def _varied(samples_N: Samples, pace: float, rng: np.random.Generator) -> Samples:

@@ -8,7 +8,9 @@ have to find out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +18,77 @@ from torch.nn.functional import cross_entropy, ctc_loss
 from torch.nn.utils.rnn import pad_sequence
 
 from mome.config import TrainParams
+from mome.errors import TrainingError
+from mome.foundation.optimiser import Optimiser
+from mome.foundation.side_by_side import Teaching
+from mome.model.audio_encoder import AudioEncoder
+from mome.model.precision import mixed_precision
+from mome.model.video_encoder import VideoEncoder
+from mome.training.batches import batches
+from mome.training.clips import TrainingClips
 from mome.training.spoken import Spoken
 
-__all__ = ["FRAMES", "MATRIX_RATE", "NO_LABEL", "RATE", "Spelling"]
+__all__ = ["Batch", "Spelling", "teach"]
 
-FRAMES = 1200  # of 40 ms, in a step
-MATRIX_RATE, RATE = 1e-2, 2e-3  # highest learning rates, as of the lessons of the foundation
-NO_LABEL = -100
+_FRAMES = 1200  # of 40 ms, in a step
+_MATRIX_RATE, _RATE = 1e-2, 2e-3  # highest learning rates, as of the lessons of the foundation
+_NO_LABEL = -100
+
+# Of some clips: what the encoder is given of each, and the class of its every frame, empty where not known.
+Batch = tuple[list[Tensor], list[Tensor]]
+
+
+def teach(
+    what: Literal["audio", "video"],
+    encoder: AudioEncoder | VideoEncoder,
+    clips: TrainingClips,
+    spoken: Spoken | None,
+    params: TrainParams,
+    draw: Callable[[Sequence[int]], Batch],
+) -> Teaching:
+    """Train all of an encoder, step by step; returns its last loss.
+
+    Args:
+        what: Which encoder: it names the setting and the steps.
+        encoder: To teach; it comes back frozen.
+        clips: Of the training split.
+        spoken: When their characters are said; None where no sound tells.
+        params: Section ``train``.
+        draw: Returns what a step is given of some clips.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+    """
+    # Drawn now: others may be drawn before the first step.
+    spelling = Spelling(encoder.width, clips.transcripts, spoken, params)
+    return _steps(what, encoder, spelling, clips, params, draw)
+
+
+def _steps(
+    what: Literal["audio", "video"],
+    encoder: AudioEncoder | VideoEncoder,
+    spelling: Spelling,
+    clips: TrainingClips,
+    params: TrainParams,
+    draw: Callable[[Sequence[int]], Batch],
+) -> Teaching:
+    steps = params.audio_steps if what == "audio" else params.video_steps
+    encoder.train().requires_grad_(True)
+    optimiser = Optimiser([encoder, spelling], steps=steps, matrix_rate=_MATRIX_RATE, rate=_RATE)
+    loss = torch.zeros(())
+    for indices in itertools.islice(batches(clips.num_frames.tolist(), 0, _FRAMES, params.seed), steps):
+        inputs, labels = draw(indices)
+        with mixed_precision(params.device, params.precision):
+            features_BTD, lengths = encoder([each.to(params.device) for each in inputs])
+            loss = spelling.loss(features_BTD, lengths, indices, labels)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss of the {what} encoder is {loss.item()}; set train.{what}_steps to 0"
+            )
+        optimiser.step(loss)
+        yield
+    encoder.eval().requires_grad_(False)
+    return loss.item()
 
 
 class Spelling(nn.Module):
@@ -83,9 +149,9 @@ def _naming(named_BTK: Tensor, labels: Sequence[Tensor]) -> Tensor:
     """Return the loss of naming what is said in each frame, zero if of no clip it is known."""
     if not any(map(len, labels)):
         return named_BTK.new_zeros(())
-    known_BT = pad_sequence(list(labels), batch_first=True, padding_value=NO_LABEL)
-    labels_BT = torch.full(named_BTK.shape[:2], NO_LABEL)
+    known_BT = pad_sequence(list(labels), batch_first=True, padding_value=_NO_LABEL)
+    labels_BT = torch.full(named_BTK.shape[:2], _NO_LABEL)
     labels_BT[:, : known_BT.shape[1]] = known_BT[:, : labels_BT.shape[1]]
     return cross_entropy(
-        named_BTK.flatten(0, 1), labels_BT.flatten().to(named_BTK.device), ignore_index=NO_LABEL
+        named_BTK.flatten(0, 1), labels_BT.flatten().to(named_BTK.device), ignore_index=_NO_LABEL
     )

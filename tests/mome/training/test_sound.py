@@ -77,7 +77,7 @@ def named(encoder: AudioEncoder) -> float:
 def test_voices_that_were_taught_tell_the_characters_of_unseen_clips_apart(
     train_params: TrainParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mome.training.sound.FRAMES", 200)  # small steps, and many of them
+    monkeypatch.setattr("mome.training.spelling._FRAMES", 200)  # small steps, and many of them
     changed = {"audio_steps": 160, "noise_snrs_db": [None], "precision": "float32"}
     taught = texts(60, seed=1)
     encoder = small_encoder()
