@@ -103,6 +103,15 @@ def test_the_table_names_what_is_trained_beside_an_encoder() -> None:
     assert "video LoRA" not in table
 
 
+@pytest.mark.parametrize(("audio", "said"), [("embedded", "taught first"), (None, "frozen")])
+def test_the_table_says_which_encoders_are_taught_first(audio: str | None, said: str) -> None:
+    sections = load_params(Path("params.yaml"), "talker")
+    foundation = sections.foundation.model_copy(update={} if audio is None else {"audio": audio})
+    found = describe(foundation, sections.train, ["mome-layer"])
+    assert re.search(rf"^audio encoder .* {said}$", found, re.MULTILINE)
+    assert re.search(r"^video encoder .* taught first$", found, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("profile", "line", "figure"),
     [
