@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mome.errors import CorpusError
 from mome.registry.s3 import S3Reader
+from mome.speech.manifest_table import read_table
 from mome.storage import write_bytes, write_text
 
 __all__ = ["open_dataset"]
@@ -31,7 +32,7 @@ def open_dataset(address: str) -> Path:
 
     Raises:
         ConfigError: If there is no such bucket, no complete credentials, or s3fs is missing.
-        CorpusError: If the address is none, or no dataset is there.
+        CorpusError: If the address is none, or no dataset is there, or its manifest cannot be read.
         ServiceError: If the bucket does not answer, or refuses.
     """
     if "://" not in address:
@@ -47,6 +48,10 @@ def open_dataset(address: str) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, content in zip(_FILES, reader.read(list(_FILES)), strict=True):
         write_bytes(folder / name, content)
+    try:
+        read_table(folder)
+    except CorpusError as error:  # of a copy that nobody knows
+        raise CorpusError(str(error).replace(str(folder), address.rstrip("/"))) from error
     if _MODELS in found:
         (folder / _MODELS).mkdir()
         reader.download(_MODELS, folder / _MODELS)

@@ -252,6 +252,12 @@ def test_what_is_no_dataset_is_named(own: str) -> None:
     )
 
 
+def test_a_manifest_that_cannot_be_read_is_named_where_it_lies(own: str) -> None:
+    with bucket_files().open(f"{own}/manifest.parquet", "wb") as file:
+        file.write(b"PAR1, but no more")
+    assert said(own).startswith(f"CorpusError: {own}/manifest.parquet: not a readable parquet file: ")
+
+
 def test_a_bucket_that_is_not_there_is_named(address: str) -> None:
     with pytest.raises(ConfigError, match="s3://elsewhere: no such bucket"):
         open_dataset("s3://elsewhere/digits")
