@@ -52,6 +52,7 @@ def frame_rate(times_s: Times, declared_fps: float) -> float:
 
 
 def last_shown_s(times_s: Times, fps: float) -> float:
-    """Return how long the last frame is shown: as long as the one before it."""
+    """Return how long the last frame is shown: as long as the one before it, within reason."""
     before_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
-    return min(before_s, LONGEST_LAST_S) or 1.0 / fps
+    # A single frame has a rate that its header says, and a damaged one may say a frame in eight minutes.
+    return min(before_s or 1.0 / fps, LONGEST_LAST_S)

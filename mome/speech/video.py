@@ -183,7 +183,7 @@ def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[
                 raise
         if last is None:
             raise MediaError(f"{name}: holds no video frames; expected a recording of a face or a mouth")
-        end_s = last_s - start_s + (min(before_s, LONGEST_LAST_S) or step_s)
+        end_s = last_s - start_s + min(before_s or step_s, LONGEST_LAST_S)
         yield last, start_s, max(0 if shown else 1, round(end_s * VIDEO_FRAMES_PER_SECOND) - shown)
 
 

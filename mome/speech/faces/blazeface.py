@@ -18,7 +18,7 @@ from mome.speech.faces.tflite import read_network
 __all__ = ["BlazeFace"]
 
 _SIZE = 128  # pixels of its input
-_WIDE = 1.5  # of the longer side over the shorter
+_WIDE, _WIDEST = 1.5, 6.0  # of the longer side over the shorter: no camera makes more than four
 _OUTPUTS = ["classificators", "regressors"]
 _LAYERS = ((16, 2), (8, 6))  # cells on a side, anchors in each
 _LEAST_SCORE = 0.5  # MediaPipe's own
@@ -92,10 +92,13 @@ class BlazeFace:
 
 
 def _corners(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return left and top of squares that overlap by half and more; none where the picture nearly is one."""
+    """Return left and top of squares that overlap by half and more.
+
+    There are none where the picture nearly is one, and none in a strip that no camera makes.
+    """
     height, width = shape
     side = min(height, width)
-    if max(height, width) < _WIDE * side:
+    if not _WIDE <= max(height, width) / side <= _WIDEST:
         return []
     count = int(np.ceil(2 * (max(height, width) / side - 1))) + 1
     lefts, tops = (np.linspace(0, size - side, count).astype(int).tolist() for size in (width, height))

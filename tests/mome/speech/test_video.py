@@ -10,7 +10,7 @@ import pytest
 from av.stream import Disposition
 
 from mome.errors import MediaError
-from mome.speech.video import VideoFrames, encode_mouth, read_video, to_25_fps
+from mome.speech.video import VideoFrames, encode_mouth, read_video, stream_video, to_25_fps
 
 
 def moving_bar(count: int, height: int = 96, width: int = 96) -> np.ndarray:
@@ -127,6 +127,24 @@ def uneven_movie(stamps_ms: list[int], container_format: str, size: int = 96) ->
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return buffer.getvalue()
+
+
+def test_a_single_picture_is_shown_for_half_a_second_at_most_whatever_its_header_says() -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(1, 500))
+        stream.width = stream.height = 96
+        stream.pix_fmt = "yuv420p"
+        image = np.full((96, 96), 90, np.uint8)
+        container.mux(
+            stream.encode(av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p"))
+        )
+        container.mux(stream.encode())
+    video = read_video(buffer.getvalue())
+    assert video.fps < 0.01
+    assert video.duration_s == 0.5
+    assert len(to_25_fps(video)) in (12, 13)
+    assert sum(len(part.frames) for part in stream_video(buffer.getvalue(), 60.0)) in (12, 13)
 
 
 @pytest.mark.parametrize("container_format", ["mp4", "matroska"])
