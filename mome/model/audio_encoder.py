@@ -16,9 +16,10 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from mome.config import AudioPadding
 from mome.errors import CheckpointError, MediaError
+from mome.model.hub import explain
 from mome.model.loading import load_model
 
-__all__ = ["AudioEncoder", "load_whisper", "log_mel", "max_num_samples", "with_audio_lora"]
+__all__ = ["AudioEncoder", "load_whisper", "log_mel", "longest_of", "with_audio_lora"]
 
 _HOP = 160  # samples between mel frames: 16,000 Hz / 100 Hz
 _WINDOW = 400  # samples, 25 ms
@@ -85,8 +86,19 @@ def load_whisper(folder: Path) -> tuple[WhisperModel, WhisperFeatureExtractor]:
     return whisper, extractor
 
 
-def max_num_samples(config: WhisperConfig) -> int:
-    """Return how many samples at 16 kHz the position table of a Whisper covers."""
+def longest_of(folder: Path) -> int:
+    """Return how many samples at 16 kHz the Whisper in a folder takes, without loading it.
+
+    Raises:
+        CheckpointError: If the folder holds no such model.
+    """
+    try:
+        return _max_num_samples(WhisperConfig.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: expected a Whisper: {explain(error)}") from error
+
+
+def _max_num_samples(config: WhisperConfig) -> int:
     return int(config.max_source_positions) * _SAMPLES_PER_FRAME
 
 
@@ -141,7 +153,7 @@ class AudioEncoder(nn.Module):
     @property
     def max_num_samples(self) -> int:
         """Longest clip that the position table covers."""
-        return max_num_samples(self.encoder.config)
+        return _max_num_samples(self.encoder.config)
 
     def forward(self, clips: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """Encode waveforms ``(N,)`` at 16 kHz.

@@ -147,8 +147,8 @@ def _opened(file: str | io.BytesIO, name: str) -> InputContainer:
         return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
     except av.ArgumentError as error:  # what libav says of a format that is not on the list
         raise MediaError(
-            f"{name}: damaged, or of a format that is not read; expected one like WAV, FLAC, MP3, M4A, Ogg, "
-            "MP4, MOV, WebM, Matroska or MPEG"
+            f"{name}: cannot be decoded as audio or video: damaged, or of a format that is not read; "
+            "expected one like WAV, FLAC, MP3, M4A, Ogg, MP4, MOV, WebM, Matroska or MPEG"
         ) from error
 
 

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from mome.alignment.path import Classes
 from mome.config import TrainParams
 from mome.foundation.side_by_side import Teaching
 from mome.model.video_encoder import VideoEncoder
 from mome.scales import AUDIO_FRAMES_PER_SECOND, VIDEO_FRAMES_PER_SECOND
 from mome.training.clips import PACE, TrainingClips
 from mome.training.recordings import vary_lips
-from mome.training.spelling import Batch, teach
+from mome.training.spelling import Batch, Indices, classes_at, paced, teach
 from mome.training.spoken import Spoken
 
 __all__ = ["teach_lips"]
@@ -29,7 +29,6 @@ __all__ = ["teach_lips"]
 _DRAWS = 3  # tells these draws from all others of the same seed
 
 Frames = NDArray[np.uint8]
-Indices = NDArray[np.int64]
 
 
 def teach_lips(
@@ -55,7 +54,8 @@ def teach_lips(
             torch.from_numpy(vary_lips(_frames(clips, index)[kept_S], encoder.picture_side, rng))
             for index, kept_S in zip(indices, kept, strict=True)
         ]
-        return frames, [_at(known.get(index), kept_S) for index, kept_S in zip(indices, kept, strict=True)]
+        said = [classes_at(known.get(index), kept_S) for index, kept_S in zip(indices, kept, strict=True)]
+        return frames, said
 
     return teach("video", encoder, clips, spoken, params, draw)
 
@@ -63,8 +63,7 @@ def teach_lips(
 def _paced(num_frames: int, rng: np.random.Generator) -> Indices:
     """Return which frames show a clip spoken somewhat faster or slower ``(S,)``."""
     pace = rng.uniform(*PACE)
-    kept_S = ((np.arange(max(1, int(num_frames / pace))) + 0.5) * pace).astype(np.int64)
-    return np.minimum(kept_S, num_frames - 1)
+    return np.minimum(paced(max(1, int(num_frames / pace)), pace), num_frames - 1)
 
 
 def _frames(clips: TrainingClips, index: int) -> Frames:
@@ -73,16 +72,10 @@ def _frames(clips: TrainingClips, index: int) -> Frames:
     return frames_THW
 
 
-def _labels(spoken: Spoken) -> dict[int, Tensor]:
+def _labels(spoken: Spoken) -> dict[int, Classes]:
     """Return the class of every video frame of the clips whose times are known: the one in its middle."""
     per_frame = AUDIO_FRAMES_PER_SECOND // VIDEO_FRAMES_PER_SECOND
     return {
-        index: torch.from_numpy(classes_T[per_frame // 2 :: per_frame])
+        index: classes_T[per_frame // 2 :: per_frame]
         for index, classes_T in zip(spoken.indices, spoken.classes, strict=True)
     }
-
-
-def _at(known_T: Tensor | None, kept_S: Indices) -> Tensor:
-    if known_T is None:
-        return torch.empty(0, dtype=torch.long)
-    return known_T[np.minimum(kept_S, len(known_T) - 1)]

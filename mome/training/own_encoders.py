@@ -78,17 +78,11 @@ def teach_own(
         work / f"audio-{key(source, params.audio_steps, *lessons, *noise)}" if hears else None,
         work / f"video-{key(source, params.video_steps, *lessons)}" if sees else None,
     )
-    missing = [each for each in own if each is not None and not each.exists()]
+    missing = OwnEncoders(*(None if each is None or each.exists() else each for each in own))
     spoken = None
-    if processes.is_first and missing:
+    if processes.is_first and any(missing):
         spoken = find_spoken(clips)
-        _teach(
-            OwnEncoders(*(each if each in missing else None for each in own)),
-            clips,
-            foundation,
-            params,
-            spoken,
-        )
+        _teach(missing, clips, foundation, params, spoken)
     processes.wait()
     return own, spoken
 

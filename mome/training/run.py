@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import WhisperConfig
 
 from mome.config import TrainParams
 from mome.errors import CorpusError, TrainingError
 from mome.machine.processor import begin
 from mome.modalities import needed, readings
-from mome.model.audio_encoder import max_num_samples
+from mome.model.audio_encoder import longest_of
 from mome.model.avsr import AVSRModel, Features
 from mome.model.encoders import Encoders
 from mome.model.recogniser import Recogniser
@@ -106,7 +105,7 @@ def _train(
     corpus = json.loads((dataset / "corpus.json").read_text())
     # Before anything is loaded.
     only = _read(train_split, params)
-    longest = max_num_samples(WhisperConfig.from_pretrained(foundation / "audio"))
+    longest = longest_of(foundation / "audio")
     for split in (train_split, validation_split):
         check_lengths(split, _read(split, params), params, longest)
     source = source_digest(dataset, foundation)

@@ -12,16 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mome.alignment.path import Classes
 from mome.config import TrainParams
 from mome.foundation.side_by_side import Teaching
 from mome.model.audio_encoder import AudioEncoder
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, Samples
 from mome.speech.augmentation import change_speed, colour
 from mome.training.clips import PACE, VARIED, TrainingClips
-from mome.training.spelling import Batch, teach
+from mome.training.spelling import Batch, classes_at, paced, teach
 from mome.training.spoken import Spoken
 
 __all__ = ["teach_sound"]
@@ -57,7 +55,7 @@ def teach_sound(
             for index, pace in zip(indices, paces, strict=True)
         ]
         said = [
-            _at(known.get(index), pace, len(samples_N) // SAMPLES_PER_AUDIO_FRAME)
+            classes_at(known.get(index), paced(len(samples_N) // SAMPLES_PER_AUDIO_FRAME, pace))
             for index, pace, samples_N in zip(indices, paces, heard, strict=True)
         ]
         return [torch.from_numpy(samples_N) for samples_N in heard], said
@@ -69,11 +67,3 @@ def _varied(samples_N: Samples, pace: float, rng: np.random.Generator) -> Sample
     """Return a clip as somebody faster or slower says it, mostly through another microphone."""
     paced_N = change_speed(samples_N, pace)
     return colour(paced_N, rng) if rng.random() < VARIED else paced_N
-
-
-def _at(known_T: Classes | None, pace: float, num_frames: int) -> Tensor:
-    """Return the class of every frame of a clip that is spoken faster or slower."""
-    if known_T is None:
-        return torch.empty(0, dtype=torch.long)
-    frames_T = ((np.arange(num_frames) + 0.5) * pace).astype(np.int64)
-    return torch.from_numpy(known_T[np.minimum(frames_T, len(known_T) - 1)])

@@ -4,7 +4,7 @@ Spelling (CTC) needs no times; naming does, and the sound tells them: it tells a
 have to find out.
 """
 
-# Shape letters: B batch, T frames of the encoder, D its width, K classes.
+# Shape letters: B batch, T frames of the encoder, S those that are left, D its width, K classes.
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss
 from torch.nn.utils.rnn import pad_sequence
 
+from mome.alignment.path import Classes
 from mome.config import TrainParams
 from mome.errors import TrainingError
 from mome.foundation.optimiser import Optimiser
@@ -28,12 +31,13 @@ from mome.training.batches import batches
 from mome.training.clips import TrainingClips
 from mome.training.spoken import Spoken
 
-__all__ = ["Batch", "Spelling", "teach"]
+__all__ = ["Batch", "Indices", "Spelling", "classes_at", "paced", "teach"]
 
 _FRAMES = 1200  # of 40 ms, in a step
 _MATRIX_RATE, _RATE = 1e-2, 2e-3  # highest learning rates, as of the lessons of the foundation
 _NO_LABEL = -100
 
+Indices = NDArray[np.int64]
 # Of some clips: what the encoder is given of each, and the class of its every frame, empty where not known.
 Batch = tuple[list[Tensor], list[Tensor]]
 
@@ -89,6 +93,18 @@ def _steps(
         yield
     encoder.eval().requires_grad_(False)
     return loss.item()
+
+
+def paced(num_frames: int, pace: float) -> Indices:
+    """Return which frames of a clip are those of one that is spoken ``pace`` times as fast ``(S,)``."""
+    return ((np.arange(num_frames) + 0.5) * pace).astype(np.int64)
+
+
+def classes_at(known_T: Classes | None, frames_S: Indices) -> Tensor:
+    """Return the class of each of these frames ``(S,)``, behind the last one its; none where not known."""
+    if known_T is None:
+        return torch.empty(0, dtype=torch.long)
+    return torch.from_numpy(known_T[np.minimum(frames_S, len(known_T) - 1)])
 
 
 class Spelling(nn.Module):

@@ -336,9 +336,9 @@ def test_a_playlist_does_not_open_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret.mp3").write_bytes(compressed(tone(440, 44100), 44100, "libmp3lame", "mp3"))
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{tmp_path / 'secret.mp3'}\n#EXT-X-ENDLIST\n"
     (tmp_path / "list.m3u8").write_text(playlist)
-    with pytest.raises(MediaError, match=r"of a format that is not read|cannot be decoded"):
+    with pytest.raises(MediaError, match="cannot be decoded"):
         read_audio(playlist.encode())
-    with pytest.raises(MediaError, match=r"of a format that is not read|cannot be decoded"):
+    with pytest.raises(MediaError, match="cannot be decoded"):
         read_audio(tmp_path / "list.m3u8")
 
 

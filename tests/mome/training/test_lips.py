@@ -13,6 +13,7 @@ from mome.model.video_encoder import VideoEncoder
 from mome.training.clips import TrainingClips
 from mome.training.lips import teach_lips
 from mome.training.spoken import Spoken
+from tests.mome.training.lessons import CHARACTERS, check_repeatable, named, texts
 
 _SIDE = 16
 # How wide a mouth is open for what it says; silence first.
@@ -30,7 +31,7 @@ def say(text: str) -> tuple[np.ndarray, np.ndarray]:
         picture[middle - opened : middle + opened, 4:-4] = 200
         noisy = picture + rng.normal(0, 60, (4, *picture.shape))
         frames += list(noisy.clip(0, 255).astype(np.uint8))
-        classes += [list(_OPEN).index(character)] * 4
+        classes += [CHARACTERS.index(character)] * 4
     return np.stack(frames), np.array(classes)
 
 
@@ -57,31 +58,6 @@ def small_encoder() -> VideoEncoder:
     return VideoEncoder(AVHubertModel(config)).eval().requires_grad_(False)
 
 
-def texts(count: int, seed: int) -> list[str]:
-    rng = np.random.default_rng(seed)
-    return ["".join(rng.choice(list("abc"), 4)) for _ in range(count)]
-
-
-def named(encoder: VideoEncoder) -> float:
-    """Return the share of unseen frames whose character a least-squares fit on others' features names."""
-    values, classes = [], []
-    for text in texts(40, seed=9):
-        frames, said = say(text)
-        with torch.inference_mode():
-            values.append(encoder([torch.from_numpy(frames)])[0][0].numpy())
-        classes.append(said)
-    known, asked = slice(0, 20), slice(20, 40)
-
-    def joined(part: slice) -> tuple[np.ndarray, np.ndarray]:
-        features = np.concatenate(values[part])
-        return np.column_stack([features, np.ones(len(features))]), np.concatenate(classes[part])
-
-    features, said = joined(known)
-    weights, *_ = np.linalg.lstsq(features, np.eye(len(_OPEN))[said], rcond=None)
-    features, said = joined(asked)
-    return float(((features @ weights).argmax(1) == said).mean())
-
-
 @pytest.mark.parametrize("with_sound", [True, False], ids=["with sound", "lips alone"])
 def test_lips_that_were_taught_tell_the_characters_of_unseen_clips_apart(
     train_params: TrainParams, with_sound: bool
@@ -89,9 +65,9 @@ def test_lips_that_were_taught_tell_the_characters_of_unseen_clips_apart(
     params = train_params.model_copy(update={"video_steps": 40, "precision": "float32"})
     taught = texts(24, seed=1)
     encoder = small_encoder()
-    before = named(encoder)
+    before = named(encoder, say)
     list(teach_lips(encoder, planted_clips(taught), planted_times(taught) if with_sound else None, params))
-    assert named(encoder) > before + (0.2 if with_sound else 0.1)
+    assert named(encoder, say) > before + (0.2 if with_sound else 0.1)
     assert not any(each.requires_grad for each in encoder.parameters())
     assert not encoder.training
 
@@ -100,16 +76,8 @@ def test_the_same_lips_are_learnt_to_the_same_weights_and_nothing_else_is_drawn_
     train_params: TrainParams,
 ) -> None:
     params = train_params.model_copy(update={"video_steps": 2})
-    ended = []
-    for _ in range(2):
-        encoder = small_encoder()
-        torch.manual_seed(3)
-        list(teach_lips(encoder, planted_clips(["abc", "cab"]), planted_times(["abc", "cab"]), params))
-        ended.append((encoder.state_dict(), torch.rand(1)))
-    for name, expected in ended[0][0].items():
-        torch.testing.assert_close(ended[1][0][name], expected, atol=0, rtol=0)
-    torch.manual_seed(3)
-    assert torch.equal(ended[0][1], torch.rand(1))
+    clips, times = planted_clips(["abc", "cab"]), planted_times(["abc", "cab"])
+    check_repeatable(small_encoder, lambda encoder: teach_lips(encoder, clips, times, params))
 
 
 def test_a_loss_that_is_not_finite_stops_the_lessons(train_params: TrainParams) -> None:

@@ -342,15 +342,6 @@ def test_a_video_encoder_that_was_taught_the_lips_of_the_corpus_travels_with_the
     assert not list((own_lips.parent / "work").glob("lips-*")), "they look different in every step"
 
 
-def test_a_video_encoder_of_its_own_that_is_gone_is_missed(
-    own_lips: Path, foundation: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(own_lips, tmp_path / "checkpoint")
-    shutil.rmtree(folder / "video")
-    with pytest.raises(CheckpointError, match=r"video"):
-        load_checkpoint(folder, foundation)
-
-
 @pytest.fixture(scope="module")
 def embedded(foundation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A foundation that says that its audio encoder was taught here."""
@@ -391,13 +382,23 @@ def test_an_audio_encoder_that_was_taught_the_voices_of_the_corpus_travels_with_
     assert not torch.allclose(before([torch.from_numpy(clip.samples)])[0], expected, atol=1e-6)
 
 
-def test_an_audio_encoder_of_its_own_that_is_gone_is_missed(
-    own_voices: Path, embedded: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("made", "base", "encoder"), [("own_lips", "foundation", "video"), ("own_voices", "embedded", "audio")]
+)
+def test_an_encoder_of_its_own_that_is_gone_is_missed(
+    made: str, base: str, encoder: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(own_voices, tmp_path / "checkpoint")
-    shutil.rmtree(folder / "audio")
-    with pytest.raises(CheckpointError, match=r"audio"):
-        load_checkpoint(folder, embedded)
+    folder = shutil.copytree(request.getfixturevalue(made), tmp_path / "checkpoint")
+    shutil.rmtree(folder / encoder)
+    with pytest.raises(CheckpointError, match=encoder):
+        load_checkpoint(folder, request.getfixturevalue(base))
+
+
+def test_a_foundation_that_is_not_there_is_named(
+    dataset: Path, train_params: TrainParams, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"gone/audio: expected a Whisper"):
+        run(train_params, dataset, tmp_path / "gone", tmp_path / "checkpoint", tmp_path / "work")
 
 
 def test_a_published_audio_encoder_is_taught_by_nobody(
