@@ -19,6 +19,8 @@ def peft_type(name: str) -> PeftType:
     if name not in PeftType.__members__:
         member = str.__new__(PeftType, name)
         member._name_, member._value_ = name, name
+        # From Python 3.12 on a member is an attribute of its class; before, it is looked up in the map.
+        setattr(PeftType, name, member)
         PeftType._member_map_[name] = member
         PeftType._value2member_map_[name] = member
         PeftType._member_names_.append(name)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
+from peft.utils.peft_types import PeftType
 from transformers import LlamaConfig, LlamaModel
 
 from mome.tuners.mome import MomeConfig
@@ -268,3 +269,12 @@ def test_threads_that_read_at_once_do_not_mix_their_tokens() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(read, range(200)))
+
+
+def test_peft_knows_the_method_as_one_of_its_own() -> None:
+    kind = MomeConfig().peft_type
+    assert kind is PeftType.MOME is PeftType["MOME"] is PeftType("MOME")
+    assert kind in list(PeftType)
+    # From Python 3.12 on members are attributes of their class, which is how peft asks.
+    assert vars(PeftType)["MOME"] is kind
+    assert pickle.loads(pickle.dumps(kind)) is kind
