@@ -282,7 +282,7 @@ class EvaluateParams(Section):
     batch_size: int = Field(gt=0)
     max_new_tokens: MaxNewTokens  # most of a text; the service keeps to this and the next, too
     num_beams: int = Field(gt=0)  # 1 is greedy; nothing is ever sampled
-    compile_decoding: bool  # see mome.model.compiled_decoding
+    compile_decoding: bool  # see mome.model.captured_decoding
 
     @property
     def decoding(self) -> Decoding:

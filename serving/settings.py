@@ -31,7 +31,7 @@ MOME_DRAIN_S           after SIGTERM, what was let in has so many seconds to be 
 MOME_THREADS           threads of the model; default: one for each core, or one for a small model
 MOME_DEVICE            where the model runs, as torch names it: cpu, cuda, cuda:1; default cpu
 MOME_NUM_BEAMS         hypotheses kept in parallel, 1 is greedy; default: as the bundle was judged
-MOME_COMPILE_DECODING  true: compile and capture the steps of decoding, on a GPU; default false
+MOME_COMPILE_DECODING  true: fuse the kernels of a decoding step, on a GPU; default false
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Triton asks when it is imported, which torch does: whether to interpret its kernels, for there is no GPU.
+os.environ["TRITON_INTERPRET"] = "1"
+
 # For every task of a pipeline kfp asks `inspect` who calls, which looks through all loaded modules
 # for each frame: behind torch and transformers the pipelines take a minute to come, here two seconds.
 import pipelines.monitoring

@@ -19,7 +19,7 @@ from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
 )
-from transformers import LlamaConfig, LlamaForCausalLM, StaticCache
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from mome.config import TrainParams, load_params
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder
@@ -27,6 +27,7 @@ from mome.foundation.tokenizer import new_tokenizer
 from mome.methods import METHODS
 from mome.model.adaptation import adapt
 from mome.model.avsr import AVSRModel, Features, Task
+from mome.model.captured_decoding import _Step
 from mome.model.encoders import Encoders
 from mome.model.prefix import Assembled
 from mome.model.tokens import TextTokens
@@ -149,10 +150,10 @@ def check(methods: Sequence[str]) -> dict[str, int]:
         for name, model in (("one top_k", models[0]), ("top_k by scale", by_scale)):
             model.requires_grad_(False)
             batch = _prefix(model, Features(heard[1], seen[1]))
-            cache = StaticCache(config=model.llm.config, max_cache_len=64)
-            model.llm(inputs_embeds=batch.embeddings_BLD, past_key_values=cache)
+            step = _Step(model.llm, len(batch.embeddings_BLD), 64, None)
+            step.read_prefixes(batch)
             before = copies.count
-            model.llm(inputs_embeds=batch.embeddings_BLD[:, -1:], past_key_values=cache)
+            step.replay()
             found[name] = copies.count - before
     return found
 

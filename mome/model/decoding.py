@@ -150,24 +150,37 @@ class Follower(BaseStreamer, StoppingCriteria):
     def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> Tensor:
         """Return which rows have ended ``(B,)``, other than by their end token."""
         is_over_B = self._budgets_B <= input_ids.shape[1]
-        gone = [row for row in self._running if self._listeners[row].gone]
+        gone = self._leave()
         if gone:
-            self._running.difference_update(gone)
             self._budgets_B[gone] = 0
             is_over_B[gone] = True
         return is_over_B
+
+    def is_wanted(self) -> bool:
+        """Tell whether any row needs more tokens."""
+        self._leave()
+        return bool(self._running)
 
     def put(self, value: Tensor) -> None:
         """Take the next token of each row; the prompt, which comes first, is none."""
         if not value.numel():
             return
-        chosen, logprobs = value.tolist(), self._certainty.steps[self._step].tolist()
+        self.take(value.tolist(), self._certainty.steps[self._step].tolist())
         self._step += 1
+
+    def take(self, chosen: Sequence[int], logprobs: Sequence[float]) -> None:
+        """Take the next token of each row, and its log probability."""
         for row in sorted(self._running):
             self._take(row, chosen[row], logprobs[row])
 
     def end(self) -> None:
         """Do nothing: each row has its own end."""
+
+    def _leave(self) -> list[int]:
+        """End the rows whose listener has gone, and return them."""
+        gone = [row for row in self._running if self._listeners[row].gone]
+        self._running.difference_update(gone)
+        return gone
 
     def _take(self, row: int, token: int, logprob: float) -> None:
         words, listener = self._words[row], self._listeners[row]

@@ -33,7 +33,7 @@ from mome.methods import METHODS
 from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
 from mome.model.avsr import AVSRModel
-from mome.model.compiled_decoding import CompiledSteps
+from mome.model.captured_decoding import CapturedSteps, compiler
 from mome.model.encoders import Encoders
 from mome.model.loading import load_model
 from mome.model.recogniser import Recogniser
@@ -149,7 +149,7 @@ def load_checkpoint(
         folder: With the checkpoint.
         foundation: With the frozen models.
         device: As torch names it.
-        compile_decoding: Decode with `CompiledSteps`, on a GPU.
+        compile_decoding: Fuse the kernels of a decoding step, on a GPU (`mome.model.captured_decoding`).
 
     Raises:
         CheckpointError: If a file is missing, weights are not safetensors or do not fit, or the
@@ -191,8 +191,8 @@ def load_checkpoint(
     expected = {name: each for name, each in model.named_parameters() if name.startswith(_PROJECTORS)}
     check_tensors(folder / _PROJECTORS_FILE, projectors, expected)
     model.load_state_dict(projectors, strict=False)
-    if compile_decoding:
-        model.compiled_steps = CompiledSteps()
+    if torch.device(device).type == "cuda":
+        model.captured_steps = CapturedSteps(compiler() if compile_decoding else None)
     return Recogniser(encoders, model.to(device).eval().requires_grad_(False))
 
 

@@ -89,3 +89,30 @@ def test_a_base_that_has_the_user_already_keeps_it(tmp_path: Path, known: str, m
     calls = (tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""
     assert calls.startswith(made)
     assert bool(calls) == bool(made)
+
+
+@pytest.mark.parametrize(
+    ("build", "has_headers", "installed"),
+    [
+        (None, True, None),
+        ("cpu", False, None),
+        ("cu130", True, "gcc libc6-dev"),
+        ("cuda", False, "gcc libc6-dev python3-dev"),
+    ],
+)
+def test_a_compiler_is_there_for_gpus_alone(
+    tmp_path: Path, build: str | None, has_headers: bool, installed: str | None
+) -> None:
+    if has_headers:
+        (tmp_path / "Python.h").touch()
+    plant(tmp_path / "bin" / "python3", f'echo "{tmp_path}"')
+    plant(tmp_path / "bin" / "apt-get", 'echo "$*" >>"$CALLS"')
+    plant(tmp_path / "bin" / "rm", "exit 0")
+    variables = {"TORCH_BUILD": build} if build else {}
+    assert run(command("python3-dev"), tmp_path, **variables).returncode == 0
+    calls = tmp_path / "calls"
+    if installed is None:
+        assert not calls.exists()
+    else:
+        _, install = calls.read_text().splitlines()
+        assert install.endswith(f"--no-install-recommends {installed}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mome.tuners.mome.config import MomeConfig
+from mome.tuners.mome.fused import Weights, can_fuse, mix
 from mome.tuners.mome.gathered import add_gathered, best_way, read_few
 from mome.tuners.mome.router import Router, Routing
 
@@ -74,7 +75,10 @@ class Experts(nn.Module):
             ValueError: If there are scales for another number of sequences.
         """
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
-        routing = self.router(x_ND, self._top_k(x_BTD, scales_B))
+        top_k_N = self._top_k(x_BTD, scales_B)
+        if wanted_P is None and can_fuse(x_ND):
+            return self._fused(x_ND, top_k_N).view_as(x_BTD)
+        routing = self.router(x_ND, top_k_N)
         self.routing = routing
         ids_NK, weights_NK = routing.expert_ids_NK, routing.weights_NK
         if wanted_P is not None:
@@ -91,6 +95,20 @@ class Experts(nn.Module):
                 biases_ND = self._gates(x_ND, ids_NK, weights_NK) @ self.up_bias_MD
                 out_ND = add_gathered(biases_ND, x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD)
         return out_ND if wanted_P is not None else out_ND.view_as(x_BTD)
+
+    def _fused(self, x_ND: Tensor, top_k_N: Tensor | None) -> Tensor:
+        """Return the output for tokens ``(N, D)`` on a GPU, by kernels of its own."""
+        weights = Weights(
+            self.router.gate.weight, self.down_weight_MWD, self.down_bias_MW, self.up_weight_MWD,
+            self.up_bias_MD,
+        )  # fmt: skip
+        if torch.is_autocast_enabled(x_ND.device.type):
+            dtype = torch.get_autocast_dtype(x_ND.device.type)
+            x_ND, weights = x_ND.to(dtype), Weights(*(each.to(dtype) for each in weights))
+        mixed = mix(x_ND, weights, self.router.top_k, top_k_N)
+        is_kept_NK = None if top_k_N is None else self.router.is_kept(top_k_N)
+        self.routing = Routing(mixed.scores_NE, mixed.weights_NK, mixed.ids_NK, is_kept_NK)
+        return mixed.out_ND
 
     def _dense(self, x_ND: Tensor, gates_NM: Tensor) -> Tensor:
         """Return the output for tokens ``(N, D)`` by way of all experts."""

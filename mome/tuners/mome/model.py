@@ -45,6 +45,12 @@ class MomeModel(BaseTuner):
         for layer in self._layers():
             layer.scales_B = scales_B
 
+    @property
+    def scales_B(self) -> Tensor | None:
+        """What `select_scales` was given last, where the model computes."""
+        first = next(self._layers(), None)
+        return None if first is None else first.scales_B
+
     @contextmanager
     def finish_only(self, wanted_P: Tensor) -> Iterator[None]:
         """Let passes of the decoder end early where nobody reads on: only some finish its last block.

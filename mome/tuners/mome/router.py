@@ -62,10 +62,14 @@ class Router(nn.Module):
         weights_NK, expert_ids_NK = scores_NE.topk(self.top_k, dim=-1)
         is_kept_NK = None
         if top_k_N is not None:
-            is_kept_NK = torch.arange(self.top_k, device=scores_NE.device) < top_k_N[:, None]
+            is_kept_NK = self.is_kept(top_k_N)
             weights_NK = weights_NK * is_kept_NK
         weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True)
         return Routing(scores_NE, weights_NK.to(dtype), expert_ids_NK, is_kept_NK)
+
+    def is_kept(self, top_k_N: Tensor) -> Tensor:
+        """Return which slots ``(N, K)`` tokens fill that keep so many experts."""
+        return torch.arange(self.top_k, device=top_k_N.device) < top_k_N[:, None]
 
 
 def load_balancing_loss(routings: Sequence[Routing], counts_GN: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
 """What is measured on a GPU only runs here too, at tiny sizes on the CPU."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from mome.benchmark.batches import measure_batches
 from mome.benchmark.decoding import bytes_per_token, measure_decoding
 from mome.benchmark.models import llama_1b
 from mome.benchmark.options import Options
@@ -16,21 +19,37 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_training_step_of_the_published_backbones(options: Options) -> None:
-    step, *moves, language = measure_training(options)
-    assert "Whisper-medium" in step.what
-    assert (step.target, language.target) == (Target(low=3), Target(low=2))
-    assert len(moves) == 4
-    assert all(row.ratio is not None for row in (step, *moves, language))
+    rows = list(measure_training(options))
+    for precision, (step, *moves, language) in (("float32", rows[:6]), ("bfloat16", rows[6:])):
+        assert "Whisper-medium" in step.what
+        assert step.what.endswith(precision)
+        assert (step.target, language.target) == (Target(low=4), Target(low=2))
+        assert len(moves) == 4
+        assert all(row.ratio is not None for row in (step, *moves, language))
 
 
-def test_decoding_is_compared_with_reading_the_weights(options: Options) -> None:
-    plain, compiled = measure_decoding(options)
-    assert (plain.target, compiled.target) == (None, Target(high=1.5))
-    for row in (plain, compiled):
+def test_decoding_is_compared_with_the_bare_llm_and_with_reading_the_weights(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced = partial(torch.compile, backend="eager", fullgraph=True, dynamic=False)
+    monkeypatch.setattr("mome.benchmark.decoding.compiler", lambda: traced)
+    rows = list(measure_decoding(options))
+    assert [row.target for row in rows] == [None, None, *[Target(high=1.1), Target(high=1.5)] * 2]
+    for row in rows:
         assert row.ratio is not None
         assert row.before_s is not None
         assert row.before_s > 0
-        assert "TB/s" in row.note
+    assert all("TB/s" in row.note for row in rows[1::2])
+
+
+def test_callers_are_compared_with_real_time(options: Options) -> None:
+    rows = list(measure_batches(options))
+    assert [row.target for row in rows] == [Target(low=300)] * 2
+    for row in rows:
+        assert row.ratio is not None
+        assert row.before_s is not None
+        assert row.after_s is not None
+        assert row.ratio.median == pytest.approx(row.before_s / row.after_s, rel=0.5)
 
 
 def test_a_decoded_token_reads_every_weight_once(options: Options) -> None:
