@@ -168,7 +168,7 @@ class Model:
     def _add(self, pieces: list[Piece], scale: Scale, read: _Read) -> None:
         from mome.reading import Kept, Reading
         from mome.speech.noise_estimate import estimate_noise
-        from mome.speech.voice import is_silent, voiced_s
+        from mome.speech.voice import hear_voice, is_silent
 
         spoken: list[Piece] = []
         for piece in pieces:
@@ -183,7 +183,7 @@ class Model:
                 or piece.clip.mouth is not None
                 or noise is None
                 or samples is None
-                or not is_silent(piece.clip.duration_s, voiced_s(samples), noise)
+                or not is_silent(piece.clip.duration_s, hear_voice(samples), noise)
             ):
                 spoken.append(piece)
         kept = [Kept() for _ in spoken]

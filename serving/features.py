@@ -11,7 +11,7 @@ from mome.records import NoiseKind
 from mome.speech.media import Clip
 from mome.speech.mouth import sharpness
 from mome.speech.noise_estimate import estimate_noise
-from mome.speech.voice import is_silent, voiced_s
+from mome.speech.voice import hear_voice, is_silent
 
 __all__ = ["Features", "logged", "measure", "whole"]
 
@@ -64,7 +64,7 @@ def measure(clip: Clip) -> Features:
     if clip.samples is None:
         return Features(None, False, None, 0.0, _NO_LEVEL_DB, 0.0, mouth_sharpness)
     noise = estimate_noise(clip.samples)
-    voice_s = voiced_s(clip.samples)
+    voice = hear_voice(clip.samples)
     return Features(
         snr_db=noise.snr_db,
         snr_confident=noise.confident,
@@ -73,9 +73,9 @@ def measure(clip: Clip) -> Features:
         level_db=noise.level_db,
         speech_share=noise.speech_share,
         mouth_sharpness=mouth_sharpness,
-        voiced_s=voice_s,
+        voiced_s=voice.heard_s,
         # Lips may speak where nothing is heard.
-        silent=clip.mouth is None and is_silent(clip.duration_s, voice_s, noise),
+        silent=clip.mouth is None and is_silent(clip.duration_s, voice, noise),
     )
 
 

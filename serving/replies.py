@@ -127,8 +127,8 @@ def _verbose_segment(number: int, segment: Segment) -> dict[str, Any]:
     return {
         "id": number,
         "seek": round(segment.start_s * 100),  # in hundredths of a second, as Whisper counts
-        "start": segment.start_s,
-        "end": segment.end_s,
+        "start": _seconds(segment.start_s),
+        "end": _seconds(segment.end_s),
         "text": said.text,
         "tokens": [token.id for token in said.tokens],
         "avg_logprob": said.mean_logprob,
@@ -143,10 +143,15 @@ def _verbose_segment(number: int, segment: Segment) -> dict[str, Any]:
 def _verbose_word(word: Word) -> dict[str, Any]:
     return {
         "word": word.text,
-        "start": word.start_s,
-        "end": word.end_s,
+        "start": _seconds(word.start_s),
+        "end": _seconds(word.end_s),
         "probability": word.probability,  # beyond OpenAI's
     }
+
+
+def _seconds(time_s: float) -> float:
+    # As in captions: what ends at 4.880000000000001 would end after what begins at 4.88.
+    return round(time_s, 3)
 
 
 def facts(transcription: Transcription, engine: Engine) -> dict[str, Any]:

@@ -77,7 +77,11 @@ class CapturedSteps:
             Whether it could: False, for good, where this LLM cannot be captured.
         """
         with self._turn, torch.cuda.device_of(batch.embeddings_BLD):
-            step = self._step(llm, batch, budget, adapters) if self._is_usable else None
+            try:
+                step = self._step(llm, batch, budget, adapters) if self._is_usable else None
+            except torch.OutOfMemoryError:
+                self._steps.clear()  # whoever tries again, with less, has all the room there is
+                raise
             if step is None:
                 return False
             for number in range(budget):

@@ -1,18 +1,24 @@
-"""Voice: how long somebody is heard, by the vibration of the vocal folds that no household noise has."""
+"""Voice: how long somebody is heard, by the vibration of the vocal folds that no household noise has.
+
+Tones, hum, engines and music vibrate as well, longer and clearer than any voice. A network for voice activity tells
+them from it where there is a pitch; where noise covers most of it, it is the pitch that still tells of a voice.
+"""
 
 from __future__ import annotations
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, resample_poly, sosfilt
 
+from mome.speech.activity import FRAME_S, VoiceActivity
 from mome.speech.noise_estimate import NoiseEstimate
 
-__all__ = ["is_silent", "no_speech_probability", "voiced_s"]
+__all__ = ["Voice", "hear_voice", "is_silent", "no_speech_probability", "voiced_s"]
 
 _RATE = 4_000  # Hz: the pitch and its first harmonics are below 1,200 Hz, and a quarter is fast
 _FROM_RATE = 16_000
@@ -30,10 +36,39 @@ _BLOCK = 4096  # windows at a time: memory stays small
 _LIMIT_S = 0.025
 _SLOPE_S = 0.0025
 
+# Measured on 2,432 pieces of speech of those corpora, clean and in noise down to -5 dB (all but two, which music
+# covers, have more), on tones (at most 0.02) and on 238 pieces of instruments (72 % have less).
+_SPOKEN_SHARE = 0.1
+_LEVEL = 0.05  # to which what is quieter is raised: the network was taught at usual levels
+
 _MIN_JUDGED_S = 1.0
 _DROWNED_DB = -8.0  # of 480 real clips at -5 dB none reads lower and has no voice (docs/api.md)
 
 Samples = npt.NDArray[np.float32]
+
+
+class Voice(NamedTuple):
+    """What is heard of a voice.
+
+    Args:
+        seconds: In which there is a pitch.
+        is_spoken: False where that is certainly none of a voice.
+    """
+
+    seconds: float
+    is_spoken: bool
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds in which a voice is heard."""
+        return self.seconds if self.is_spoken else 0.0
+
+
+def hear_voice(samples: Samples) -> Voice:
+    """Measure the voice in ``(N,)`` at 16 kHz; less than a second is too short to tell it from a tone."""
+    seconds = voiced_s(samples)
+    is_judged = seconds >= _LIMIT_S and len(samples) >= _MIN_JUDGED_S * _FROM_RATE
+    return Voice(seconds, not is_judged or _is_spoken(samples, seconds))
 
 
 def voiced_s(samples: Samples) -> float:
@@ -52,23 +87,39 @@ def voiced_s(samples: Samples) -> float:
     return sum(int(_is_voiced(block, shortest).sum()) for block in blocks) * _HOP_S
 
 
-def no_speech_probability(voiced_s: float) -> float:
+def no_speech_probability(heard_s: float) -> float:
     """Return how likely it is that nobody speaks in a recording with so much voice; 0.5 is the limit."""
-    return 1.0 / (1.0 + math.exp(min(50.0, (voiced_s - _LIMIT_S) / _SLOPE_S)))
+    return 1.0 / (1.0 + math.exp(min(50.0, (heard_s - _LIMIT_S) / _SLOPE_S)))
 
 
-def is_silent(duration_s: float, voice_s: float, noise: NoiseEstimate) -> bool:
+def is_silent(duration_s: float, voice: Voice, noise: NoiseEstimate) -> bool:
     """Tell whether nobody speaks.
 
-    No voice is heard, and no noise could have drowned one: in -5 dB of dishes a third of real sentences
+    What has a pitch is no voice, or no voice is heard, and no noise could have drowned one: in -5 dB of dishes a third of real sentences
     have no pitch that can be found, but what is measured there says that something is said. In a word of
     less than a second little is enough to drown it.
     """
-    if no_speech_probability(voice_s) <= 0.5:
+    if not voice.is_spoken:
+        return True
+    if no_speech_probability(voice.heard_s) <= 0.5:
         return False
     if noise.snr_db is not None and noise.snr_db > _DROWNED_DB:
         return False
     return duration_s >= _MIN_JUDGED_S or noise.speech_share == 0.0
+
+
+def _is_spoken(samples: Samples, pitched_s: float) -> bool:
+    """Tell whether as much as a tenth of what has a pitch sounds like speech; speech mostly does within a second."""
+    finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    level = math.sqrt(float(np.square(finite, dtype=np.float64).mean()))
+    if level < _LEVEL:
+        finite = finite * np.float32(_LEVEL / max(level, 1e-9))
+    activity, spoken_s = VoiceActivity(), 0.0
+    for start in range(0, len(finite), _FROM_RATE):
+        spoken_s += float(activity.hear(finite[start : start + _FROM_RATE]).sum()) * FRAME_S
+        if spoken_s >= _SPOKEN_SHARE * pitched_s:
+            return True
+    return False
 
 
 @cache

@@ -20,6 +20,7 @@ import pandas as pd
 import soundfile
 from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
+from scipy.signal import lfilter
 from starlette.testclient import TestClient
 
 from mome.reading import Listener, Reading, Standing, Text, Token, Word
@@ -181,13 +182,20 @@ def wav(samples: npt.NDArray[np.float32], rate: int = 16_000) -> bytes:
 
 
 def syllables(seconds: float = 1.0) -> npt.NDArray[np.float32]:
-    """Return bursts of a voice of 120 Hz, breathy, four a second: as loud and as quiet as speech is."""
+    """Return bursts of a vowel of about 120 Hz, breathy, four a second: as loud and as quiet as speech is."""
     count = round(16_000 * seconds)
     at_s = np.arange(count) / 16_000
     envelope = np.sin(at_s * 4 * np.pi) ** 2
     breath = np.random.default_rng(3).normal(scale=0.02, size=count)
-    voice = sum(np.sin(2 * np.pi * 120 * harmonic * at_s) / harmonic for harmonic in range(1, 20))
-    return ((0.1 * voice + breath) * (envelope + 1e-3)).astype(np.float32)
+    turns = np.cumsum(120 * (1 + 0.08 * np.sin(2 * np.pi * 1.3 * at_s))) / 16_000
+    voice = sum(np.sin(2 * np.pi * harmonic * turns) / harmonic for harmonic in range(1, 30))
+    # The resonances of an open mouth, without which it is a buzzer.
+    for formant_hz, width_hz in ((700, 80), (1220, 90), (2600, 120), (3300, 150)):
+        decay = np.exp(-np.pi * width_hz / 16_000)
+        back = [1.0, -2 * decay * np.cos(2 * np.pi * formant_hz / 16_000), decay**2]
+        voice = lfilter([sum(back)], back, voice)
+    voice *= 0.1 / np.sqrt(np.square(voice).mean())
+    return ((voice + breath) * (envelope + 1e-3)).astype(np.float32)
 
 
 class Clock:

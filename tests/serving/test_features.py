@@ -10,6 +10,7 @@ import pytest
 from mome.speech.media import Clip, read_clip
 from mome.speech.noise import mix_at_snr
 from serving.features import Features, measure, whole
+from tests.serving.planted import syllables
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 needs_corpora = pytest.mark.skipif(
@@ -25,6 +26,15 @@ def test_silence_and_white_noise_have_nobody_who_speaks() -> None:
     noise = np.random.default_rng(0).normal(size=32_000)
     for gain in (0.0, 1e-4, 0.01, 0.1):
         assert is_silent(gain * noise), gain
+
+
+def test_the_tone_of_a_telephone_is_nobody_who_speaks() -> None:
+    at_s = np.arange(48_000) / 16_000
+    ringing = 0.1 * np.sin(2 * np.pi * 425 * at_s) * (at_s % 2 < 1)
+    features = measure(Clip(ringing.astype(np.float32), None))
+    assert features.silent
+    assert features.voiced_s == 0.0
+    assert not is_silent(syllables(3.0))
 
 
 def test_lips_may_speak_where_nothing_is_heard() -> None:

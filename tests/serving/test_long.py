@@ -104,7 +104,8 @@ def test_lips_are_read_with_the_sound_they_belong_to(served: Served) -> None:
         if clip.samples is not None and clip.mouth is not None:
             assert len(clip.samples) == 640 * len(clip.mouth)
     assert 250 <= sum(len(clip.mouth) for clip in clips if clip.mouth is not None) <= 1000
-    assert clips[-1].mouth is None, "the picture ends before"
+    blind_s = sum(clip.duration_s for clip in clips if clip.mouth is None)
+    assert blind_s >= 5.0, "the picture ends before"
     assert reply["duration"] == 45.0
 
 

@@ -109,17 +109,23 @@ def test_an_llm_that_cannot_be_captured_is_read_plainly(
     assert "no step can be captured: operation not permitted" in said
 
 
-def test_memory_that_runs_out_is_no_reason_to_read_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_runs_out_is_made_free_and_no_reason_to_read_plainly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     model = small_recogniser(0.2)
-    monkeypatch.setattr(_Step, "capture", fail)
-    monkeypatch.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
     steps = model.captured_steps = CapturedSteps()
-    with pytest.raises(torch.OutOfMemoryError):
-        model.transcribe(TASKS, LONGEST)
-    assert steps._is_usable
+    expected = model.transcribe(TASKS[:1], LONGEST)
+    with monkeypatch.context() as patches:
+        patches.setattr(_Step, "capture", fail)
+        patches.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+        with pytest.raises(torch.OutOfMemoryError):
+            model.transcribe(TASKS, LONGEST)
+    assert not steps._steps
+    assert model.transcribe(TASKS[:1], LONGEST) == expected
+    assert len(steps._steps) == 1
 
 
 def test_several_threads_take_turns() -> None:
