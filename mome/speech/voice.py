@@ -1,7 +1,7 @@
 """Voice: how long somebody is heard, by the vibration of the vocal folds that no household noise has.
 
-Tones, hum, engines and music vibrate as well, longer and clearer than any voice. A network for voice activity tells
-them from it where there is a pitch; where noise covers most of it, it is the pitch that still tells of a voice.
+Tones, hum, engines and music vibrate as well, longer and clearer than any voice. A network for voice activity
+tells them from it where there is a pitch; where noise covers a voice, it is the pitch that still tells of it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _BLOCK = 4096  # windows at a time: memory stays small
 _LIMIT_S = 0.025
 _SLOPE_S = 0.0025
 
-# Measured on 2,432 pieces of speech of those corpora, clean and in noise down to -5 dB (all but two, which music
-# covers, have more), on tones (at most 0.02) and on 238 pieces of instruments (72 % have less).
+# Measured on 2,432 pieces of speech of those corpora, clean and in noise down to -5 dB (all but two, which
+# music covers, have more), on tones (at most 0.02) and on 238 pieces of instruments (72 % have less).
 _SPOKEN_SHARE = 0.1
 _LEVEL = 0.05  # to which what is quieter is raised: the network was taught at usual levels
 
@@ -95,9 +95,9 @@ def no_speech_probability(heard_s: float) -> float:
 def is_silent(duration_s: float, voice: Voice, noise: NoiseEstimate) -> bool:
     """Tell whether nobody speaks.
 
-    What has a pitch is no voice, or no voice is heard, and no noise could have drowned one: in -5 dB of dishes a third of real sentences
-    have no pitch that can be found, but what is measured there says that something is said. In a word of
-    less than a second little is enough to drown it.
+    What has a pitch is no voice, or none is heard and no noise could have drowned one: in -5 dB of dishes a
+    third of real sentences have no pitch that can be found, but what is measured there says that something
+    is said. In a word of less than a second little is enough to drown it.
     """
     if not voice.is_spoken:
         return True
@@ -109,7 +109,7 @@ def is_silent(duration_s: float, voice: Voice, noise: NoiseEstimate) -> bool:
 
 
 def _is_spoken(samples: Samples, pitched_s: float) -> bool:
-    """Tell whether as much as a tenth of what has a pitch sounds like speech; speech mostly does within a second."""
+    """Tell whether as much as a tenth of what has a pitch sounds like speech."""
     finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     level = math.sqrt(float(np.square(finite, dtype=np.float64).mean()))
     if level < _LEVEL:
@@ -117,6 +117,7 @@ def _is_spoken(samples: Samples, pitched_s: float) -> bool:
     activity, spoken_s = VoiceActivity(), 0.0
     for start in range(0, len(finite), _FROM_RATE):
         spoken_s += float(activity.hear(finite[start : start + _FROM_RATE]).sum()) * FRAME_S
+        # Within a second or two, mostly: the rest need not be heard.
         if spoken_s >= _SPOKEN_SHARE * pitched_s:
             return True
     return False
