@@ -95,7 +95,8 @@ class CapturedSteps:
     def _step(self, llm: Any, batch: Assembled, budget: int, adapters: tuple[str, ...]) -> _Step | None:
         """Return a step that has read the prefixes, or None where this LLM cannot be captured."""
         rows, positions = batch.attention_mask_BL.shape
-        length = -(-(positions + budget) // _CACHE_STEP) * _CACHE_STEP
+        # Warm-ups write as steps do, and a GPU ends the process that writes beyond.
+        length = -(-(positions + max(budget, _WARM_UPS)) // _CACHE_STEP) * _CACHE_STEP
         key = (rows, length, adapters)
         step = self._steps.pop(key, None)
         if step is None:

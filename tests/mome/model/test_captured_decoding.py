@@ -14,6 +14,7 @@ from torch._dynamo.utils import counters
 
 from mome.config import load_params
 from mome.foundation.encoders import new_audio_encoder, new_video_encoder
+from mome.model import captured_decoding
 from mome.model.avsr import Features, Task
 from mome.model.captured_decoding import CapturedSteps, _Step
 from mome.model.encoders import Encoders
@@ -80,6 +81,33 @@ def test_every_set_of_adapters_has_steps_of_its_own(method: str) -> None:
     for _ in range(2):
         assert model.transcribe(tasks, LONGEST) == expected
     assert len(steps._steps) == len(model._groups(tasks))
+
+
+def test_fused_attention_is_masked_alike() -> None:
+    # As a GPU computes it.
+    model = small_recogniser(0.2)
+    model.llm.get_base_model().set_attn_implementation("sdpa")
+    alone = [model.transcribe([task], LONGEST)[0] for task in TASKS]
+    model.captured_steps = CapturedSteps()
+    assert model.transcribe(TASKS, LONGEST) == alone
+    assert [model.transcribe([task], LONGEST)[0] for task in TASKS] == alone
+
+
+@pytest.mark.parametrize("budget", [1, 2, LONGEST])
+def test_warming_up_writes_nothing_beyond_the_cache(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
+    def capture(step: _Step, pool: object) -> object:
+        for _ in range(captured_decoding._WARM_UPS):
+            step._run()  # raises on a CPU; a GPU would end the process
+        return pool
+
+    model = small_recogniser(0.2)
+    expected = model.transcribe(TASKS, budget)
+    monkeypatch.setattr(captured_decoding, "_CACHE_STEP", 1)
+    monkeypatch.setattr(_Step, "capture", capture)
+    monkeypatch.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+    steps = model.captured_steps = CapturedSteps()
+    assert model.transcribe(TASKS, budget) == expected
+    assert steps._is_usable
 
 
 def test_caches_that_were_not_used_for_long_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
