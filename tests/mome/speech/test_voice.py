@@ -80,6 +80,19 @@ def test_what_is_shorter_than_a_second_is_not_judged() -> None:
 
 
 @pytest.mark.skipif(not CORPORA.is_dir(), reason="needs the recordings of ../shared/corpora")
+@pytest.mark.parametrize("name", ["transformer", "engine"])
+def test_a_word_in_half_a_minute_of_hum_is_spoken(name: str) -> None:
+    hum = np.tile(NOBODY[name], 10)
+    hum = 0.05 * hum / np.sqrt(np.square(hum).mean())
+    assert not hear_voice(hum.astype(np.float32)).is_spoken
+    for path in sorted((CORPORA / "fsdd" / "recordings").glob("*.wav"))[::250]:
+        word = read(path)
+        heard = hum.copy()
+        heard[200_000 : 200_000 + len(word)] += 0.15 * word / np.sqrt(np.square(word).mean())
+        assert hear_voice(heard.astype(np.float32)).is_spoken, path.name
+
+
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="needs the recordings of ../shared/corpora")
 def test_real_speech_is_spoken_after_music_and_beside_it() -> None:
     music = np.tile(melody(3, 3), 3)
     music = 0.05 * music / np.sqrt(np.square(music).mean())
