@@ -36,8 +36,8 @@ _BLOCK = 4096  # windows at a time: memory stays small
 _LIMIT_S = 0.025
 _SLOPE_S = 0.0025
 
-# Measured on speech of those corpora, clean and in noise down to -5 dB (less of what has a pitch sounds like it
-# only where music covers it), and on tones (at most 0.02). A little speech in much hum is told by moments.
+# Measured on speech of those corpora, clean and in noise down to -5 dB (less of what has a pitch sounds like
+# it only where music covers it), and on tones (at most 0.02). A little speech in much hum is told by moments.
 _SPOKEN_SHARE = 0.1
 _CLEAR, _CLEAR_S = 0.5, 0.15
 _LEVEL = 0.05  # to which what is quieter is raised: the network was taught at usual levels
@@ -117,9 +117,9 @@ def _is_spoken(samples: Samples, pitched_s: float) -> bool:
         finite = finite * np.float32(_LEVEL / max(level, 1e-9))
     activity, spoken_s, clear_s = VoiceActivity(), 0.0, 0.0
     for start in range(0, len(finite), _FROM_RATE):
-        probability_F = activity.hear(finite[start : start + _FROM_RATE])
-        spoken_s += float(probability_F.sum()) * FRAME_S
-        clear_s += int((probability_F > _CLEAR).sum()) * FRAME_S
+        how_likely = activity.hear(finite[start : start + _FROM_RATE])
+        spoken_s += float(how_likely.sum()) * FRAME_S
+        clear_s += int((how_likely > _CLEAR).sum()) * FRAME_S
         # Within a second or two, mostly: the rest need not be heard.
         if spoken_s >= _SPOKEN_SHARE * pitched_s or clear_s >= _CLEAR_S:
             return True
