@@ -260,7 +260,7 @@ def test_the_page_and_the_metrics_say_what_is_decided_and_fetch_nothing(tmp_path
     assert found["mome_rollout_decision", "proven"] == 0
     assert found["mome_rollout_rate", "failures"] == 1
     assert found["mome_rollout_replies_total", "champion", "2xx"] == 10
-    # Those that the candidate was asked, and failed; how many before it is withdrawn depends on how fast it does.
+    # What the candidate was asked, and failed; how much that is depends on how fast it is withdrawn.
     assert 0 < found["mome_rollout_rescued_total",] <= len(candidate.requests)
     assert found["mome_rollout_buffered_bytes",] == 0
 
