@@ -82,9 +82,11 @@ def _run_on(device: torch.device) -> bool:
         return False
     shapes = ((1, 16), (1, 1, 16), (1, 1), (1, 1, 16), (1, 16))
     try:
-        with torch.inference_mode():
+        # Whatever the first pass is for, a later one may train.
+        with torch.inference_mode(False), torch.enable_grad():
             weights = Weights(*(torch.ones(shape, device=device) for shape in shapes))
-            mix(torch.ones(1, 16, device=device), weights, top_k=1)
+            tokens = torch.ones(1, 16, device=device, requires_grad=True)
+            mix(tokens, weights, top_k=1).out_ND.sum().backward()
     except Exception as error:  # noqa: BLE001  # whatever it is: torch can do without
         _log.warning(
             "experts are computed by torch's own kernels, which takes longer: Triton cannot compile its own "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mome.tuners.mome import MomeConfig, fused
 from mome.tuners.mome.experts import Experts
 
-pytest.importorskip("triton", reason="Triton has no package for this machine")
+gpu_kernels = pytest.importorskip("mome.tuners.mome.gpu_kernels", reason="no Triton for this machine")
 
 ROOT = Path(__file__).parents[3]
 
@@ -152,14 +152,18 @@ def asked_anew() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("asked_anew")
-def test_where_kernels_run_they_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_kernels_run_they_are_tried_once_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
-    monkeypatch.setattr(fused, "mix", lambda *given, top_k: tried.append((given, top_k)))
-    assert [fused._run_on(torch.device("cpu")) for _ in range(2)] == [True, True]
-    ((given, top_k),) = tried
-    monkeypatch.undo()
-    # What is tried is a mixture, and not an error that says nothing about the GPU.
-    assert fused.mix(*given, top_k=top_k).out_ND.shape == (1, 16)
+
+    class Counted:
+        def __getattr__(self, name: str) -> object:
+            tried.append(name)
+            return getattr(gpu_kernels, name)
+
+    monkeypatch.setattr(fused, "gpu_kernels", Counted())
+    with torch.inference_mode():
+        assert [fused._run_on(torch.device("cpu")) for _ in range(2)] == [True, True]
+    assert tried == ["go_down", "go_up", "go_back"]
 
 
 @pytest.mark.usefixtures("asked_anew")
