@@ -49,7 +49,8 @@ def test_callers_are_compared_with_real_time(options: Options) -> None:
         assert row.ratio is not None
         assert row.before_s is not None
         assert row.after_s is not None
-        assert row.ratio.median == pytest.approx(row.before_s / row.after_s, rel=0.5)
+        # Real time over the median, which lies between the fastest and the slowest.
+        assert row.ratio.low <= row.before_s / row.after_s <= row.ratio.high
 
 
 def test_a_decoded_token_reads_every_weight_once(options: Options) -> None:
