@@ -63,52 +63,53 @@ def _measure_on_gpu(options: Options) -> Iterator[Row]:
     clips = [random_clip(int(each), rng) for each in frames]
     speech_s = sum(frames.tolist()) / VIDEO_FRAMES_PER_SECOND
     budgets = [2 if options.quick else int(each / VIDEO_FRAMES_PER_SECOND * _TOKENS_PER_S) for each in frames]
-    scales = [both.model.scales[number % len(both.model.scales)] for number in range(len(clips))]
     for name, heard in (
         ("sound alone", [Clip(clip.samples, None) for clip in clips]),
         ("sound and lips", clips),
     ):
-
-        @torch.inference_mode()
-        def read(heard: Sequence[Clip] = heard) -> list[str]:
-            features = both.encoders.encode(heard)
-            tasks = [Task(each, scale) for each, scale in zip(features, scales, strict=True)]
-            return both.model.transcribe(tasks, budgets)
-
+        read = partial(_read, both, heard, range(len(heard)), budgets)
         what = f"{len(clips)} callers with 3 to 8 s each, {name}, against real time"
         times = time_in_turn({"read": read}, what, repetitions=options.repetitions, device=options.device)
         ratio = Ratio.of([speech_s] * options.repetitions, times["read"])
-        note = f"Whisper-medium, AV-HuBERT Large and Llama-3.2-1B shapes; {len(set(scales))} scales; "
+        note = f"Whisper-medium, AV-HuBERT Large and Llama-3.2-1B shapes; {len(both.model.scales)} scales; "
         note += f"{_TOKENS_PER_S} tokens for each second; {options.note(torch.bfloat16)}, encoders float32"
         yield Row(what, speech_s, median(times["read"]), ratio, _REAL_TIME, note)
 
 
 def _measure(name: str, both: Recogniser, note: str, target: Target | None, options: Options) -> Row:
-    encoders, model = both
     rng = np.random.default_rng(7)
     new_tokens = 2 if options.quick else _NEW_TOKENS
     # Sound alone, as most callers send it.
     clips = [Clip(random_clip(int(rng.integers(*_FRAMES)), rng).samples, None) for _ in range(_CLIPS)]
     numbers = range(_CLIPS)
 
-    def read(together: Sequence[int]) -> list[str]:
-        features = encoders.encode([clips[number] for number in together])
-        scales = [model.scales[number % len(model.scales)] for number in together]
-        tasks = [Task(each, scale) for each, scale in zip(features, scales, strict=True)]
-        return model.transcribe(tasks, new_tokens)
+    def together() -> list[str]:
+        return _read(both, clips, numbers, new_tokens)
 
     def one_by_one() -> list[str]:
-        return [text for number in numbers for text in read([number])]
+        return [text for number in numbers for text in _read(both, clips, [number], new_tokens)]
 
     what = f"{_CLIPS} clips of 2 to 4 s read together, {name}"
-    if read(numbers) != one_by_one():
+    if together() != one_by_one():
         raise ResultsDifferError(f"{what}: the texts are not those of the clips one by one")
     times = time_in_turn(
-        {"one by one": one_by_one, "together": partial(read, numbers)},
+        {"one by one": one_by_one, "together": together},
         f"batches, {name}",
         repetitions=options.repetitions,
         device=options.device,
     )
-    scales = f"{len(model.scales)} scales"
+    scales = f"{len(both.model.scales)} scales"
     note = f"{scales}; {new_tokens} tokens written; {note}"
     return row(what, times, "one by one", "together", target, note)
+
+
+@torch.inference_mode()
+def _read(
+    both: Recogniser, clips: Sequence[Clip], numbers: Sequence[int], budgets: int | Sequence[int]
+) -> list[str]:
+    """Return the texts of some clips, each at the scale of its number."""
+    encoders, model = both
+    features = encoders.encode([clips[number] for number in numbers])
+    scales = [model.scales[number % len(model.scales)] for number in numbers]
+    tasks = [Task(each, scale) for each, scale in zip(features, scales, strict=True)]
+    return model.transcribe(tasks, budgets)

@@ -221,8 +221,8 @@ def _measure(name: str, trainer: Trainer, lesson: Lesson, options: Options, note
     }
     times = time_in_turn({**steps, **reads}, name, repetitions=options.repetitions, device=options.device)
     published, *_, ours = steps
-    note = "; ".join(["the four factors below multiply to this one", *([note] if note else [])])
-    yield row(name, times, published, ours, _STEP, note)
+    factors = "the four factors below multiply to this one"
+    yield row(name, times, published, ours, _STEP, f"{factors}; {note}" if note else factors)
     for before, move in pairwise(steps):
         yield row(f"... {move}", times, before, move)
     yield row(f"{name}, LLM alone", times, "read, published", "read, ours", _LANGUAGE)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,19 @@ LONGEST = 6
 def compiled_steps() -> CapturedSteps:
     """Trace as on a GPU, into one graph or not at all, and run the graph without a compiler."""
     return CapturedSteps(partial(torch.compile, backend="eager", fullgraph=True, dynamic=False))
+
+
+def on_gpu(patches: pytest.MonkeyPatch, capture: Callable[[_Step, object], object]) -> None:
+    """Let every new step be captured, in this way."""
+    patches.setattr(_Step, "capture", capture)
+    patches.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+
+
+def warm_up(step: _Step, pool: object) -> object:
+    """Write as steps do, which raises on a CPU where it would end a GPU's process."""
+    for _ in range(captured_decoding._WARM_UPS):
+        step._run()
+    return pool
 
 
 @pytest.mark.parametrize("top_k", [4, [4, 2]], ids=["one top_k", "top_k by scale"])
@@ -95,16 +109,10 @@ def test_fused_attention_is_masked_alike() -> None:
 
 @pytest.mark.parametrize("budget", [1, 2, LONGEST])
 def test_warming_up_writes_nothing_beyond_the_cache(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
-    def capture(step: _Step, pool: object) -> object:
-        for _ in range(captured_decoding._WARM_UPS):
-            step._run()  # raises on a CPU; a GPU would end the process
-        return pool
-
     model = small_recogniser(0.2)
     expected = model.transcribe(TASKS, budget)
     monkeypatch.setattr(captured_decoding, "_CACHE_STEP", 1)
-    monkeypatch.setattr(_Step, "capture", capture)
-    monkeypatch.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+    on_gpu(monkeypatch, warm_up)
     steps = model.captured_steps = CapturedSteps()
     assert model.transcribe(TASKS, budget) == expected
     assert steps._is_usable
@@ -128,8 +136,7 @@ def test_an_llm_that_cannot_be_captured_is_read_plainly(
 
     model = small_recogniser(0.2)
     expected = model.transcribe(TASKS, LONGEST)
-    monkeypatch.setattr(_Step, "capture", fail)
-    monkeypatch.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+    on_gpu(monkeypatch, fail)
     model.captured_steps = CapturedSteps()
     for _ in range(2):
         assert model.transcribe(TASKS, LONGEST) == expected
@@ -147,8 +154,7 @@ def test_memory_that_runs_out_is_made_free_and_no_reason_to_read_plainly(
     steps = model.captured_steps = CapturedSteps()
     expected = model.transcribe(TASKS[:1], LONGEST)
     with monkeypatch.context() as patches:
-        patches.setattr(_Step, "capture", fail)
-        patches.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+        on_gpu(patches, fail)
         with pytest.raises(torch.OutOfMemoryError):
             model.transcribe(TASKS, LONGEST)
     assert not steps._steps
@@ -217,17 +223,12 @@ def test_beams_are_decoded_without_compiled_steps() -> None:
 def test_kernels_that_cannot_be_compiled_are_captured_as_they_are(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def capture(step: _Step, pool: object) -> object:
-        step._run()
-        return pool
-
     def fail(*_: object) -> NoReturn:
         raise RuntimeError("Failed to find C compiler.")
 
     model = small_recogniser(0.2)
     expected = model.transcribe(TASKS, LONGEST)
-    monkeypatch.setattr(_Step, "capture", capture)
-    monkeypatch.setattr(CapturedSteps, "_is_on_gpu", staticmethod(lambda _: True))
+    on_gpu(monkeypatch, warm_up)
     steps = model.captured_steps = CapturedSteps(lambda _: fail)
     for _ in range(2):
         assert model.transcribe(TASKS, LONGEST) == expected
