@@ -12,7 +12,6 @@ decode minutes of sound.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import threading
@@ -20,12 +19,12 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 
+from serving.child_process import start_child
 from serving.decode import Decoded, Upload
 from serving.decoding_process import COMMAND, Broken
 from serving.errors import ApiError
@@ -34,7 +33,6 @@ from serving.pictures import Mouths, Pictures
 __all__ = ["Decoders"]
 
 _log = logging.getLogger(__name__)
-_ROOT = Path(__file__).resolve().parents[1]
 _LONG = 16
 _START_S = 60.0  # most of it is importing
 _AGAIN_S = 1  # others decode meanwhile
@@ -200,18 +198,7 @@ class _Process:
         self._timeout_s = timeout_s
         self._ready = False
         self._connection, theirs = Pipe()
-        arguments = [str(theirs.fileno()), str(memory_bytes), str(int(timeout_s) + 1)]
-        # A supervisor sends SIGTERM to children, too: it has to wait until they are ready to ignore it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            self._process = subprocess.Popen(
-                [*COMMAND, *arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=_environment(),
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._process = start_child(COMMAND, theirs.fileno(), memory_bytes, int(timeout_s) + 1)
         theirs.close()
         # Whoever forgets to close leaves no process behind: it ends at the end of its connection.
         weakref.finalize(self, _end, self._process, self._connection)
@@ -263,9 +250,3 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
     connection.close()
     process.kill()
     threading.Thread(target=process.wait, daemon=True).start()
-
-
-def _environment() -> dict[str, str]:
-    # A Bento's code is on no path but this process's own. One thread each: there is one process per core.
-    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

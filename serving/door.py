@@ -18,6 +18,7 @@ from serving.errors import ApiError
 from serving.replies import error_reply
 from serving.routes import SayWho
 from serving.running import running_server
+from serving.stand_in import AnswerWhenKilled, StandIn
 
 __all__ = ["Door", "put_door_in_front"]
 
@@ -73,7 +74,11 @@ async def _read_off(receive: Receive) -> None:
 
 
 def put_door_in_front(engine: Engine) -> None:
-    """Put it before the application of the running server, for connections from now on."""
+    """Put it before the application of the running server, for connections from now on.
+
+    Whoever comes in is answered even if this process is killed.
+    """
     server = running_server()
     if server is not None:
-        server.config.loaded_app = Door(server.config.loaded_app, engine)
+        inside = AnswerWhenKilled(server.config.loaded_app, engine, StandIn())
+        server.config.loaded_app = Door(inside, engine)

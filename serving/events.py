@@ -29,7 +29,7 @@ from serving.errors import ApiError
 from serving.metrics import Metrics
 from serving.replies import logprobs
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "error_event"]
 
 
 class EventStream(StreamingResponse):
@@ -84,7 +84,7 @@ class EventStream(StreamingResponse):
                 news = await anext(self._answer)
         except ApiError as error:
             self._metrics.refused(error.code or f"http_{error.status}")
-            yield _event(error.body())
+            yield error_event(error)
         else:
             if len(news.text) > len(sent.text):
                 yield self._delta(sent, Standing(news.text, news.tokens))
@@ -99,6 +99,11 @@ class EventStream(StreamingResponse):
         new = standing.tokens[len(sent.tokens) :]
         sure = {"logprobs": logprobs(new)} if self._with_logprobs else {}
         return _event({"type": "transcript.text.delta", "delta": standing.text[len(sent.text) :], **sure})
+
+
+def error_event(error: ApiError) -> str:
+    """Return the event that ends a stream that failed."""
+    return _event(error.body())
 
 
 def _event(content: Mapping[str, object]) -> str:

@@ -159,8 +159,10 @@ class SayWho:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = uuid.uuid4().hex
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        state = scope.get("state", {})
+        # Its stand-in has named it before.
+        request_id = state.get("request_id") or uuid.uuid4().hex
+        scope["state"] = {**state, "request_id": request_id}
 
         async def send_with_names(message: Message) -> None:
             if message["type"] == "http.response.start":

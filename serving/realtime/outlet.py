@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from serving.errors import ApiError
 
-__all__ = ["Outlet", "error_body"]
+__all__ = ["Outlet", "error_body", "error_message"]
 
 
 class Outlet:
@@ -28,7 +28,7 @@ class Outlet:
 
     async def tell(self, kind: str, **fields: Any) -> None:
         """Send one event; ``kind`` is its type."""
-        event = {"type": kind, "event_id": f"event_{uuid.uuid4().hex[:20]}", **fields}
+        event = _message(kind, **fields)
         # Whoever left hears nothing; that they left is seen where events come in.
         with suppress(WebSocketDisconnect, RuntimeError, OSError):
             await self._send(json.dumps(event))
@@ -41,3 +41,12 @@ class Outlet:
 def error_body(error: ApiError) -> dict[str, str | None]:
     """Return what is wrong, as a refused request would say it."""
     return error.body()["error"]
+
+
+def error_message(error: ApiError) -> dict[str, Any]:
+    """Return the event that says what is wrong with a session."""
+    return _message("error", error={**error_body(error), "event_id": None})
+
+
+def _message(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "event_id": f"event_{uuid.uuid4().hex[:20]}", **fields}

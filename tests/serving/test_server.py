@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 import openai
+import psutil
 import pytest
 import yaml
 from websockets.exceptions import ConnectionClosed
@@ -29,6 +32,7 @@ from mome.config import PackageParams
 from mome.errors import BundleError
 from mome.records import RequestRecord
 from serving import package
+from serving.benchmark.server import Server as Running
 from tests.serving.planted import events, publish, syllables, wav, write_parts
 
 PARAMS = PackageParams(name="mome", default_scale="a16v5")
@@ -100,6 +104,16 @@ def served(bento: Path, folder: Path, **settings: str) -> Iterator[Server]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def stand_ins(server: Server) -> list[psutil.Process]:
+    """Return the processes that answer for workers that are killed."""
+    found = []
+    for each in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if any("stand_in_process" in part for part in each.cmdline()):
+                found.append(each)
+    return found
 
 
 def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -338,6 +352,93 @@ def test_a_live_session_is_answered_before_sigterm_ends_it(bento: Path, tmp_path
     assert last.transcript == "audio at a16v5"
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
+
+
+def test_a_connection_ends_with_its_answer(server: Server) -> None:
+    # A copy of it is held elsewhere until then, and one is enough to keep it open.
+    url = server.client.base_url
+    assert url.port is not None
+    (held,) = stand_ins(server)
+    before = held.num_fds()
+    for _ in range(20):
+        with socket.create_connection((url.host, url.port), timeout=10) as connection:
+            connection.sendall(
+                f"GET /v1/scale HTTP/1.1\r\nHost: {url.host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            reply = b"".join(iter(partial(connection.recv, 65_536), b""))
+        assert reply.startswith(b"HTTP/1.1 200 ")
+    assert held.num_fds() == before
+
+
+def test_whoever_ends_the_stand_in_harms_no_request(server: Server) -> None:
+    (before,) = stand_ins(server)
+    before.kill()
+    deadline = time.monotonic() + 20
+    while not (after := [each for each in stand_ins(server) if each.pid != before.pid]):
+        assert server.post().status_code == 200
+        assert time.monotonic() < deadline
+    assert len(after) == 1
+
+
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")
+def test_a_worker_that_is_killed_leaves_nobody_without_a_word(bento: Path, tmp_path: Path) -> None:
+    long = {"file": wav(syllables(150.0))}
+    settings = {"PLANTED_PAUSE_S": "2", "MOME_MAX_BATCH": "1", "MOME_CORS_ORIGINS": "https://app.example"}
+    with served(bento, tmp_path, **settings) as server, ThreadPoolExecutor(3) as threads:
+        url = server.client.base_url.join("/v1/audio/transcriptions")
+        address = (url.host, url.port)
+        client = openai.OpenAI(base_url=f"{server.client.base_url}/v1", api_key="any")
+        with (
+            httpx.stream("POST", url, files=long, data={"stream": "true"}, timeout=30) as stream,
+            client.realtime.connect(extra_query={"intent": "transcription"}) as live,
+            socket.create_connection(address, timeout=30) as uploading,
+            socket.create_connection(address, timeout=30) as from_a_page,
+        ):
+            text = stream.iter_text()
+            said = next(text)
+            assert live.recv().type == "session.created"
+            head = f"POST {url.path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 4000000\r\n"
+            head += "Content-Type: multipart/form-data; boundary=b\r\n"
+            uploading.sendall(f"{head}\r\n--b".encode())
+            from_a_page.sendall(f"{head}Origin: https://app.example\r\n\r\n--b".encode())
+            waiting = [threads.submit(httpx.post, url, files={"file": SPEECH}, timeout=30) for _ in range(3)]
+            while "mome_waiting_requests 3.0" not in server.client.get("/metrics").text:
+                time.sleep(0.1)
+            (worker,) = Running(str(url), psutil.Process(server.process.pid)).workers()
+            worker.kill()
+            for _ in range(3):  # whoever still sends is listened to
+                uploading.sendall(bytes(1_000_000))
+            said += "".join(text)
+            last = live.recv()
+            with pytest.raises(ConnectionClosed) as closed:
+                live.recv()
+            unsent = [b"".join(iter(partial(one.recv, 65_536), b"")) for one in (uploading, from_a_page)]
+        wait_until_ready(server.client, server.process, server.log)
+        assert server.post().json() == {"text": "audio at a16v5"}
+        log = server.log.read_text()
+
+    replies = [each.result() for each in waiting]
+    error = {
+        "message": "the process that had this request was killed; send it again",
+        "type": "server_error",
+        "param": None,
+        "code": "worker_lost",
+    }
+    assert [(reply.status_code, reply.json()) for reply in replies] == [(503, {"error": error})] * 3
+    for reply in replies:
+        assert (reply.headers["Retry-After"], reply.headers["Connection"]) == ("1", "close")
+        assert reply.headers["X-MoME-Version"] == read_bundle(bento / "src" / "bundle").version
+        assert reply.headers["X-Request-ID"] in log
+    assert events(said)[-1] == {"error": error}
+    assert last.type == "error"
+    assert last.error.code == "worker_lost"
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    for raw in unsent:
+        assert raw.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert raw.endswith(json.dumps({"error": error}, separators=(",", ":")).encode())
+    assert [b"access-control-allow-origin: https://app.example" in raw for raw in unsent] == [False, True]
+    assert "left 7 requests" in log
 
 
 def test_a_service_that_is_full_refuses_within_milliseconds(bento: Path, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Processes beside a worker, which talk with it over one descriptor and end when it is closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["start_child"]
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def start_child(command: Sequence[str], descriptor: int, *arguments: int) -> subprocess.Popen[bytes]:
+    """Start one; it gets the descriptor, under its number here, and nothing else that is open.
+
+    Args:
+        command: Takes the number, and then the arguments.
+        descriptor: Of its end of the connection; the caller closes it here.
+        arguments: What else it is told.
+    """
+    # A supervisor sends SIGTERM to children, too: it has to wait until they are ready to ignore it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return subprocess.Popen(
+            [*command, str(descriptor), *map(str, arguments)],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _environment() -> dict[str, str]:
+    # A Bento's code is on no path but this process's own. One thread each: there is one process per core.
+    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
