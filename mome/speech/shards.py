@@ -1,7 +1,8 @@
 """Shards: decoded utterances in tar files, a manifest beside them, read back in manifest order.
 
 An utterance is one member ``<id>.flac`` (16 kHz, 16 bits) and one ``<id>.mp4`` (mouth, 25 fps), or one
-of the two. The same utterances give the same bytes, so a data version changes only where the data did.
+of the two; dots of its id are ``%2E`` there, because for WebDataset a key ends at the first one. The same
+utterances give the same bytes, so a data version changes only where the data did.
 Each member carries the SHA-256 of its content, so that damage is found before anything is learnt from it,
 and the tar file begins with one over all of them: which recordings it holds is known without reading them.
 It goes on with a list of where each lies, so that of a shard in a bucket no more is read than is asked for.
@@ -91,9 +92,9 @@ def write_shard(path: Path, utterances: Iterable[tuple[Utterance, Clip]]) -> Non
     for utterance, clip in utterances:
         try:
             if clip.samples is not None:
-                members[f"{utterance.utterance_id}.flac"] = encode_flac(clip.samples)
+                members[_member_name(utterance.utterance_id, ".flac")] = encode_flac(clip.samples)
             if clip.mouth is not None:
-                members[f"{utterance.utterance_id}.mp4"] = encode_mouth(clip.mouth)
+                members[_member_name(utterance.utterance_id, ".mp4")] = encode_mouth(clip.mouth)
         except MediaError as error:
             raise MediaError(f"utterance {utterance.utterance_id}: {error}") from error
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
@@ -235,8 +236,8 @@ class SplitReader:
         endings = [".flac"] * bool(utterance.num_samples) + [".mp4"] * utterance.has_video
         shard = self._shard(utterance)
         return {
-            name: _read_member(name, shard, self._files)
-            for name in (utterance.utterance_id + ending for ending in endings)
+            utterance.utterance_id + ending: _read_member(utterance.utterance_id, ending, shard, self._files)
+            for ending in endings
         }
 
     def close(self) -> None:
@@ -251,7 +252,7 @@ class SplitReader:
     def _decoded(self, utterance: Utterance, ending: str, promised: int, unit: str) -> npt.NDArray[Any]:
         name = utterance.utterance_id
         shard = self._shard(utterance)
-        content = _read_member(name + ending, shard, self._files)
+        content = _read_member(name, ending, shard, self._files)
         try:
             held = read_audio(content).samples if ending == ".flac" else read_video(content).frames
         except MediaError as error:
@@ -334,8 +335,14 @@ def _sum_of(sums: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()).hexdigest()
 
 
-def _read_member(name: str, shard: _Shard, shards: Shards) -> bytes:
-    member = shard.find(name)
+def _member_name(utterance_id: str, ending: str) -> str:
+    return utterance_id.replace("%", "%25").replace(".", "%2E") + ending
+
+
+def _read_member(utterance_id: str, ending: str, shard: _Shard, shards: Shards) -> bytes:
+    name = utterance_id + ending
+    # An earlier version wrote the id as it is.
+    member = shard.find(_member_name(utterance_id, ending)) or shard.find(name)
     if member is None:
         raise CorpusError(f"{shard.uri}: {name} is missing; the manifest says that it is in this shard")
     try:

@@ -2,15 +2,18 @@
 
 import hashlib
 import tarfile
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import webdataset
 
 from mome.errors import CorpusError, MediaError
 from mome.records import Utterance
 from mome.speech.media import Clip
-from mome.speech.shards import read_manifest, read_split, shard_sum, write_manifest, write_shard
+from mome.speech.shards import SplitReader, read_manifest, read_split, shard_sum, write_manifest, write_shard
 from tests import planted
 
 
@@ -74,6 +77,43 @@ def test_a_shard_has_the_same_bytes_in_any_order_and_at_any_time(tmp_path: Path)
         infos = tar.getmembers()
     assert [info.name for info in infos] == ["0.flac", "0.mp4", "1.flac", "1.mp4", "2.flac", "2.mp4"]
     assert {(info.mtime, info.uid, info.gid, info.uname, info.gname) for info in infos} == {(0, 0, 0, "", "")}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves the file open
+def test_webdataset_reads_each_clip_as_one_sample(tmp_path: Path) -> None:
+    names = ["2024.01.05-a", "2024.01.06-a", "50%", "50%2E", "é 1"]
+    rows = [utterance(name, "train", clip(seed)) for seed, name in enumerate(names)]
+    write_manifest(tmp_path, rows)
+    write_shard(tmp_path / "shards" / "a.tar", zip(rows, map(clip, range(5)), strict=True))
+    with closing(SplitReader(tmp_path, "train")) as reader:
+        stored = [reader.stored(index) for index in range(5)]
+
+    samples = list(webdataset.WebDataset(str(tmp_path / "shards" / "a.tar"), shardshuffle=False))
+
+    keys = {unquote(Path(sample["__key__"]).name): sample for sample in samples}
+    assert sorted(keys) == sorted(names)
+    for name, content in zip(names, stored, strict=True):
+        assert content == {f"{name}.{ending}": keys[name][ending] for ending in ("flac", "mp4")}
+
+
+def test_ids_with_dots_are_found_in_a_shard_of_before(tmp_path: Path) -> None:
+    row = utterance("2024.01.05-a", "train", clip(0))
+    write_manifest(tmp_path, [row])
+    write_shard(tmp_path / "shards" / "a.tar", [(row, clip(0))])
+    path = tmp_path / "shards" / "a.tar"
+    with tarfile.open(path) as tar:
+        members = {info.name.replace("%2E", "."): (info, tar.extractfile(info)) for info in tar.getmembers()}
+        sums = {name: info.pax_headers["MOME.sha256"] for name, (info, _) in members.items()}
+        listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+        about = {"MOME.content": hashlib.sha256(listed.encode()).hexdigest()}
+        with tarfile.open(tmp_path / "new", "w", format=tarfile.PAX_FORMAT, pax_headers=about) as new:
+            for name, (info, file) in members.items():
+                info.name = name
+                info.pax_headers = {"MOME.sha256": sums[name]}
+                new.addfile(info, file)
+    (tmp_path / "new").replace(path)
+
+    assert [loaded.modality for _, loaded in read_split(tmp_path, "train")] == ["av"]
 
 
 def test_the_first_bytes_of_a_shard_say_what_it_holds(dataset: Path, tmp_path: Path) -> None:
