@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,22 @@ def test_a_failed_step_ends_the_run_with_its_own_words_and_is_not_remembered(
     assert (failed.value.stage.folder / "report").read_text() == "<p>report</p>"
     with pytest.raises(StageFailed):
         run(compiled, tmp_path, upto=6)
+
+
+def test_folders_with_spaces_and_with_the_name_of_the_interpreter_are_folders(
+    compiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my python3 projects (é) $HOME's"
+    folder.mkdir()
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    stages = run(compiled, folder)
+
+    assert (stages["count"].path("numbers") / "numbers.json").read_text() == "[0, 1, 2]"
+    assert stages["judge"].path("report").is_relative_to(folder / "runs")
 
 
 def test_our_own_mistake_is_named(compiled: str, tmp_path: Path) -> None:
