@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 import numpy as np
 
 from serving.benchmark.recordings import HEADERS, Call
 
-__all__ = ["Answers", "closed_loop", "open_loop"]
+__all__ = ["Answers", "Rate", "closed_loop", "open_loop", "open_loops"]
 
 _TIMEOUT_S = 120.0
 _LOST = "lost"  # no answer: refused, reset, timed out
@@ -32,6 +33,7 @@ class Answers:
         seconds: Of recordings that were answered.
         errors: Kinds of errors of connections.
         request_ids: Of the answers with a text, as the request log has them.
+        scales: At which they were read.
         resets_s: When each whose connection broke began and ended, on `time.monotonic`.
     """
 
@@ -41,6 +43,7 @@ class Answers:
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     request_ids: list[str] = field(default_factory=list)
+    scales: Counter[str] = field(default_factory=Counter)
     resets_s: list[tuple[float, float]] = field(default_factory=list)
 
     @property
@@ -57,6 +60,13 @@ class Answers:
         """Return the latency that a share of the answers with this status did not exceed."""
         times = self.latencies_s.get(status)
         return 1000 * float(np.quantile(times, share)) if times else float("nan")
+
+
+class Rate(NamedTuple):
+    """So many requests in a second, for so long."""
+
+    per_s: float
+    seconds: float
 
 
 def closed_loop(url: str, calls: Sequence[Call], *, clients: int, requests: int) -> Answers:
@@ -79,22 +89,36 @@ def closed_loop(url: str, calls: Sequence[Call], *, clients: int, requests: int)
 
 def open_loop(url: str, calls: Sequence[Call], *, per_s: float, seconds: float) -> Answers:
     """Send requests at a steady rate, however many wait."""
+    (answers,) = open_loops(url, calls, [Rate(per_s, seconds)])
+    return answers
 
-    async def run() -> Answers:
+
+def open_loops(url: str, calls: Sequence[Call], rates: Iterable[Rate]) -> list[Answers]:
+    """Send requests at one steady rate after the other, whoever waits still; returns the answers to each."""
+
+    async def send(session: aiohttp.ClientSession, began: float, rate: Rate, first: int) -> Answers:
         answers = Answers()
-        async with _session() as session, asyncio.TaskGroup() as group:
-            started = time.perf_counter()
-            for number in itertools.count():
-                due = started + number / per_s
-                if due - started > seconds:
-                    break
-                if (early := due - time.perf_counter()) > 0:
+        async with asyncio.TaskGroup() as group:
+            for number in range(_requests(rate)):
+                if (early := began + number / rate.per_s - time.perf_counter()) > 0:
                     await asyncio.sleep(early)
-                group.create_task(_send(session, url, number % len(calls), calls, answers))
-        answers.elapsed_s = time.perf_counter() - started
+                group.create_task(_send(session, url, (first + number) % len(calls), calls, answers))
+        answers.elapsed_s = time.perf_counter() - began
         return answers
 
+    async def run() -> list[Answers]:
+        began, first, all_of_them = time.perf_counter(), 0, []
+        async with _session() as session:
+            for rate in rates:
+                all_of_them.append(asyncio.create_task(send(session, began, rate, first)))
+                began, first = began + rate.seconds, first + _requests(rate)
+            return await asyncio.gather(*all_of_them)
+
     return asyncio.run(run())
+
+
+def _requests(rate: Rate) -> int:
+    return math.floor(rate.seconds * rate.per_s) + 1
 
 
 async def _timed(answers: Answers, clients: Iterable[object]) -> None:
@@ -128,4 +152,5 @@ async def _send(
     if status == 200:
         answers.texts[number] = json.loads(said)["text"]
         answers.request_ids.append(reply.headers.get("X-Request-ID", ""))
+        answers.scales[reply.headers.get("X-MoME-Scale", "")] += 1
         answers.seconds += calls[number].seconds

@@ -11,6 +11,7 @@ import soundfile
 
 from mome.scales import Scale
 from mome.speech.audio import SAMPLING_RATE
+from mome.speech.media import Clip
 from mome.speech.noise import with_babble
 from mome.speech.video import encode_mouth
 from mome.synthesis import plan_corpus, render_all
@@ -36,7 +37,14 @@ class Call:
     seconds: float
 
 
-def calls(count: int, scales: Sequence[Scale], *, with_lips: bool, snr_db: float | None = None) -> list[Call]:
+def calls(
+    count: int,
+    scales: Sequence[Scale],
+    *,
+    with_lips: bool,
+    snr_db: float | None = None,
+    sentences: int = 1,
+) -> list[Call]:
     """Return different requests, the same in every run.
 
     Args:
@@ -44,10 +52,12 @@ def calls(count: int, scales: Sequence[Scale], *, with_lips: bool, snr_db: float
         scales: They take turns; without any, nobody names one.
         with_lips: Let every fourth come with mouth video.
         snr_db: Level of the babble of the other speakers around each; None for clean ones.
+        sentences: In each, one after the other.
     """
     made = []
     rng = np.random.default_rng(_SEED)
-    clips = [spoken.clip for spoken in render_all(plan_corpus(0, 0, count, _SEED))]
+    single = [spoken.clip for spoken in render_all(plan_corpus(0, 0, count * sentences, _SEED))]
+    clips = [_joined(single[first : first + sentences]) for first in range(0, len(single), sentences)]
     voices = [clip.samples for clip in clips if clip.samples is not None]
     for index, clip in enumerate(clips):
         assert clip.mouth is not None
@@ -60,6 +70,13 @@ def calls(count: int, scales: Sequence[Scale], *, with_lips: bool, snr_db: float
         scale = str(scales[index % len(scales)]) if scales else None
         made.append(Call(form(files, scale), clip.duration_s))
     return made
+
+
+def _joined(clips: Sequence[Clip]) -> Clip:
+    return Clip(
+        np.concatenate([clip.samples for clip in clips if clip.samples is not None]),
+        np.concatenate([clip.mouth for clip in clips if clip.mouth is not None]),
+    )
 
 
 def form(files: dict[str, bytes], scale: str | None) -> bytes:

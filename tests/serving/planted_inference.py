@@ -12,6 +12,7 @@ from mome.records import Decoding
 from mome.scales import Scale
 
 PAUSE_S = float(os.environ.get("PLANTED_PAUSE_S", "0"))
+FINEST_PAUSE_S = float(os.environ.get("PLANTED_FINEST_PAUSE_S", PAUSE_S))  # where one is read at that scale
 
 
 class Transcriber:
@@ -38,7 +39,8 @@ class Transcriber:
 
     def read(self, readings: Sequence[Reading], listeners: Sequence[Listener]) -> None:
         """Take half a second per word if somebody reads along: so they see whether words come one by one."""
-        pause_s = 0.5 if any(listener.live for listener in listeners) else PAUSE_S
+        own_s = FINEST_PAUSE_S if any(reading.scale == self.scales[0] for reading in readings) else PAUSE_S
+        pause_s = 0.5 if any(listener.live for listener in listeners) else own_s
         for count in (1, 2, 3):
             time.sleep(pause_s)
             for (clip, scale, _), listener in zip(readings, listeners, strict=True):
