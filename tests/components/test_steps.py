@@ -128,8 +128,9 @@ def test_version_corpus_hands_on_a_commit_and_says_whether_it_is_new(
 
 
 def test_version_corpus_says_what_to_do_about_a_remote_that_is_away(
-    artifact: Maker, tmp_path: Path, sections: Sections
+    artifact: Maker, tmp_path: Path, sections: Sections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("data.version.WAITS_S", (0.1,))
     page = artifact(dsl.HTML, "h")
     with pytest.raises(RevisionError, match="Connection refused: check the address"):
         steps.version_corpus.python_func(

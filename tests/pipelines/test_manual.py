@@ -89,6 +89,7 @@ def test_the_path_is_walked_from_images_to_a_served_model(
     script = script.replace("http://localhost:8888", server.address)
     # As patient as a person is, but not as slow.
     script = re.sub(r"(pipelines\.submit training)", r"\1 --poll 0.01 --retry-wait 0.01", script)
+    script += "\nkill %1\n"  # the way to Kubeflow, which stays open while a person works
     shutil.copytree(checkout / "manifests/overlays/kubeflow-profile", checkout / "manifests/overlays/team-a")
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],

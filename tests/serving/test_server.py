@@ -470,7 +470,7 @@ def test_a_job_outlasts_the_service_that_took_it(bento: Path, tmp_path: Path) ->
     path = "/v1/audio/transcriptions/jobs"
     shared = {"MOME_JOBS": str(tmp_path / "jobs")}
     (tmp_path / "first").mkdir()
-    with served(bento, tmp_path / "first", **shared, PLANTED_PAUSE_S="2") as first:
+    with served(bento, tmp_path / "first", **shared, PLANTED_PAUSE_S="1") as first:
         reply = first.client.post(path, files={"file": ("a.wav", wav(syllables(180.0)))})
         assert reply.status_code == 202, reply.text
         job = reply.headers["Location"]
