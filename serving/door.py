@@ -73,12 +73,14 @@ async def _read_off(receive: Receive) -> None:
             pass
 
 
-def put_door_in_front(engine: Engine) -> None:
+def put_door_in_front(engine: Engine, stand_in: StandIn) -> None:
     """Put it before the application of the running server, for connections from now on.
 
-    Whoever comes in is answered even if this process is killed.
+    Args:
+        engine: The worker's engine.
+        stand_in: Answers those who came in should this process be killed.
     """
     server = running_server()
     if server is not None:
-        inside = AnswerWhenKilled(server.config.loaded_app, engine, StandIn())
+        inside = AnswerWhenKilled(server.config.loaded_app, engine, stand_in)
         server.config.loaded_app = Door(inside, engine)

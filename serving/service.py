@@ -27,6 +27,7 @@ from serving.page import create_page
 from serving.request_log import RequestLog
 from serving.routes import create_app
 from serving.settings import Settings
+from serving.stand_in import StandIn
 
 __all__ = ["MomeService"]
 
@@ -76,7 +77,8 @@ class MomeService:
         check_devices(settings.device)
         bundle = read_bundle(settings.bundle)
         decoding = settings.decoding(bundle.decoding)
-        # They start while the model is loaded.
+        # These processes start while the model is loaded.
+        self._stand_in = StandIn()
         self._decoders = Decoders(
             settings.decoders or available_cores(),
             memory_bytes=settings.decode_memory_bytes,
@@ -101,7 +103,7 @@ class MomeService:
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # bentoml has no types
     async def start(self) -> None:
         """Answer what was let in before a SIGTERM ends this process, and read jobs until then."""
-        put_door_in_front(self.engine)
+        put_door_in_front(self.engine, self._stand_in)
         drain_at_sigterm(self.engine)
         settings = self.engine.settings
         if settings.jobs is not None:
@@ -116,6 +118,7 @@ class MomeService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml has no types
     def close(self) -> None:
-        """End the model's thread and the decoders, and close the request log."""
+        """End the model's thread and the processes beside it, and close the request log."""
         self.engine.close()
         self._decoders.close()
+        self._stand_in.close()

@@ -14,10 +14,13 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import select
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +35,7 @@ from serving.replies import error_reply
 from serving.routes import SayWho
 from serving.stand_in_process import COMMAND, encoded
 
-__all__ = ["AnswerWhenKilled", "StandIn"]
+__all__ = ["AnswerWhenKilled", "Held", "StandIn"]
 
 _log = logging.getLogger(__name__)
 _PATHS = "/v1/"
@@ -51,7 +54,7 @@ class StandIn:
         self._channel: socket.socket | None = None
         self._start()
 
-    def hold(self, connection: int, request_id: str, words: bytes) -> int:
+    def hold(self, connection: int, request_id: str, words: bytes) -> int | None:
         """Let it answer should this process end.
 
         Args:
@@ -60,21 +63,26 @@ class StandIn:
             words: What it would send, as it goes over the wire.
 
         Returns:
-            The number by which the connection is called from now on.
+            The number by which the connection is called from now on; None if it cannot be had now.
         """
         if self._channel is None and time.monotonic() > self._started + _NOT_TWICE_S:
             self._start()
         number = next(self._numbers)
-        self._send(encoded(number, request_id, words), connection)
-        return number
+        try:
+            # Nobody waits for it: it may still be starting.
+            held = self._channel is not None and self._sent(encoded(number, request_id, words), connection)
+        except OSError as error:
+            _log.warning("a request is not held for a killed worker: %s", error)
+            return None
+        return number if held else None
 
     def reword(self, number: int, words: bytes) -> None:
         """Let it send something else."""
-        self._send(encoded(number, words=words))
+        self._tell(encoded(number, words=words))
 
     def release(self, number: int) -> None:
-        """Take the connection back; to be called before it may be closed here."""
-        self._send(encoded(number))
+        """Take the connection back: as long as there is a copy, it is not closed."""
+        self._tell(encoded(number))
 
     def close(self) -> None:
         """End it; it answers what is held still."""
@@ -84,23 +92,83 @@ class StandIn:
             self._channel = None
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = start_child(COMMAND, theirs.fileno())
-        ours.settimeout(_PATIENCE_S)
         self._started = time.monotonic()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                try:
+                    self._process = start_child(COMMAND, theirs.fileno())
+                except OSError:
+                    ours.close()
+                    raise
+        except OSError as error:  # no process or descriptor is left; requests can be answered all the same
+            _log.warning("if this process is killed, nobody answers for it: %s", error)
+            return
+        ours.setblocking(False)
         self._channel = ours
 
-    def _send(self, message: bytes, *connections: int) -> None:
+    def _tell(self, message: bytes) -> None:
+        """Send what must arrive."""
         if self._channel is None:
             return
+        if not self._sent(message):
+            select.select([], [self._channel], [], _PATIENCE_S)
+            if not self._sent(message):
+                self._end()
+
+    def _sent(self, message: bytes, *connections: int) -> bool:
+        """Return whether there was room for it."""
+        assert self._channel is not None
         try:
             socket.send_fds(self._channel, [message], connections)
-        except OSError:
-            _log.warning("the process that answers if this one is killed has ended; another one is started")
-            # Were it only asleep, connections would stay open as long as it does.
-            self._process.kill()
-            self.close()
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # it has ended, and with it its copies
+            self._end()
+        return True
+
+    def _end(self) -> None:
+        _log.warning("the process that answers if this one is killed has ended; another one is started")
+        # Were it only asleep, connections would stay open as long as it does.
+        self._process.kill()
+        self.close()
+
+
+class Held:
+    """A connection that the stand-in has a copy of, until it is released or lost.
+
+    Args:
+        transport: Of the connection.
+        stand_in: Holds it.
+        request_id: For its log.
+        words: What it would send.
+    """
+
+    def __init__(self, transport: Any, stand_in: StandIn, request_id: str, words: bytes) -> None:
+        self._stand_in = stand_in
+        self._number = stand_in.hold(transport.get_extra_info("socket").fileno(), request_id, words)
+        # uvicorn may close it while the request is still worked on.
+        self._protocol = transport.get_protocol()
+        self._protocol.connection_lost = self._first(self._protocol.connection_lost)
+
+    def reword(self, words: bytes) -> None:
+        """Let the stand-in send something else."""
+        if self._number is not None:
+            self._stand_in.reword(self._number, words)
+
+    def release(self) -> None:
+        """Take it back; nothing happens the second time."""
+        if self._number is not None:
+            self._stand_in.release(self._number)
+            self._number = None
+        vars(self._protocol).pop("connection_lost", None)
+
+    def _first(self, lost: Callable[[Exception | None], None]) -> Callable[[Exception | None], None]:
+        def connection_lost(error: Exception | None) -> None:
+            self.release()
+            lost(error)
+
+        return connection_lost
 
 
 class AnswerWhenKilled:
@@ -119,7 +187,7 @@ class AnswerWhenKilled:
             "the process that had this request was killed; send it again",
             status=503,
             code="worker_lost",
-            headers={"Retry-After": str(_AGAIN_S)},
+            headers={"Retry-After": str(_AGAIN_S), "Connection": "close"},
         )
         self._reply = AllowOrigins(SayWho(error_reply(lost), lambda: engine), lambda: engine)
         self._in_stream = _chunk(error_event(lost).encode()) + _chunk(b"")
@@ -127,40 +195,32 @@ class AnswerWhenKilled:
         self._in_session += _frame(_CLOSE, _SERVICE_RESTART.to_bytes(2, "big"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = _plain_connection(scope, send)
-        if connection is None:
+        transport = _plain_transport(scope, send)
+        if transport is None:
             await self._app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
-        held: int | None = self._stand_in.hold(connection, request_id, await self._refusal(scope))
-
-        def release() -> None:
-            nonlocal held
-            if held is not None:
-                self._stand_in.release(held)
-                held = None
+        held = Held(transport, self._stand_in, request_id, await self._refusal(scope))
 
         async def send_and_release(message: Message) -> None:
             match message:
-                case _ if held is None:
-                    pass
                 case {"type": "http.response.start"} if _is_chunked_stream(scope, message):
-                    self._stand_in.reword(held, self._in_stream)
+                    held.reword(self._in_stream)
                 case {"type": "http.response.body", "more_body": True}:
                     pass
                 case {"type": "websocket.accept" | "websocket.send"}:
                     pass
                 case _:
-                    release()
+                    held.release()
             await send(message)
-            if message["type"] == "websocket.accept" and held is not None:
-                self._stand_in.reword(held, self._in_session)
+            if message["type"] == "websocket.accept":
+                held.reword(self._in_session)
 
         try:
             await self._app(scope, receive, send_and_release)
         finally:
-            release()
+            held.release()
 
     async def _refusal(self, scope: Scope) -> bytes:
         """Return the reply to a request that was lost, as this service would give it."""
@@ -171,29 +231,28 @@ class AnswerWhenKilled:
             if message["type"] == "http.response.start":
                 status = HTTPStatus(message["status"])
                 head = b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode())
-                head += b"".join(b"%s: %s\r\n" % each for each in message["headers"])
-                head += b"connection: close\r\n\r\n"
+                head += b"".join(b"%s: %s\r\n" % each for each in message["headers"]) + b"\r\n"
             else:
                 body += message["body"]
 
         await self._reply({**scope, "type": "http", "method": "GET"}, _nothing, write)
-        return head + body
+        return head if scope.get("method") == "HEAD" else head + body
 
 
-def _plain_connection(scope: Scope, send: Send) -> int | None:
-    """Return the descriptor under a request of the API, where bytes can be written to it as they are."""
+def _plain_transport(scope: Scope, send: Send) -> Any | None:
+    """Return the transport under a request of the API, where bytes can be written to it as they are."""
     if scope["type"] not in ("http", "websocket") or not scope["path"].startswith(_PATHS):
         return None
     # ASGI knows no connections, but what sends for uvicorn has one.
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None or transport.get_extra_info("sslcontext") is not None:
+    if transport is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
         return None
-    connection: int = transport.get_extra_info("socket").fileno()
-    return connection if connection >= 0 else None
+    return transport
 
 
 def _is_chunked_stream(scope: Scope, message: Message) -> bool:
-    is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+    headers = Headers(raw=message.get("headers", []))
+    is_stream = headers.get("content-type", "").startswith("text/event-stream")
     return is_stream and scope["http_version"] == "1.1"
 
 

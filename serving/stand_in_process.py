@@ -69,20 +69,25 @@ def serve(worker: socket.socket) -> None:
         elif before is not None:
             before.connection.close()
     if owed:
+        _say([*owed.values()])
         ids = ", ".join(each.request_id for each in owed.values())
-        _log.warning("the worker ended and left %d requests, which are told so: %s", len(owed), ids)
-        _tell([*owed.values()])
+        _log.warning("the worker ended and left %d requests, which were told so: %s", len(owed), ids)
+        _read_off([*owed.values()])
 
 
-def _tell(owed: list[_Owed]) -> None:
-    """Say it, and read what is still sent: closed upon that, a connection is reset and the words are lost."""
+def _say(owed: list[_Owed]) -> None:
+    for each in owed:
+        each.connection.setblocking(False)
+        with suppress(OSError):  # the caller left, or reads nothing
+            each.connection.send(each.words)
+            each.connection.shutdown(socket.SHUT_WR)
+
+
+def _read_off(owed: list[_Owed]) -> None:
+    """Read what is still sent: closed upon while it comes, a connection is reset and all of it lost."""
     with selectors.DefaultSelector() as selector:
         for each in owed:
-            each.connection.setblocking(False)
-            with suppress(OSError):  # the caller left, or reads nothing
-                each.connection.send(each.words)
-                each.connection.shutdown(socket.SHUT_WR)
-                selector.register(each.connection, selectors.EVENT_READ)
+            selector.register(each.connection, selectors.EVENT_READ)
         deadline = time.monotonic() + _READ_OFF_S
         while selector.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):

@@ -21,6 +21,7 @@ from mome.benchmark.models import (
 from mome.benchmark.options import Options
 from mome.benchmark.rows import Ratio, Row, Target
 from mome.benchmark.timing import row, time_in_turn
+from mome.machine.processor import processor
 from mome.model.avsr import Task
 from mome.model.captured_decoding import CapturedSteps
 from mome.model.recogniser import Recogniser
@@ -48,8 +49,9 @@ def measure_batches(options: Options) -> Iterator[Row]:
         yield from _measure_on_gpu(options)
         return
     yield _measure("embedded size", embedded(options), "float32", None, options)
-    big = recogniser(embedded_encoders(options), llama_1b(options, torch.float32), options)
-    note = f"embedded encoders; {options.note(torch.float32)}"
+    dtype = torch.bfloat16 if processor().has_bfloat16 else torch.float32
+    big = recogniser(embedded_encoders(options), llama_1b(options, dtype), options)
+    note = f"embedded encoders; {options.note(dtype)}"
     yield _measure("Llama-3.2-1B shapes", big, note, _TARGET, options)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "number_of_threads",
     "precision_bits",
     "processor",
+    "running_precision",
     "use_threads",
 ]
 
@@ -239,6 +240,23 @@ def best_precision(device: str = "cpu") -> Precision:
 
     has_units = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if has_units else "float32"
+
+
+def running_precision(device: str, trained: Precision, stored: str) -> Precision:
+    """Return the precision of an LLM that only runs.
+
+    Its steps read all of its weights, so half the bytes are half the time, if the processor multiplies them
+    as they are. Small ones are stored in float32, gain nothing, and stay.
+
+    Args:
+        device: Where it runs.
+        trained: What its adapters were trained in.
+        stored: What its weights are stored in, as transformers names it.
+    """
+    if device.partition(":")[0] != "cpu":
+        return trained
+    has_half = trained == stored == "bfloat16"  # float16 has more digits than that
+    return "bfloat16" if has_half and processor().has_bfloat16 else "float32"
 
 
 def precision_bits(precision: Precision) -> float:

@@ -23,12 +23,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from mome.alignment import ALIGNER_FILE, Aligner
-from mome.config import TrainParams, parse_section
+from mome.config import Precision, TrainParams, parse_section
 from mome.errors import CheckpointError
-from mome.machine.processor import attention
+from mome.machine.processor import attention, running_precision
 from mome.methods import METHODS
 from mome.modalities import needed
 from mome.model.adaptation import adapt, adapter_names
@@ -86,7 +86,9 @@ def new_recogniser(
     encoders = Encoders.load(
         foundation, params.device, params.audio_padding, audio=own.audio, video=own.video
     )
-    llm = adapt(_load_llm(foundation, params.device, params), params)
+    # Frozen weights need no more digits than the products. On a CPU small ones alone are trained beside.
+    on_cpu = torch.device(params.device).type == "cpu"
+    llm = adapt(_load_llm(foundation, params.device, "float32" if on_cpu else params.precision), params)
     model = _new_model(llm, encoders, foundation, params)
     if params.audio_lora_rank:
         encoders.audio.add_lora(params.audio_lora_rank)
@@ -183,7 +185,8 @@ def load_checkpoint(
         encoders.video.avhubert = load_adapters(
             encoders.video.avhubert, folder / _VIDEO_ADAPTER
         ).merge_and_unload()
-    llm = load_adapters(_load_llm(foundation, device, params), folder / _ADAPTER, adapter_names(params))
+    precision = running_precision(device, params.precision, _stored_precision(foundation))
+    llm = load_adapters(_load_llm(foundation, device, precision), folder / _ADAPTER, adapter_names(params))
     # What trained needed more digits than the LLM; what only runs does not.
     llm = llm.to(llm.get_base_model().dtype)
     model = _new_model(llm, encoders, foundation, params)
@@ -222,15 +225,22 @@ def _new_model(llm: Any, encoders: Encoders, foundation: Path, params: TrainPara
     return model
 
 
-def _load_llm(foundation: Path, device: str, params: TrainParams) -> Any:
-    on_cpu = torch.device(device).type == "cpu"
+def _load_llm(foundation: Path, device: str, precision: Precision) -> Any:
     llm = load_model(
         AutoModelForCausalLM,
         foundation / "llm",
         "a causal LLM",
         local_files_only=True,
-        # Frozen weights need no more digits than the products; a CPU is no faster with fewer.
-        dtype=torch.float32 if on_cpu else params.precision,
+        dtype=precision,
         attn_implementation=attention(device),
     )
     return llm.eval().requires_grad_(False)
+
+
+def _stored_precision(foundation: Path) -> str:
+    """Return what the weights of the LLM are stored in."""
+    try:
+        config = AutoConfig.from_pretrained(foundation / "llm", local_files_only=True)
+    except (OSError, ValueError):
+        return ""  # whoever loads it says what is wrong
+    return str(config.dtype).removeprefix("torch.")

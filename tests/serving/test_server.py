@@ -413,8 +413,6 @@ def test_a_worker_that_is_killed_leaves_nobody_without_a_word(bento: Path, tmp_p
             with pytest.raises(ConnectionClosed) as closed:
                 live.recv()
             unsent = [b"".join(iter(partial(one.recv, 65_536), b"")) for one in (uploading, from_a_page)]
-        wait_until_ready(server.client, server.process, server.log)
-        assert server.post().json() == {"text": "audio at a16v5"}
         log = server.log.read_text()
 
     replies = [each.result() for each in waiting]
