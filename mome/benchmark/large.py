@@ -1,6 +1,6 @@
 """A bundle as large as the papers': another one's encoders and table, and an LLM of Llama-3.2-1B's shapes.
 
-    python -m mome.benchmark.large BUNDLE OUTPUT [--max-new-tokens 40]
+    python -m mome.benchmark.large BUNDLE OUTPUT [--max-new-tokens 16]
 
 Its weights are random, so its texts are nonsense; how long they take does not depend on that. As nothing in
 them ends a text, all are as long as they may be. What the table says of words holds for the other bundle.
@@ -95,7 +95,7 @@ def _command() -> None:
     )
     parser.add_argument("bundle", type=Path, help="folder of the bundle whose encoders and table it has")
     parser.add_argument("output", type=Path, help="folder to write")
-    parser.add_argument("--max-new-tokens", type=int, default=40, metavar="NUMBER", help="of every text")
+    parser.add_argument("--max-new-tokens", type=int, default=16, metavar="NUMBER", help="of every text")
     given = parser.parse_args()
     write_large(read_bundle(given.bundle), given.output, max_new_tokens=given.max_new_tokens)
 

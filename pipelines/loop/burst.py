@@ -44,7 +44,7 @@ _BURST = 3.0
 _IN_TIME = 0.95  # of the callers, to whom the latency is promised
 _CALLERS = 8  # at a time, with which it is measured what the service carries
 _RECORDINGS = 24
-_SENTENCES = 4  # in each: about ten seconds
+_SENTENCES = 2  # in each: about five seconds
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _command() -> None:
             Rate(ordinary, given.calm_s),
         ]
         sides = []
-        for scale in (finest, coarsest, None):
+        for scale in (finest, None):
             own = folder / ("monitor" if scale is None else str(scale))
             own.mkdir()
             sides.append(played(bundle, params, own, rates, made[None], scale))
