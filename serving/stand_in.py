@@ -19,6 +19,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -111,10 +112,13 @@ class StandIn:
         """Send what must arrive."""
         if self._channel is None:
             return
-        if not self._sent(message):
+        with suppress(OSError):
+            if self._sent(message):
+                return
             select.select([], [self._channel], [], _PATIENCE_S)
-            if not self._sent(message):
-                self._end()
+            if self._sent(message):
+                return
+        self._end()
 
     def _sent(self, message: bytes, *connections: int) -> bool:
         """Return whether there was room for it."""
