@@ -398,9 +398,10 @@ class Load(Record):
     p95_ms: FiniteFloat | None  # from the body in memory to the last word; None without requests
     waited_p95_ms: FiniteFloat | None  # of that, before the model began
     speech_s_per_s: FiniteFloat  # seconds of recordings that were answered in a second
+    arriving_s_per_s: FiniteFloat | None = None  # that came in a second; None if too few have come to tell
     busy: bool  # too much for the promise on latency, at the finest scale that keeps that on words
     since: Moment | None = None  # when that last became true or false; None if it never was
-    carried: FiniteFloat | None = None  # speech_s_per_s when it became too much
+    carried: FiniteFloat | None = None  # the lesser of both when it became too much
 
 
 class RequestRecord(Record):

@@ -3,7 +3,8 @@
 What is in the log has been answered; those that wait now will have waited longer. So it is busy not only when
 callers are late, but as soon as they wait for each other. It is so no more when fewer seconds of recordings
 come than it carried when it became too much: a finer scale would otherwise be served, and be too much again,
-for as long as the callers stay.
+for as long as the callers stay. What comes is told from when callers came: they are answered in batches, of
+which a few seconds see one more or one less, and what chance alone can explain is not fewer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _WAITED = 0.2  # of the promise, before the model began
 _FEW_LATE = 0.05  # of the requests: it is of 95 in 100 that something is promised
 _LEAST_LATE = 2  # one may be anything
 _LESS = 0.8  # of what it carried when it became too much
+_DEVIATIONS = 3.0
 
 
 def measure_load(
@@ -47,12 +49,14 @@ def measure_load(
     read = [request for request in recent if request.waited_ms is not None]
     latency = np.array([request.latency_ms for request in read])
     waited = np.array([request.waited_ms for request in read], float)
+    refused = sum(request.refused for request in recent)
     load = Load(
         requests=len(read),
-        refused=sum(request.refused for request in recent),
+        refused=refused,
         p95_ms=float(np.percentile(latency, 95)) if read else None,
         waited_p95_ms=float(np.percentile(waited, 95)) if read else None,
         speech_s_per_s=sum(request.duration_s for request in read) / span_s,
+        arriving_s_per_s=_arriving(read, refused),
         busy=False,
     )
     most_ms = params.max_latency_ms
@@ -60,17 +64,37 @@ def measure_load(
     is_late = load.refused > 0 or (late >= _LEAST_LATE and late > _FEW_LATE * len(read))
     if before is None or not before.busy:
         if is_late:
-            return load.model_copy(update={"busy": True, "since": now, "carried": load.speech_s_per_s})
+            return load.model_copy(update={"busy": True, "since": now, "carried": _carried(load)})
         return load if before is None else load.model_copy(update={"since": before.since})
     busy_s = (now - before.since).total_seconds() if before.since is not None else 0.0
     # Until those that waited then are answered, it is the same trouble, and more may be carried.
     carried = before.carried or 0.0
     if busy_s <= _LOOK_BACK_S:
-        carried = max(carried, load.speech_s_per_s)
-    fewer = load.speech_s_per_s < _LESS * carried or busy_s > params.max_age_s
+        carried = max(carried, _carried(load))
+    by_chance = _DEVIATIONS / np.sqrt(max(1, len(read)))  # of how many come who know nothing of each other
+    fewer = _come(load) * (1 + by_chance) < _LESS * carried or busy_s > params.max_age_s
     if not is_late and fewer and busy_s >= params.cooldown_s:
         return load.model_copy(update={"since": now})
     return load.model_copy(update={"busy": True, "since": before.since, "carried": carried})
+
+
+def _arriving(read: Sequence[RequestRecord], refused: int) -> float | None:
+    """Return how many seconds of recordings came in a second; None if too few have come to tell."""
+    came = sorted((each.at - timedelta(milliseconds=each.latency_ms), each.duration_s) for each in read)
+    span_s = (came[-1][0] - came[0][0]).total_seconds() if came else 0.0
+    if span_s <= 0:
+        return None
+    # The first one opens the time in which the others came.
+    return sum(seconds for _, seconds in came[1:]) / span_s * (1 + refused / len(came))
+
+
+def _come(load: Load) -> float:
+    return load.speech_s_per_s if load.arriving_s_per_s is None else load.arriving_s_per_s
+
+
+def _carried(load: Load) -> float:
+    # No more was carried than came: more is answered in these seconds than in others, a batch at a time.
+    return min(load.speech_s_per_s, _come(load))
 
 
 def has_turned(load: Load | None, before: Load | None) -> bool:

@@ -91,6 +91,38 @@ def test_it_ends_when_less_comes_than_was_carried_and_not_while_callers_stay() -
     assert after(log(15, 5000.0), 700)
 
 
+def test_answers_that_come_in_batches_are_not_fewer_callers() -> None:
+    rng = np.random.default_rng(0)
+    params = PROMISED.model_copy(update={"window": 20, "cooldown_s": 2.0, "max_latency_ms": 15_000.0})
+
+    def served(every_s: float, first_s: float, last_s: float, batch_s: float) -> list[RequestRecord]:
+        """Callers at random, answered together every ``batch_s``."""
+        came = np.cumsum(rng.exponential(every_s, size=2_000)) + first_s
+        answered = np.ceil((came + 0.1) / batch_s) * batch_s
+        return [
+            request(n, 30.0, NOON + timedelta(seconds=float(at))).model_copy(
+                update={"latency_ms": 1000 * float(at - since), "waited_ms": 0.0, "duration_s": 5.0}
+            )
+            for n, (since, at) in enumerate(zip(came, answered, strict=True))
+            if since < last_s
+        ]
+
+    # Two come in a second, and from the third minute on two in three.
+    lines = [*served(0.5, 0, 180, 6.5), *served(1.5, 180, 300, 2.5)]
+    before, ended_s = None, []
+    for second in range(30, 300):
+        now = NOON + timedelta(seconds=second)
+        window = [each for each in lines if each.at <= now][-params.window :]
+        late = [each.model_copy(update={"waited_ms": 4_000.0}) for each in window] if second < 35 else window
+        found = measure_load(late, before, now, params)
+        assert found is not None
+        if before is not None and before.busy and not found.busy:
+            ended_s.append(second)
+        before = found
+    assert len(ended_s) == 1
+    assert 180 < ended_s[0] < 215
+
+
 def test_an_idle_service_spends_what_it_has_and_callers_take_it_back() -> None:
     window = log(20, 100.0)
     assert clean_scale(EVALUATION, SPARE) == FINE
