@@ -36,4 +36,4 @@ def test_in_a_burst_the_monitor_serves_a_coarser_scale_and_few_wait_too_long(
     assert (switch.previous, switch.scale, switch.cause) == ("a4v2", "a16v5", "load")
     shown = table([side], RATES, LATENCY_MS)
     assert f"| {side.count} | monitor | {side.missed(LATENCY_MS)} (0 refused) |" in shown
-    assert "a4v2 → a16v5 by load: busy" in shown
+    assert "a4v2 → a16v5 by load: coarser: " in shown
