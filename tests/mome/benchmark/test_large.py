@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def bundle(foundation: Path, train_params: TrainParams, tmp_path: Path) -> Bundl
 
 
 def test_only_the_llm_is_another_one(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = llm_config("meta-llama/Llama-3.2-1B")
+    sizes = deepcopy(llm_config("meta-llama/Llama-3.2-1B"))  # which is kept for others
     sizes.num_hidden_layers, sizes.hidden_size, sizes.intermediate_size = 2, 64, 128
     sizes.num_attention_heads, sizes.num_key_value_heads, sizes.head_dim = 4, 2, 16
 
