@@ -413,7 +413,9 @@ def test_a_worker_that_is_killed_leaves_nobody_without_a_word(bento: Path, tmp_p
             with pytest.raises(ConnectionClosed) as closed:
                 live.recv()
             unsent = [b"".join(iter(partial(one.recv, 65_536), b"")) for one in (uploading, from_a_page)]
-        log = server.log.read_text()
+        deadline = time.monotonic() + 20  # callers are told first
+        while "left 7 requests" not in (log := server.log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     replies = [each.result() for each in waiting]
     error = {
