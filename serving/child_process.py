@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["start_child"]
+__all__ = ["ignore_signals", "start_child"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +32,13 @@ def start_child(command: Sequence[str], descriptor: int, *arguments: int) -> sub
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_signals() -> None:
+    """Leave it to the worker when to end; to be called by a child first of all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked while this process started
 
 
 def _environment() -> dict[str, str]:

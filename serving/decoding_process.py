@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from serving.child_process import ignore_signals
 from serving.decode import Decoded, Upload, decode
 from serving.errors import ApiError
 from serving.pictures import Mouths, Pictures, look
@@ -67,9 +68,7 @@ def serve(connection: Connection, memory_bytes: int, timeout_s: int) -> None:
         memory_bytes: What decoding may take beyond what this process takes already.
         timeout_s: After so long in one part of a recording the process ends itself, should nobody end it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the service says when to end
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked while this process started
+    ignore_signals()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit = _address_space() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

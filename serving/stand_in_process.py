@@ -4,7 +4,7 @@ It holds a copy of each connection on which the worker owes an answer, and what 
 worker never give one. While the worker lives nothing is said. As no copy but this one is left when the worker
 is gone, its callers wait instead of being reset, and are told.
 
-It knows connections and bytes, and imports nothing else: it has to outlive what it stands in for.
+It knows connections and bytes, and imports little else: it has to outlive what it stands in for.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import logging
 import os
 import resource
 import selectors
-import signal
 import socket
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from serving.child_process import ignore_signals
+
 __all__ = ["COMMAND", "encoded", "serve"]
 
 # Followed by the descriptor of the worker's end.
 COMMAND = (sys.executable, "-c", "from serving.stand_in_process import _main; _main()")
 
-LONGEST = 64_000  # bytes of one message
+_LONGEST = 64_000  # bytes of one message
 _READ_OFF_S = 3.0  # in which callers who were still sending read what was said
 _READ_AT_ONCE = 1 << 20
 
@@ -54,7 +55,7 @@ def serve(worker: socket.socket) -> None:
     owed: dict[int, _Owed] = {}
     while True:
         try:
-            message, descriptors, _, _ = socket.recv_fds(worker, LONGEST, 1)
+            message, descriptors, _, _ = socket.recv_fds(worker, _LONGEST, 1)
         except ConnectionError:
             break
         if not message:
@@ -106,10 +107,7 @@ def _read_off(owed: list[_Owed]) -> None:
 
 
 def _main() -> None:
-    # Whoever ends the worker ends this at the end of their connection.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked while this process started
+    ignore_signals()
     logging.basicConfig(format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -90,7 +90,7 @@ class Side:
         return sum((each.scales for each in self.answers), Counter())
 
 
-def carried(url: str, sent: Sequence[Call]) -> float:
+def _carried(url: str, sent: Sequence[Call]) -> float:
     """Return how many requests in a second are answered when as many wait as a batch takes."""
     closed_loop(url, sent, clients=_CALLERS, requests=_CALLERS)
     return closed_loop(url, sent, clients=_CALLERS, requests=len(sent)).per_s
@@ -229,7 +229,7 @@ def _command() -> None:
             for scale in (finest, coarsest, None)
         }
         with running(bundle.path) as server:
-            fine, coarse = (carried(server.url, made[scale]) for scale in (finest, coarsest))
+            fine, coarse = (_carried(server.url, made[scale]) for scale in (finest, coarsest))
         ordinary = _ORDINARY * fine
         rates = [
             Rate(ordinary, given.calm_s),

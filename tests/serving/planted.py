@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -66,6 +67,14 @@ def write_parts(
         max_wer=dict.fromkeys(SCALES, 0.1),
     ).write(folders["gate"] / "gate.json")
     return folders
+
+
+def plant_inference(source: Path) -> None:
+    """Take the model out of a copy of the code, and put one in that answers as told."""
+    inference = source / "mome" / "inference"
+    shutil.rmtree(inference, ignore_errors=True)
+    inference.mkdir()
+    shutil.copyfile(Path(__file__).with_name("planted_inference.py"), inference / "__init__.py")
 
 
 def publish(path: Path, scale: str, **changed: Any) -> None:

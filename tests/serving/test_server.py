@@ -33,7 +33,7 @@ from mome.errors import BundleError
 from mome.records import RequestRecord
 from serving import package
 from serving.benchmark.server import Server as Running
-from tests.serving.planted import events, publish, syllables, wav, write_parts
+from tests.serving.planted import events, plant_inference, publish, syllables, wav, write_parts
 
 PARAMS = PackageParams(name="mome", default_scale="a16v5")
 SPEECH = wav(syllables())
@@ -67,10 +67,7 @@ def bento(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Bento, not where it was built, with a planted model."""
     bento = tmp_path_factory.mktemp("bento") / "moved"
     shutil.copytree(packaged / "bento", bento)
-    inference = bento / "src" / "mome" / "inference"
-    shutil.rmtree(inference, ignore_errors=True)
-    inference.mkdir()
-    shutil.copyfile(Path(__file__).with_name("planted_inference.py"), inference / "__init__.py")
+    plant_inference(bento / "src")
     return bento
 
 

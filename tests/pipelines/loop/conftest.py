@@ -12,7 +12,7 @@ from mome.config import load_params
 from mome.scales import Scale
 from serving.benchmark.server import REPOSITORY
 from tests.planted import condition, evaluation, table
-from tests.serving.planted import write_parts
+from tests.serving.planted import plant_inference, write_parts
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +22,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in ("mome", "serving"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(REPOSITORY / "pyproject.toml", folder / "pyproject.toml")
-    shutil.rmtree(folder / "mome" / "inference")
-    (folder / "mome" / "inference").mkdir()
-    planted = REPOSITORY / "tests" / "serving" / "planted_inference.py"
-    shutil.copyfile(planted, folder / "mome" / "inference" / "__init__.py")
+    plant_inference(folder)
     return folder
 
 
