@@ -211,6 +211,9 @@ class TrainParams(Section):
     # As published; with lips that are encoded once; or with lips that look different in every step, for a
     # video encoder that was taught these very clips.
     augmentation: Augmentation
+    # Share of the words before which, in a step, another recording of the same speaker goes on, where sound
+    # tells when words are said: few texts are learnt by heart otherwise. 0, as before it was a setting: none.
+    splicing: FiniteFloat = Field(default=0.0, ge=0, le=1)
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
     batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from mome.model.audio_encoder import log_mel
 from mome.progress import progress
 from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE
 
-__all__ = ["find_times", "solve_heads", "spectra"]
+__all__ = ["Times", "find_times", "solve_heads", "spectra"]
 
 _BANDS = 40
 _AROUND = 2  # frames before and behind: a tenth of a second
@@ -37,30 +38,47 @@ _CLIPS_AT_ONCE = 16  # half a minute each would take a tenth of a gigabyte
 _LOUD = 0.4  # of the way from the quiet to the loud frames of a clip, in dB
 
 
-def find_times(waveforms: Sequence[Floats], texts: Sequence[str], characters: str) -> list[Classes]:
-    """Return the class of every frame of 20 ms: silence, or one of ``characters`` counted from 1.
+class Times(NamedTuple):
+    """What is said in every frame of 20 ms of a clip.
+
+    Args:
+        classes: Silence, or a character counted from 1 ``(T,)``.
+        words: Number of the word ``(T,)``; -1 is silence.
+    """
+
+    classes: Classes
+    words: Classes
+
+
+def find_times(
+    waveforms: Sequence[Floats], texts: Sequence[str], characters: str, taught: int | None = None
+) -> list[Times]:
+    """Return what is said when in every clip.
 
     Args:
         waveforms: Speech at 16 kHz.
         texts: What is said.
         characters: All that occur.
+        taught: In so many of the first clips it is found out how characters sound; None takes all.
 
     Raises:
         ValueError: If a clip has fewer frames than characters.
     """
     heard = [spectra(samples_N) for samples_N in waveforms]
-    loud = [_loud(samples_N) for samples_N in waveforms]
-    values_TD = np.concatenate(heard)
+    loud = [_loud(samples_N) for samples_N in waveforms[:taught]]
+    values_TD = np.concatenate(heard[:taught])
     single = {character: number for number, character in enumerate(characters, SILENCE + 1)}
     plain = [states([[single[c] for c in word] for word in text.split()]) for text in texts]
-    paths = [_even(each, is_loud) for each, is_loud in zip(plain, loud, strict=True)]
-    between = _between_neighbours(texts, single)
+    paths = [_even(each, is_loud) for each, is_loud in zip(plain[:taught], loud, strict=True)]
+    between = _between_neighbours(texts, single, taught)
     rounds = [(plain, len(single) + 1)] * _ROUNDS + [(between, _count(between))] * _ROUNDS
     for each, num_classes in progress(rounds, "find the times of words"):
-        labels_T = np.concatenate([s.classes[path] for s, path in zip(each, paths, strict=True)])
+        labels_T = np.concatenate([s.classes[path] for s, path in zip(each[:taught], paths, strict=True)])
         head = fit(values_TD, labels_T, num_classes)
-        paths = _best(head, heard, [s.classes for s in each])
-    return [s.classes[path] for s, path in zip(plain, paths, strict=True)]
+        paths = _best(head, heard[:taught], each[:taught])
+    if taught is not None:
+        paths += _best(head, heard[taught:], between[taught:])
+    return [Times(s.classes[path], s.words[path]) for s, path in zip(plain, paths, strict=True)]
 
 
 def solve_heads(
@@ -72,7 +90,7 @@ def solve_heads(
 
     Args:
         characters: As `find_times` takes them.
-        times: That it returned.
+        times: Classes that it returned.
         encode: Returns features of sound at 50 Hz and lips at 25 Hz, each or None, of clips by number.
     """
     found: dict[int, list[tuple[Floats, Classes]]] = {1: [], 2: []}
@@ -121,10 +139,10 @@ def _even(text: States, is_loud_T: NDArray[np.bool_]) -> Classes:
     return path_T
 
 
-def _between_neighbours(texts: Sequence[str], single: dict[str, int]) -> list[States]:
+def _between_neighbours(texts: Sequence[str], single: dict[str, int], taught: int | None) -> list[States]:
     """Return states whose classes are characters between neighbours, or alone where that is rare."""
     every = [[[f" {word} "[i : i + 3] for i in range(len(word))] for word in text.split()] for text in texts]
-    heard = Counter(three for text in every for word in text for three in word)
+    heard = Counter(three for text in every[:taught] for word in text for three in word)
     often = sorted(three for three, times in heard.items() if times >= _LEAST_HEARD)
     classes = {three: number for number, three in enumerate(often, len(single) + 1)}
     return [
@@ -136,7 +154,8 @@ def _count(texts: Sequence[States]) -> int:
     return 1 + max(int(text.classes.max()) for text in texts)
 
 
-def _best(head: Head, heard: Sequence[Floats], classes: Sequence[Classes]) -> list[Classes]:
+def _best(head: Head, heard: Sequence[Floats], texts: Sequence[States]) -> list[Classes]:
+    classes = [text.classes for text in texts]
     paths: list[Classes] = []
     for start in range(0, len(heard), _CLIPS_AT_ONCE):
         part = slice(start, start + _CLIPS_AT_ONCE)

@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from mome.config import Augmentation, TrainParams
 from mome.errors import MomeError
 from mome.training.clips import TrainingClips
+from mome.training.pieces import Piece
 from mome.training.processes import Processes
+from mome.training.splicing import Splices
 
 __all__ = ["Prepared", "Step", "prepare", "prepare_steps"]
 
@@ -32,11 +34,15 @@ class Prepared(NamedTuple):
         samples_N: Its sound ``(N,)`` at 16 kHz, or None without.
         frames_THW: Its mouth ``(T, H, W)`` uint8, or None without, and where features are kept instead.
         rng: What it was drawn with, for whatever is drawn behind the encoders.
+        transcript: What is said in it.
+        pieces: What it is joined of; empty for a recording as it is.
     """
 
     samples_N: np.ndarray | None
     frames_THW: np.ndarray | None
     rng: np.random.Generator
+    transcript: str
+    pieces: Sequence[Piece] = ()
 
 
 class Step(NamedTuple):
@@ -60,6 +66,7 @@ def prepare(
     params: TrainParams,
     rng: np.random.Generator,
     augmentation: Augmentation | None,
+    splices: Splices | None = None,
 ) -> Prepared:
     """Return an utterance in noise, and changed otherwise if an augmentation is given.
 
@@ -70,9 +77,14 @@ def prepare(
         params: Which noise.
         rng: Draws everything.
         augmentation: None for validation.
+        splices: Draws what an utterance is joined of; None leaves all recordings whole.
     """
-    samples_N = clips.hear(index, params.noise_snrs_db, rng, augmentation) if len(clips.waveforms) else None
-    return Prepared(samples_N, clips.watch(index, side, rng, augmentation), rng)
+    drawn = None if splices is None else splices.draw(index, rng)
+    pieces, transcript = drawn or ((), clips.transcripts[index])
+    is_heard = len(clips.waveforms) > 0
+    samples_N = clips.hear(index, params.noise_snrs_db, rng, augmentation, pieces) if is_heard else None
+    frames_THW = clips.watch(index, side, rng, augmentation, pieces)
+    return Prepared(samples_N, frames_THW, rng, transcript, pieces)
 
 
 def prepare_steps(
@@ -81,6 +93,7 @@ def prepare_steps(
     side: int,
     params: TrainParams,
     processes: Processes,
+    splices: Splices | None = None,
 ) -> Iterator[Step]:
     """Yield steps with what this process reads in them.
 
@@ -90,12 +103,13 @@ def prepare_steps(
         side: As `prepare`.
         params: Noise, augmentation, and how many processes beside this one prepare.
         processes: That share each step.
+        splices: As `prepare`.
 
     Raises:
         MomeError: What went wrong with the recordings of a step, as if they were read in this process.
     """
     loader = DataLoader(
-        _Steps(clips, side, params, processes),
+        _Steps(clips, side, params, processes, splices),
         batch_size=None,
         sampler=batches,
         num_workers=params.loading_processes,
@@ -111,8 +125,16 @@ def prepare_steps(
 
 
 class _Steps(Dataset["Step | MomeError"]):
-    def __init__(self, clips: TrainingClips, side: int, params: TrainParams, processes: Processes) -> None:
+    def __init__(
+        self,
+        clips: TrainingClips,
+        side: int,
+        params: TrainParams,
+        processes: Processes,
+        splices: Splices | None,
+    ) -> None:
         self._clips, self._side, self._params, self._processes = clips, side, params, processes
+        self._splices = splices
 
     def __getitem__(self, batch: tuple[int, Sequence[int]]) -> Step | MomeError:
         step, indices = batch
@@ -123,7 +145,7 @@ class _Steps(Dataset["Step | MomeError"]):
         mine = [indices[place] for place in places]
         try:
             prepared = [
-                prepare(self._clips, index, self._side, params, rng, params.augmentation)
+                prepare(self._clips, index, self._side, params, rng, params.augmentation, self._splices)
                 for index, rng in zip(mine, rngs, strict=True)
             ]
         except MomeError as error:  # raised there, it would arrive with a traceback for a message

@@ -26,6 +26,7 @@ from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.shards import SplitReader
 from mome.speech.sounds import Sounds
 from mome.storage import new_file
+from mome.training.pieces import Piece, join_sound
 from mome.training.recordings import cut_lips, mask_lips, mask_sound, vary_lips
 
 __all__ = ["PACE", "VARIED", "TrainingClips", "read_clips"]
@@ -86,6 +87,7 @@ class TrainingClips:
         snrs_db: Sequence[float | None],
         rng: np.random.Generator,
         augmentation: Augmentation | None = None,
+        pieces: Sequence[Piece] = (),
     ) -> np.ndarray:
         """Return the sound of one utterance in noise, at a level drawn from ``snrs_db``.
 
@@ -95,9 +97,10 @@ class TrainingClips:
             rng: Draws everything.
             augmentation: ``llama-avsr`` masks stretches of the speech, not of the noise; with the others it
                 is mostly heard through another microphone, and faster or slower unless lips go with it.
+            pieces: What it is joined of; empty for the recording as it is.
         """
         snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
-        speech = self.waveforms[index]
+        speech = join_sound(self.waveforms, pieces) if pieces else self.waveforms[index]
         if augmentation == "llama-avsr":
             speech = mask_sound(speech, rng)
         # One source alone takes no draw: what was trained before there were several is trained so again.
@@ -110,12 +113,26 @@ class TrainingClips:
             samples = colour(samples, rng)
         return samples
 
-    def see(self, index: int) -> Tensor | None:
-        """Return the features of one utterance's lips in float32, or None if there are none."""
-        return self.lips[index].float() if self.lips else None
+    def see(self, index: int, pieces: Sequence[Piece] = ()) -> Tensor | None:
+        """Return the features of one utterance's lips in float32, or None if there are none.
+
+        Args:
+            index: Of the utterance.
+            pieces: As `hear` takes them.
+        """
+        if not self.lips:
+            return None
+        if pieces:
+            return torch.cat([self.lips[each.recording][each.first : each.end] for each in pieces]).float()
+        return self.lips[index].float()
 
     def watch(
-        self, index: int, side: int, rng: np.random.Generator, augmentation: Augmentation | None = None
+        self,
+        index: int,
+        side: int,
+        rng: np.random.Generator,
+        augmentation: Augmentation | None = None,
+        pieces: Sequence[Piece] = (),
     ) -> np.ndarray | None:
         """Return one utterance's mouth frames ``(T, H, W)`` uint8 to encode, or None if there are none.
 
@@ -126,12 +143,27 @@ class TrainingClips:
             augmentation: ``llama-avsr`` cuts the picture out anywhere, and masks stretches of it; with
                 ``varied-lips`` it is lit otherwise as well; otherwise the frames are whole, and the encoder
                 cuts out their centre.
+            pieces: As `hear` takes them.
         """
-        frames_THW = None if self.mouths is None else self.mouths.mouth(index)
+        frames_THW = self._mouth(index, pieces)
         if frames_THW is None or augmentation in (None, "cached-lips"):
             return frames_THW
         seen_THW = (vary_lips if augmentation == "varied-lips" else cut_lips)(frames_THW, side, rng)
         return mask_lips(seen_THW, rng)
+
+    def _mouth(self, index: int, pieces: Sequence[Piece]) -> np.ndarray | None:
+        if self.mouths is None:
+            return None
+        if not pieces:
+            return self.mouths.mouth(index)
+        whole = [self.mouths.mouth(each.recording) for each in pieces]
+        return np.concatenate(
+            [
+                frames_THW[each.first : each.end]
+                for frames_THW, each in zip(whole, pieces, strict=True)
+                if frames_THW is not None
+            ]
+        )
 
 
 def read_clips(

@@ -94,8 +94,10 @@ def _encode(
     sound = iter(_in_parts(encoders.hear, waveforms, SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND))
     lips = iter(_in_parts(encoders.see, mouths, 1))
     return [
-        Features(next(sound, None), next(lips) if mouths else _on(clips.see(index), encoders.device))
-        for index in indices
+        Features(
+            next(sound, None), next(lips) if mouths else _on(clips.see(index, each.pieces), encoders.device)
+        )
+        for index, each in zip(indices, prepared, strict=True)
     ]
 
 

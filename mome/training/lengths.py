@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mome.config import TrainParams
@@ -12,7 +13,9 @@ from mome.speech.audio import SAMPLES_PER_AUDIO_FRAME, SAMPLING_RATE
 from mome.speech.shards import SplitReader
 from mome.training.clips import PACE
 
-__all__ = ["check_lengths", "too_long", "too_short"]
+__all__ = ["check_lengths", "joined_lengths", "too_long", "too_short"]
+
+_LONGER = 1.5  # times the longest recording: memory was planned for those
 
 
 def check_lengths(reader: SplitReader, read: Modality, params: TrainParams, max_num_samples: int) -> None:
@@ -35,6 +38,25 @@ def check_lengths(reader: SplitReader, read: Modality, params: TrainParams, max_
         raise TrainingError(f"{problem} of train.scales")
     if problem := too_long(reader, read, max_num_samples, slowest):
         raise TrainingError(problem)
+
+
+def joined_lengths(params: TrainParams, max_num_samples: int, longest: int) -> tuple[int, int]:
+    """Return the fewest and the most video frames that an utterance joined of recordings may have.
+
+    Args:
+        params: At which scales it is read.
+        max_num_samples: That the audio encoder takes.
+        longest: Video frames of the longest recording.
+    """
+    slowest, fastest = PACE
+    per_frame = AUDIO_FRAMES_PER_SECOND // VIDEO_FRAMES_PER_SECOND
+    rates = [
+        rate
+        for scale in map(Scale.parse, params.scales)
+        for rate in (scale.audio_rate / per_frame, scale.video_rate)
+    ]
+    taken = max_num_samples // (SAMPLES_PER_AUDIO_FRAME * per_frame)
+    return math.ceil(max(rates) * fastest), int(min(taken * slowest, _LONGER * longest))
 
 
 def too_short(reader: SplitReader, read: Modality, scales: Sequence[Scale], pace: float = 1.0) -> str:

@@ -19,7 +19,7 @@ from mome.training.clips import TrainingClips
 from mome.training.lips import teach_lips
 from mome.training.processes import Processes
 from mome.training.sound import teach_sound
-from mome.training.spoken import Spoken, find_spoken
+from mome.training.spoken import Spoken
 from mome.training.state import key
 
 __all__ = ["NO_OWN", "OwnEncoders", "has_own", "teach_own"]
@@ -56,8 +56,9 @@ def teach_own(
     params: TrainParams,
     work: Path,
     source: str,
+    spoken: Spoken | None,
     processes: Processes,
-) -> tuple[OwnEncoders, Spoken | None]:
+) -> OwnEncoders:
     """Teach what `has_own` names, both side by side, unless an earlier start has.
 
     Args:
@@ -66,25 +67,21 @@ def teach_own(
         params: Section ``train``.
         work: Folder to keep encoders in.
         source: Hash of data and foundation.
+        spoken: When the words of the clips are said; None where no sound tells.
         processes: Of which the first one teaches.
-
-    Returns:
-        The encoders, and what is said when, if that had to be found.
     """
     hears, sees = has_own(params, clips.modality, foundation)
-    lessons = (params.seed, params.precision)
+    lessons = (params.seed, params.precision, None if spoken is None else len(spoken.indices))
     noise = (noise_digest(params.noise), params.noise_snrs_db)
     own = OwnEncoders(
         work / f"audio-{key(source, params.audio_steps, *lessons, *noise)}" if hears else None,
         work / f"video-{key(source, params.video_steps, *lessons)}" if sees else None,
     )
     missing = OwnEncoders(*(None if each is None or each.exists() else each for each in own))
-    spoken = None
     if processes.is_first and any(missing):
-        spoken = find_spoken(clips)
         _teach(missing, clips, foundation, params, spoken)
     processes.wait()
-    return own, spoken
+    return own
 
 
 def _teach(

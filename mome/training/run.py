@@ -33,13 +33,14 @@ from mome.training.alignment import teach_aligner
 from mome.training.batches import batches
 from mome.training.checkpoint import foundation_digest, new_recogniser, write_checkpoint
 from mome.training.clips import TrainingClips, read_clips
-from mome.training.lengths import check_lengths
+from mome.training.lengths import check_lengths, joined_lengths
 from mome.training.own_encoders import NO_OWN, has_own, teach_own
 from mome.training.pace import Pace, write_pace
 from mome.training.processes import Processes, join_processes
 from mome.training.report import write_report
 from mome.training.selection import keep_weights, restore_weights
-from mome.training.spoken import find_spoken
+from mome.training.splicing import Splices
+from mome.training.spoken import ENOUGH_S, Spoken, find_spoken, keep_spoken
 from mome.training.state import History, key, load_state, save_state
 from mome.training.status import Report, reporting
 from mome.training.step import backward, scales_of_step, tasks_of
@@ -48,6 +49,7 @@ from mome.training.validation import validate
 __all__ = ["learning_rate", "run", "source_digest"]
 
 _BETAS = (0.9, 0.98)  # of Llama-AVSR
+_SPLICED_S = 3600  # of speech in which words are found to join it anew, which more has no need of
 
 
 def run(
@@ -113,9 +115,13 @@ def _train(
     trained = key(source, params.model_dump_json(), noise_digest(params.noise))
     state = work / f"train-{trained}" / "state.safetensors"
     own, spoken, recorded = NO_OWN, None, None
-    if any(has_own(params, train_split.modality, foundation)):
+    if (has_lessons := any(has_own(params, train_split.modality, foundation))) or params.splicing:
         recorded = _clips(train_split, None, None, only, noise)
-        own, spoken = teach_own(recorded, foundation, params, work, source, processes)
+        seconds = _SPLICED_S if params.splicing else ENOUGH_S
+        spoken = keep_spoken(work / f"spoken-{key(source, only, seconds)}", recorded, seconds, processes)
+    if has_lessons:
+        assert recorded is not None
+        own = teach_own(recorded, foundation, params, work, source, spoken, processes)
     recogniser = new_recogniser(foundation, params, processes, own)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.
     encoded_once = params.augmentation == "cached-lips" and not params.video_lora_rank and only != "audio"
@@ -126,9 +132,10 @@ def _train(
     validation = _clips(validation_split, recogniser.encoders, lips, only, noise)
     if encoded_once and processes.is_first:
         processes.wait()
+    splices = _splices(train, train_split, spoken, params, longest)
     pace = Pace()
     with reporting(params.steps, wanted=processes.is_first) as report:
-        history = _fit(recogniser, train, validation, params, state, processes, pace, report)
+        history = _fit(recogniser, train, validation, params, state, processes, pace, report, splices)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
         aligner = None
@@ -160,6 +167,7 @@ def _fit(
     processes: Processes,
     pace: Pace,
     report: Report,
+    splices: Splices | None,
 ) -> History:
     """Train; returns the losses by step."""
     parameters, model = recogniser.trained_parameters(), recogniser.model
@@ -178,7 +186,8 @@ def _fit(
     # What a step sees follows from its number alone, so that a continued run sees the same.
     drawn = batches(train.num_frames.tolist(), utterances, params.batch_frames, params.seed)
     numbered = zip(steps, itertools.islice(drawn, done, None), strict=False)
-    prepared = prepare_steps(train, numbered, recogniser.encoders.video.picture_side, params, processes)
+    side = recogniser.encoders.video.picture_side
+    prepared = prepare_steps(train, numbered, side, params, processes, splices)
     for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
         pace.begin()
         read = next(prepared)
@@ -214,6 +223,18 @@ def _fit(
         history.append(row)
         report(step + 1, {name: value for name, value in row.items() if name != "step"})
     return history
+
+
+def _splices(
+    train: TrainingClips, split: SplitReader, spoken: Spoken | None, params: TrainParams, max_num_samples: int
+) -> Splices | None:
+    """Return what draws joined utterances; None where none are wanted, or no sound tells where words are."""
+    if not params.splicing or spoken is None:
+        return None
+    speakers = [utterance.speaker for utterance in split.utterances]
+    lengths = train.num_frames.tolist()
+    bounds = joined_lengths(params, max_num_samples, max(lengths))
+    return Splices(spoken, train.transcripts, speakers, lengths, params.splicing, bounds)
 
 
 def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:

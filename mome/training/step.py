@@ -90,7 +90,7 @@ def backward(
     scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
     features = encode_augmented(recogniser, clips, read.mine, read.prepared, params)
     leaves = cut(features)
-    tasks = read_as(model, clips, read.mine, leaves, scales, params)
+    tasks = read_as(model, [each.transcript for each in read.prepared], leaves, scales, params)
     total = processes.sum(torch.tensor(text_tokens(tasks), device=params.device))
     losses = backward_tasks(model, tasks, params, int(total), processes)
     join(features, leaves)
@@ -101,14 +101,13 @@ def backward(
 
 def read_as(
     model: AVSRModel,
-    clips: TrainingClips,
-    indices: Sequence[int],
+    transcripts: Sequence[str],
     features: Sequence[Features],
     scales: Sequence[Scale],
     params: TrainParams,
 ) -> list[Task]:
-    """Return the tasks of some utterances: all that `tasks_of` makes of each."""
-    texts = [model.tokens.encode(clips.transcripts[index]) for index in indices]
+    """Return the tasks of some utterances, given what is said in each: all that `tasks_of` makes of it."""
+    texts = [model.tokens.encode(transcript) for transcript in transcripts]
     return [
         task
         for each, text in zip(features, texts, strict=True)

@@ -59,7 +59,8 @@ def validate(
     loss, tokens, errors, words = 0.0, 0, 0, 0
     for number, indices in enumerate(batches + (batches or [[0]])[-1:] * idle):
         features = encode_plain(recogniser, clips, indices, params)
-        read = read_as(model, clips, indices, features, model.scales, params)
+        transcripts = [clips.transcripts[index] for index in indices]
+        read = read_as(model, transcripts, features, model.scales, params)
         language = model(read).language.item()
         tasks = [Task(each.only(richest), scale) for scale in scales for each in features]
         references = [clips.transcripts[index] for index in indices] * len(scales)

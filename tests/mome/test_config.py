@@ -110,7 +110,7 @@ def test_the_profile_for_ones_own_talkers_teaches_their_voices_and_lips_and_need
     assert talker.train.audio_steps > 0
     assert talker.train.video_steps > 0
     assert talker.train.augmentation == "varied-lips"
-    changed = {"audio_steps", "video_steps", "augmentation", "steps"}
+    changed = {"audio_steps", "video_steps", "augmentation", "splicing", "steps"}
     assert talker.train.model_copy(update={n: getattr(plain.train, n) for n in changed}) == plain.train
 
 

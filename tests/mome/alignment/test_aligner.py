@@ -72,18 +72,28 @@ def test_times_that_nobody_marked_are_near_those_of_the_synthesis() -> None:
     taught, held_out = clips[:160], clips[160:]
     characters = "".join(sorted(set("".join(texts[:160])) - {" "}))
 
-    times = find_times(sounds[:160], texts[:160], characters)
-    aligner = solve_heads(characters, times, lambda part: [(spectra(sounds[i]), None) for i in part])
+    times = find_times(sounds, texts, characters, taught=160)
+    classes = [each.classes for each in times[:160]]
+    aligner = solve_heads(characters, classes, lambda part: [(spectra(sounds[i]), None) for i in part])
 
-    assert [len(each) for each in times] == [len(samples) // 320 for samples in sounds[:160]]
+    assert [len(each.classes) for each in times] == [len(samples) // 320 for samples in sounds]
+    for each, text in zip(times, texts, strict=True):
+        # Word by word the characters of the text, and silence where there is no word.
+        said = ["".join(characters[c - 1] for c in each.classes[each.words == n]) for n in range(6)]
+        spelt = ["".join(letter for letter, _ in itertools.groupby(word)) for word in said]
+        assert spelt == ["".join(k for k, _ in itertools.groupby(word)) for word in text.split()]
+        assert ((each.words == -1) == (each.classes == 0)).all()
     assert len(taught) == 160
-    wrong, even = [], []
-    for clip in held_out:
+    wrong, even, found = [], [], []
+    for clip, each in zip(held_out, times[160:], strict=True):
         true = np.array([(word.start_s, word.end_s) for word in clip.words])
         spans = aligner.spans(clip.utterance.transcript, spectra(clip.clip.samples), None)
         wrong.append(np.abs(np.array(spans) - true))
+        frames = [np.flatnonzero(each.words == number)[[0, -1]] + [0, 1] for number in range(len(true))]
+        found.append(np.abs(np.array(frames) / 50 - true))
         edges = np.linspace(0, clip.clip.duration_s, len(true) + 1)
         even.append(np.abs(np.stack([edges[:-1], edges[1:]], axis=1) - true))
     # These sentences are few; with four hundred it is below a twentieth of a second.
     assert np.mean(wrong) < 0.08
+    assert np.mean(found) < 0.08
     assert np.mean(wrong) < np.mean(even) / 2

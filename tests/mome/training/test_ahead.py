@@ -16,6 +16,8 @@ from mome.speech.sounds import Sounds
 from mome.training.ahead import Prepared, Step, prepare_steps
 from mome.training.clips import TrainingClips, read_clips
 from mome.training.processes import ALONE, Processes
+from mome.training.splicing import Splices
+from mome.training.spoken import find_spoken
 
 BATCHES = [(step, [(7 * step + place) % 12 for place in range(5)]) for step in range(6)]
 
@@ -39,9 +41,16 @@ def steps(
     loading_processes: int,
     first: int = 0,
     processes: Processes = ALONE,
+    splices: Splices | None = None,
 ) -> list[Step]:
     changed = params.model_copy(update={"loading_processes": loading_processes})
-    return list(prepare_steps(clips, BATCHES[first:], 88, changed, processes))
+    return list(prepare_steps(clips, BATCHES[first:], 88, changed, processes, splices))
+
+
+def planted_splices(clips: TrainingClips) -> Splices:
+    found = find_spoken(clips)
+    assert found is not None
+    return Splices(found, clips.transcripts, ["one"] * len(clips), clips.num_frames.tolist(), 0.4, (10, 1000))
 
 
 def check_same(found: Prepared, expected: Prepared) -> None:
@@ -67,11 +76,37 @@ def test_other_processes_prepare_what_this_one_would_have(clips: TrainingClips, 
                 check_same(one.prepared[place], each)
 
 
+def test_joined_utterances_are_the_same_in_other_processes_and_say_what_they_are_joined_of(
+    clips: TrainingClips, params: TrainParams
+) -> None:
+    splices = planted_splices(clips)
+    expected, ahead = (steps(clips, params, count, splices=splices) for count in (0, 2))
+    joined = 0
+    for one, other in zip(expected, ahead, strict=True):
+        for index, each, again in zip(one.mine, one.prepared, other.prepared, strict=True):
+            check_same(again, each)
+            assert (again.transcript, again.pieces) == (each.transcript, each.pieces)
+            assert each.samples_N is not None
+            assert each.frames_THW is not None
+            assert len(each.samples_N) == pytest.approx(640 * len(each.frames_THW), abs=640)
+            words = each.transcript.split()
+            sources = [clips.transcripts[piece.recording].split() for piece in each.pieces]
+            assert words[0] == clips.transcripts[index].split()[0]
+            if sources:
+                joined += 1
+                assert words[-1] == sources[-1][-1]
+                assert all(word in {text[place] for text in sources} for place, word in enumerate(words))
+            else:
+                assert each.transcript == clips.transcripts[index]
+    assert joined > 10
+
+
 def test_processes_that_share_a_step_prepare_its_clips_as_one_would(
     clips: TrainingClips, params: TrainParams
 ) -> None:
-    whole = steps(clips, params, 0)
-    shares = [steps(clips, params, 0, processes=Processes(rank, 2)) for rank in range(2)]
+    joined = planted_splices(clips)
+    whole = steps(clips, params, 0, splices=joined)
+    shares = [steps(clips, params, 0, processes=Processes(rank, 2), splices=joined) for rank in range(2)]
     for number, step in enumerate(whole):
         parts = {
             index: prepared

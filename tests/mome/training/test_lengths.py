@@ -13,7 +13,7 @@ from mome.model.compression import average_pool
 from mome.records import Utterance
 from mome.speech.media import Clip, as_long_as_video
 from mome.speech.shards import SplitReader, write_manifest
-from mome.training.lengths import check_lengths
+from mome.training.lengths import check_lengths, joined_lengths
 from tests.planted import utterance
 
 LONGEST = 12 * 16_000  # samples
@@ -115,3 +115,11 @@ def test_lips_alone_may_last_longer_than_any_sound(
     split: Callable[..., SplitReader], params: TrainParams
 ) -> None:
     check_lengths(split(clip("long", 32_000, num_frames=25 * 60)), "video", params, LONGEST)
+
+
+def test_what_is_joined_fits_the_scales_and_the_encoder_at_any_pace(params: TrainParams) -> None:
+    fewest, most = joined_lengths(params, LONGEST, longest=10_000)
+    # 16 frames of 20 ms played by an eighth faster, 12 s played by an eighth slower.
+    assert (fewest - 1) * 640 / 1.14 < 16 * 320 <= fewest * 640 / 1.14
+    assert most * 640 / 0.88 <= LONGEST < (most + 1) * 640 / 0.88
+    assert joined_lengths(params, LONGEST, longest=100)[1] == 150

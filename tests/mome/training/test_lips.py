@@ -46,7 +46,7 @@ def planted_clips(texts: list[str]) -> TrainingClips:
 
 def planted_times(texts: list[str]) -> Spoken:
     """What is said in each frame of 20 ms, of which there are two to a picture."""
-    return Spoken(range(len(texts)), "abc", [np.repeat(say(text)[1], 2) for text in texts])
+    return Spoken(range(len(texts)), "abc", [np.repeat(say(text)[1], 2) for text in texts], [])
 
 
 def small_encoder() -> VideoEncoder:

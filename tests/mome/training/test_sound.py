@@ -34,7 +34,7 @@ def planted_clips(texts: list[str]) -> TrainingClips:
 
 
 def planted_times(texts: list[str]) -> Spoken:
-    return Spoken(range(len(texts)), "abc", [say(text)[1] for text in texts])
+    return Spoken(range(len(texts)), "abc", [say(text)[1] for text in texts], [])
 
 
 def small_encoder() -> AudioEncoder:

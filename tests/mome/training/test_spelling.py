@@ -50,7 +50,7 @@ def test_a_clip_that_is_too_short_for_its_text_costs_nothing(train_params: Train
 
 
 def test_naming_costs_what_the_known_frames_cost(train_params: TrainParams) -> None:
-    spoken = Spoken([0], "ab", [torch.tensor([0, 1, 2]).numpy()])
+    spoken = Spoken([0], "ab", [torch.tensor([0, 1, 2]).numpy()], [])
     lesson = spelling(train_params, spoken)
     features = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(1))
     lengths, indices = [4, 3], [0, 1]
