@@ -24,7 +24,8 @@ help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/complete ## run the whole loop; CORPUS=<folder> for your own recordings, PROFILE=<name>, SET="<section.name=value> ..."
-	@$(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)" $(foreach change,$(SET),--set "$(change)")
+	@set -f; set -- $(SET); for change do set -- "$$@" --set "$$change"; shift; done; \
+	    $(PYTHON) -m pipelines.local --corpus "$(CORPUS)" --profile "$(PROFILE)" "$$@"
 
 test: .venv/complete ## run all tests, as many at a time as there are cores, up to four
 	@$(PYTHON) -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --durations 10

@@ -123,3 +123,26 @@ def test_make_help_lists_every_target() -> None:
     assert declared is not None
     done = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.findall(r"^  make ([\w-]+)", done.stdout, re.MULTILINE) == declared[1].split()
+
+
+def test_make_run_hands_on_values_with_blanks_and_brackets_as_they_are_quoted(tmp_path: Path) -> None:
+    said = tmp_path / "python"
+    said.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    said.chmod(0o755)
+    values = (
+        "train.noise='steady + bursts' train.noise_snrs_db=[clean,0] foundation.audio=\"/my models/tiny\""
+    )
+    command = ["make", "--silent", "--assume-old=.venv/complete", "run", f"PYTHON={said}"]
+    for given, expected in [
+        ([], []),
+        (
+            [f"SET={values}"],
+            [
+                *("--set", "train.noise=steady + bursts"),
+                *("--set", "train.noise_snrs_db=[clean,0]"),
+                *("--set", "foundation.audio=/my models/tiny"),
+            ],
+        ),
+    ]:
+        done = subprocess.run([*command, *given], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.split("\n")[6:-1] == expected
