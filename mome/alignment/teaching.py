@@ -51,7 +51,7 @@ class Times(NamedTuple):
 
 
 def find_times(
-    waveforms: Sequence[Floats], texts: Sequence[str], characters: str, taught: int | None = None
+    waveforms: Sequence[Floats], texts: Sequence[str], characters: str, taught: int
 ) -> list[Times]:
     """Return what is said when in every clip.
 
@@ -59,7 +59,7 @@ def find_times(
         waveforms: Speech at 16 kHz.
         texts: What is said.
         characters: All that occur.
-        taught: In so many of the first clips it is found out how characters sound; None takes all.
+        taught: In so many of the first clips it is found out how characters sound.
 
     Raises:
         ValueError: If a clip has fewer frames than characters.
@@ -76,8 +76,7 @@ def find_times(
         labels_T = np.concatenate([s.classes[path] for s, path in zip(each[:taught], paths, strict=True)])
         head = fit(values_TD, labels_T, num_classes)
         paths = _best(head, heard[:taught], each[:taught])
-    if taught is not None:
-        paths += _best(head, heard[taught:], between[taught:])
+    paths += _best(head, heard[taught:], between[taught:])
     return [Times(s.classes[path], s.words[path]) for s, path in zip(plain, paths, strict=True)]
 
 
@@ -139,7 +138,7 @@ def _even(text: States, is_loud_T: NDArray[np.bool_]) -> Classes:
     return path_T
 
 
-def _between_neighbours(texts: Sequence[str], single: dict[str, int], taught: int | None) -> list[States]:
+def _between_neighbours(texts: Sequence[str], single: dict[str, int], taught: int) -> list[States]:
     """Return states whose classes are characters between neighbours, or alone where that is rare."""
     every = [[[f" {word} "[i : i + 3] for i in range(len(word))] for word in text.split()] for text in texts]
     heard = Counter(three for text in every[:taught] for word in text for three in word)

@@ -156,14 +156,12 @@ class TrainingClips:
             return None
         if not pieces:
             return self.mouths.mouth(index)
-        whole = [self.mouths.mouth(each.recording) for each in pieces]
-        return np.concatenate(
-            [
-                frames_THW[each.first : each.end]
-                for frames_THW, each in zip(whole, pieces, strict=True)
-                if frames_THW is not None
-            ]
-        )
+        parts = []
+        for each in pieces:
+            frames_THW = self.mouths.mouth(each.recording)
+            assert frames_THW is not None  # left out, sound and lips would part
+            parts.append(frames_THW[each.first : each.end])
+        return np.concatenate(parts)
 
 
 def read_clips(

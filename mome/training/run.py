@@ -115,12 +115,10 @@ def _train(
     trained = key(source, params.model_dump_json(), noise_digest(params.noise))
     state = work / f"train-{trained}" / "state.safetensors"
     own, spoken, recorded = NO_OWN, None, None
-    if (has_lessons := any(has_own(params, train_split.modality, foundation))) or params.splicing:
+    if any(has_own(params, train_split.modality, foundation)) or params.splicing:
         recorded = _clips(train_split, None, None, only, noise)
         seconds = _SPLICED_S if params.splicing else ENOUGH_S
         spoken = keep_spoken(work / f"spoken-{key(source, only, seconds)}", recorded, seconds, processes)
-    if has_lessons:
-        assert recorded is not None
         own = teach_own(recorded, foundation, params, work, source, spoken, processes)
     recogniser = new_recogniser(foundation, params, processes, own)
     # What the video encoder sees does not depend on how MoME is trained on it: a key of its own.

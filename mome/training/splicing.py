@@ -10,6 +10,7 @@ alone this is aligned data augmentation (Lam et al. 2021, arXiv 2104.01393).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,12 +61,8 @@ class Splices:
         self._num_frames, self._share, self._speakers = num_frames, share, speakers
         self._bounds = bounds
         self._partners: dict[str, list[int]] = {}
-        for index in sorted(self._starts, key=lambda index: len(self._starts[index])):
+        for index in sorted(self._starts, key=self._num_words):
             self._partners.setdefault(speakers[index], []).append(index)
-        self._counts = {
-            speaker: [len(self._starts[index]) for index in partners]
-            for speaker, partners in self._partners.items()
-        }
 
     def draw(self, index: int, rng: np.random.Generator) -> tuple[list[Piece], str] | None:
         """Return the pieces of an utterance that begins as ``index`` does, and its text.
@@ -74,13 +71,13 @@ class Splices:
         """
         if index not in self._starts:
             return None
-        partners, counts = self._partners[self._speakers[index]], self._counts[self._speakers[index]]
+        partners = self._partners[self._speakers[index]]
         taken, first, word = index, 0, 1
         pieces: list[Piece] = []
         words = self._words[index][:1]
         while word < len(self._starts[taken]):
             if rng.random() < self._share:
-                longer = int(np.searchsorted(counts, word, side="right"))  # the first with such a word
+                longer = bisect_right(partners, word, key=self._num_words)  # the first with such a word
                 pieces.append(Piece(taken, first, int(self._starts[taken][word])))
                 taken = partners[int(rng.integers(longer, len(partners)))]
                 first = int(self._starts[taken][word])
@@ -92,6 +89,9 @@ class Splices:
         if len(pieces) == 1 or not shortest <= length <= longest:
             return None
         return pieces, " ".join(words)
+
+    def _num_words(self, index: int) -> int:
+        return len(self._starts[index])
 
 
 def _starts(words_T: NDArray[np.int64]) -> Starts:

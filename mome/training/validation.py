@@ -63,7 +63,7 @@ def validate(
         read = read_as(model, transcripts, features, model.scales, params)
         language = model(read).language.item()
         tasks = [Task(each.only(richest), scale) for scale in scales for each in features]
-        references = [clips.transcripts[index] for index in indices] * len(scales)
+        references = transcripts * len(scales)
         hypotheses = model.transcribe(tasks, longest)
         if number >= len(batches):
             continue
