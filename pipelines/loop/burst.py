@@ -1,17 +1,20 @@
 """A burst of callers for real: at a scale that stays, and at the one that the monitor chooses by the load.
 
     python -m mome.benchmark.large BUNDLE LARGE
-    python -m pipelines.loop.burst LARGE --latency-ms 15000
+    python -m pipelines.loop.burst LARGE --latency-ms 15000 --bursts 2 3 4
 
 The simulator (`monitoring.simulator.callers`) plays the same to the rules alone; here a real service answers,
 in batches, a real controller reads its request log, and the callers take their share of the machine. They
-come at half of what the service carries at its finest scale, then at three times that, then at half again.
-Prints Markdown. Scales differ by the length of the LLM's prefix, so a small LLM shows little.
+come at half of what the service carries at its finest scale, then at some times that, then at half again;
+which burst each way still holds says how many more callers the monitor lets come. Prints Markdown. Scales
+differ by the length of the LLM's prefix, so a small LLM shows little.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -40,7 +43,6 @@ from serving.benchmark.table import machine
 __all__ = ["Side", "played", "promising", "table"]
 
 _ORDINARY = 0.5  # of what the service carries at its finest scale
-_BURST = 3.0
 _IN_TIME = 0.95  # of the callers, to whom the latency is promised
 _CALLERS = 8  # at a time, with which it is measured what the service carries
 _RECORDINGS = 24
@@ -53,26 +55,31 @@ class Side:
 
     Args:
         name: Of the way.
+        rates: Before the burst, in it, and after it.
         answers: Of the time before the burst, of the burst, and of the time after it.
         began: When the first of them came.
         decisions: Of the controller; none without one.
     """
 
     name: str
+    rates: Sequence[Rate]
     answers: list[Answers]
     began: datetime
     decisions: list[ScaleDecision]
 
     def missed(self, latency_ms: float) -> int:
         """Return how many were answered too late, refused or lost."""
-        late = sum(1000 * each > latency_ms for one in self.answers for each in one.latencies_s.get(200, ()))
-        others = (count for one in self.answers for status, count in one.statuses.items() if status != 200)
-        return late + sum(others)
+        return sum(_missed(each, latency_ms) for each in self.answers)
+
+    def holds(self, latency_ms: float) -> bool:
+        """Tell whether the promise was kept to those who came in the burst."""
+        burst = self.answers[1]
+        return _missed(burst, latency_ms) <= (1 - _IN_TIME) * _count(burst)
 
     @property
     def count(self) -> int:
         """All callers."""
-        return sum(sum(each.statuses.values()) for each in self.answers)
+        return sum(_count(each) for each in self.answers)
 
     @property
     def refused(self) -> int:
@@ -88,6 +95,15 @@ class Side:
     def scales(self) -> Counter[str]:
         """How many were read at which scale."""
         return sum((each.scales for each in self.answers), Counter())
+
+
+def _missed(answers: Answers, latency_ms: float) -> int:
+    late = sum(1000 * each > latency_ms for each in answers.latencies_s.get(200, ()))
+    return late + _count(answers) - answers.statuses.get(200, 0)
+
+
+def _count(answers: Answers) -> int:
+    return sum(answers.statuses.values())
 
 
 def _carried(url: str, sent: Sequence[Call]) -> float:
@@ -136,36 +152,52 @@ def played(
         began = datetime.now(UTC)
         for _ in progress(range(1), name):
             answers = open_loops(server.url, sent, rates)
-    return Side(name, answers, began, read_decisions(state / "decisions.jsonl", began))
+    return Side(name, rates, answers, began, read_decisions(state / "decisions.jsonl", began))
 
 
-def table(sides: Sequence[Side], rates: Sequence[Rate], latency_ms: float) -> str:
-    """Return the sides as Markdown, and below when which scale was served and why."""
+def table(sides: Sequence[Side], latency_ms: float) -> str:
+    """Return the sides as Markdown; below, which bursts were held, when which scale was served, and why."""
     rows = []
     for side in sides:
         served = ", ".join(f"{scale} {count}" for scale, count in sorted(side.scales.items()))
         missed = f"{side.missed(latency_ms)} ({side.refused} refused)"
         over = sum(not _holds(each) for each in side.decisions)
         words = f"{over} of {len(side.decisions)}" if side.decisions else ""
-        rows.append((str(side.count), side.name, missed, f"{side.burst_ms / 1000:.1f} s", served, words))
+        came = f"{side.count}, {side.rates[1].per_s:.2f}"
+        rows.append((came, side.name, missed, f"{side.burst_ms / 1000:.1f} s", served, words))
     head = (
-        "callers",
+        "callers, in the burst a second",
         "scale",
         "late or refused",
         "p95 in the burst",
         "read at",
         "looks over the promise on words",
     )
-    burst_at = timedelta(seconds=rates[0].seconds)
-    lines = [columns(head, rows), ""]
+    lines = [columns(head, rows), "", *_held(sides, latency_ms)]
     for side in sides:
+        burst = side.rates[1].per_s
+        burst_at = timedelta(seconds=side.rates[0].seconds)
         for each in side.decisions:
             if each.switched:
                 after_s = (each.at - side.began - burst_at).total_seconds()
-                lines.append(
-                    f"- {after_s:+.0f} s: {each.previous} → {each.scale} by {each.cause}: {each.reason}"
-                )
+                change = f"{each.previous} → {each.scale} by {each.cause}: {each.reason}"
+                lines.append(f"- {burst:.2f} a second, {after_s:+.0f} s: {change}")
     return "\n".join(lines)
+
+
+def _held(sides: Sequence[Side], latency_ms: float) -> list[str]:
+    """Return for each way the largest burst in which it kept the promise, beside the first way's."""
+    most: dict[str, float] = {}
+    for side in sides:
+        held = side.rates[1].per_s if side.holds(latency_ms) else 0.0
+        most[side.name] = max(most.get(side.name, 0.0), held)
+    first = next(iter(most.values()))
+    return [
+        f"- {name}: "
+        + (f"a burst of {rate:.2f} a second is held" if rate else "none of the bursts is held")
+        + (f", {rate / first:.2f} times the first" if first and rate != first else "")
+        for name, rate in most.items()
+    ]
 
 
 def _holds(decision: ScaleDecision) -> bool:
@@ -199,13 +231,29 @@ def promising(params: Path, latency_ms: float, folder: Path) -> Path:
     return path
 
 
+def _times(given: str) -> float:
+    times = float(given)
+    if not (math.isfinite(times) and times > 0):
+        raise argparse.ArgumentTypeError(f"{given} is not a number of times")
+    return times
+
+
 def _command() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.loop.burst",
-        description="Let three times as many callers come, at a scale that stays and at the monitor's.",
+        description="Let some times as many callers come, at a scale that stays and at the monitor's.",
     )
     parser.add_argument("bundle", type=Path, help="folder of a bundle")
     parser.add_argument("--latency-ms", type=float, required=True, help="promised to 95 of 100 callers")
+    parser.add_argument(
+        "--bursts",
+        type=_times,
+        nargs="+",
+        default=[3.0],
+        metavar="TIMES",
+        help="as many times the ordinary callers, one burst after the other; 2 is what the finest scale "
+        "carries; default: 3",
+    )
     parser.add_argument("--calm-s", type=float, default=120.0, help="seconds before the burst, and after it")
     parser.add_argument("--burst-s", type=float, default=300.0, help="seconds that it takes")
     parser.add_argument("--snr-db", type=float, help="level of babble around every caller; default: none")
@@ -231,25 +279,22 @@ def _command() -> None:
         with running(bundle.path) as server:
             fine, coarse = (_carried(server.url, made[scale]) for scale in (finest, coarsest))
         ordinary = _ORDINARY * fine
-        rates = [
-            Rate(ordinary, given.calm_s),
-            Rate(_BURST * ordinary, given.burst_s),
-            Rate(ordinary, given.calm_s),
-        ]
+        calm = Rate(ordinary, given.calm_s)
         sides = []
-        for scale in (finest, None):
-            own = folder / ("monitor" if scale is None else str(scale))
-            own.mkdir()
+        for times, scale in itertools.product(given.bursts, (finest, None)):
+            own = folder / f"{times:g}" / ("monitor" if scale is None else str(scale))
+            own.mkdir(parents=True)
+            rates = [calm, Rate(times * ordinary, given.burst_s), calm]
             sides.append(played(bundle, params, own, rates, made[None], scale))
     seconds = np.mean([call.seconds for call in made[None]])
     print("\n".join(machine()))
     print(
         f"\nRecordings of {seconds:.1f} s on average. {_CALLERS} callers at a time are answered "
         f"{fine:.2f} times a second at {finest}, {coarse:.2f} times at {coarsest} ({coarse / fine:.2f} times "
-        f"as many). Then {rates[0].per_s:.2f} a second came, {rates[1].per_s:.2f} in the burst; "
+        f"as many). Before the burst and after it {ordinary:.2f} a second came; "
         f"{given.latency_ms / 1000:g} s are promised.\n"
     )
-    print(table(sides, rates, given.latency_ms))
+    print(table(sides, given.latency_ms))
 
 
 if __name__ == "__main__":
