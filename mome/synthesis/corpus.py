@@ -6,6 +6,7 @@ import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -46,7 +47,8 @@ class SyntheticUtterance:
 class SyntheticClip:
     """A rendered sentence with the phonemes that frame labels are made of, and its words.
 
-    ``clip.samples`` has exactly 640 samples for every frame of ``clip.mouth``.
+    ``clip.samples`` has exactly 640 samples for every frame of ``clip.mouth``, which is None where
+    no mouth was asked for.
     """
 
     utterance: SyntheticUtterance
@@ -77,9 +79,11 @@ def plan_corpus(train: int, validation: int, test: int, seed: int) -> list[Synth
 
 
 def render_all(
-    utterances: Sequence[SyntheticUtterance], processes: int | None = None
+    utterances: Sequence[SyntheticUtterance], processes: int | None = None, *, with_mouths: bool = True
 ) -> Iterator[SyntheticClip]:
     """Render every utterance, in order; the same sequence gives the same samples on every run.
+
+    Without mouths, which take nearly all of the time, they sound the same.
 
     eSpeak NG carries state from sentence to sentence, so each run of 200 gets a fresh process. It is
     forked from a server that has only imported this module: a fork of the caller could inherit a lock
@@ -91,15 +95,15 @@ def render_all(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with context.Pool(processes or available_cores(), maxtasksperchild=1) as pool:
-        for clips in pool.imap(_render_part, parts, chunksize=1):
+        for clips in pool.imap(partial(_render_part, with_mouths=with_mouths), parts, chunksize=1):
             yield from clips
 
 
-def _render_part(utterances: Sequence[SyntheticUtterance]) -> list[SyntheticClip]:
-    return [_render(utterance) for utterance in utterances]
+def _render_part(utterances: Sequence[SyntheticUtterance], with_mouths: bool) -> list[SyntheticClip]:
+    return [_render(utterance, with_mouths) for utterance in utterances]
 
 
-def _render(utterance: SyntheticUtterance) -> SyntheticClip:
+def _render(utterance: SyntheticUtterance, with_mouth: bool) -> SyntheticClip:
     rng = np.random.default_rng(utterance.seed)
     spoken = speak(utterance.transcript, utterance.speaker.speaking(rng))
     samples = resample_poly(spoken.samples, 320, 441).astype(np.float32)  # 22,050 Hz to 16,000 Hz
@@ -117,7 +121,7 @@ def _render(utterance: SyntheticUtterance) -> SyntheticClip:
 
     phonemes = tuple(Phoneme(p.symbol, p.start_s + before_s, p.end_s + before_s) for p in spoken.phonemes)
     words = tuple(SpokenWord(w.text, w.start_s + before_s, w.end_s + before_s) for w in spoken.words)
-    mouth = render_mouth(phonemes, num_frames / 25, utterance.speaker.look, rng)
+    mouth = render_mouth(phonemes, num_frames / 25, utterance.speaker.look, rng) if with_mouth else None
     return SyntheticClip(utterance, Clip(padded.clip(-1, 1), mouth), phonemes, words)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +19,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from mome.config import Augmentation, TrainParams
 from mome.errors import MomeError
+from mome.modalities import readings
+from mome.records import Modality
+from mome.scales import VIDEO_FRAMES_PER_SECOND
+from mome.speech.audio import SAMPLING_RATE
 from mome.training.clips import TrainingClips
 from mome.training.pieces import Piece
 from mome.training.processes import Processes
 from mome.training.splicing import Splices
+from mome.training.voices import Voices
 
-__all__ = ["Prepared", "Step", "prepare", "prepare_steps"]
+__all__ = ["SOUND_ALONE", "Prepared", "Step", "prepare", "prepare_steps"]
+
+_WELL_HEARD_DB = 10  # above the noise: of sound alone nearly all words are right then
+_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # samples of a video frame
+SOUND_ALONE: frozenset[Modality] = frozenset({"audio"})
 
 
 class Prepared(NamedTuple):
@@ -36,6 +45,9 @@ class Prepared(NamedTuple):
         rng: What it was drawn with, for whatever is drawn behind the encoders.
         transcript: What is said in it.
         pieces: What it is joined of; empty for a recording as it is.
+        read_as: As what it is read, of all that it may be (`mome.training.step.tasks_of`); None for all.
+        late: By so many video frames its lips are behind the sound where both are read, the last ones going
+            first.
     """
 
     samples_N: np.ndarray | None
@@ -43,6 +55,8 @@ class Prepared(NamedTuple):
     rng: np.random.Generator
     transcript: str
     pieces: Sequence[Piece] = ()
+    read_as: Collection[Modality] | None = None
+    late: int = 0
 
 
 class Step(NamedTuple):
@@ -50,7 +64,7 @@ class Step(NamedTuple):
 
     Args:
         indices: Utterances, of all processes.
-        mine: Of these, those of this process.
+        mine: Of these, those of this process; one stands twice of which sound alone is a synthetic voice's.
         prepared: Each of the latter.
     """
 
@@ -81,10 +95,22 @@ def prepare(
     """
     drawn = None if splices is None else splices.draw(index, rng)
     pieces, transcript = drawn or ((), clips.transcripts[index])
-    is_heard = len(clips.waveforms) > 0
-    samples_N = clips.hear(index, params.noise_snrs_db, rng, augmentation, pieces) if is_heard else None
+    samples_N, late = None, 0
+    if len(clips.waveforms):
+        snr_db = params.noise_snrs_db[int(rng.integers(len(params.noise_snrs_db)))]
+        samples_N = clips.hear(index, [snr_db], rng, augmentation, pieces)
+        if augmentation is not None and (snr_db is None or snr_db >= _WELL_HEARD_DB):
+            # Its own draws: whatever else there is of an utterance does not hang on it.
+            late = _lateness(len(samples_N) // _PER_FRAME, params.async_lips, rng.spawn(1)[0])
     frames_THW = clips.watch(index, side, rng, augmentation, pieces)
-    return Prepared(samples_N, frames_THW, rng, transcript, pieces)
+    return Prepared(samples_N, frames_THW, rng, transcript, pieces, late=late)
+
+
+def _lateness(num_frames: int, share: float, rng: np.random.Generator) -> int:
+    """Draw by how many video frames lips are behind: by a quarter to three quarters, or not at all."""
+    if rng.random() >= share:
+        return 0
+    return int(num_frames * rng.uniform(0.25, 0.75))
 
 
 def prepare_steps(
@@ -94,6 +120,7 @@ def prepare_steps(
     params: TrainParams,
     processes: Processes,
     splices: Splices | None = None,
+    voices: Voices | None = None,
 ) -> Iterator[Step]:
     """Yield steps with what this process reads in them.
 
@@ -104,12 +131,13 @@ def prepare_steps(
         params: Noise, augmentation, and how many processes beside this one prepare.
         processes: That share each step.
         splices: As `prepare`.
+        voices: That are heard in place of some utterances where sound is read alone; None for no others.
 
     Raises:
         MomeError: What went wrong with the recordings of a step, as if they were read in this process.
     """
     loader = DataLoader(
-        _Steps(clips, side, params, processes, splices),
+        _Steps(clips, side, params, processes, splices, voices),
         batch_size=None,
         sampler=batches,
         num_workers=params.loading_processes,
@@ -132,9 +160,11 @@ class _Steps(Dataset["Step | MomeError"]):
         params: TrainParams,
         processes: Processes,
         splices: Splices | None,
+        voices: Voices | None,
     ) -> None:
         self._clips, self._side, self._params, self._processes = clips, side, params, processes
-        self._splices = splices
+        self._splices, self._voices = splices, voices
+        self._beside_sound = set(readings(params.task_weights, clips.modality)) - SOUND_ALONE
 
     def __getitem__(self, batch: tuple[int, Sequence[int]]) -> Step | MomeError:
         step, indices = batch
@@ -145,12 +175,34 @@ class _Steps(Dataset["Step | MomeError"]):
         mine = [indices[place] for place in places]
         try:
             prepared = [
-                prepare(self._clips, index, self._side, params, rng, params.augmentation, self._splices)
+                (index, each)
                 for index, rng in zip(mine, rngs, strict=True)
+                for each in self._prepare(index, rng)
             ]
         except MomeError as error:  # raised there, it would arrive with a traceback for a message
             return error
-        return Step(list(indices), mine, prepared)
+        return Step(list(indices), [index for index, _ in prepared], [each for _, each in prepared])
+
+    def _prepare(self, index: int, rng: np.random.Generator) -> list[Prepared]:
+        """Return an utterance, and the voice that is heard in its place where sound is read alone."""
+        params = self._params
+        # Its own draws: an utterance is heard and seen alike with and without a voice beside it.
+        voice = None if self._voices is None else self._prepare_voice(index, rng.spawn(1)[0])
+        if voice is not None and not self._beside_sound:
+            return [voice]
+        own = prepare(self._clips, index, self._side, params, rng, params.augmentation, self._splices)
+        return [own] if voice is None else [own._replace(read_as=self._beside_sound), voice]
+
+    def _prepare_voice(self, index: int, rng: np.random.Generator) -> Prepared | None:
+        params = self._params
+        assert self._voices is not None  # who calls this has them
+        if rng.random() >= params.synthetic_voices:
+            return None
+        speech_N, transcript = self._voices.draw(rng)
+        samples_N = self._clips.hear_among(
+            speech_N, index, params.noise_snrs_db, rng, params.augmentation, is_paced=True
+        )
+        return Prepared(samples_N, None, rng, transcript, read_as=SOUND_ALONE)
 
 
 def _end_with_parent(_worker: int) -> None:

@@ -20,7 +20,7 @@ from mome.model.encoders import Encoders
 from mome.progress import progress
 from mome.records import Modality
 from mome.scales import VIDEO_FRAMES_PER_SECOND
-from mome.speech.audio import SAMPLING_RATE
+from mome.speech.audio import SAMPLING_RATE, Samples
 from mome.speech.augmentation import change_speed, colour
 from mome.speech.noise import Babble, Noise, with_noise
 from mome.speech.shards import SplitReader
@@ -99,8 +99,30 @@ class TrainingClips:
                 is mostly heard through another microphone, and faster or slower unless lips go with it.
             pieces: What it is joined of; empty for the recording as it is.
         """
-        snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
         speech = join_sound(self.waveforms, pieces) if pieces else self.waveforms[index]
+        return self.hear_among(speech, index, snrs_db, rng, augmentation, is_paced=not self.has_lips)
+
+    def hear_among(
+        self,
+        speech: Samples,
+        index: int,
+        snrs_db: Sequence[float | None],
+        rng: np.random.Generator,
+        augmentation: Augmentation | None,
+        *,
+        is_paced: bool,
+    ) -> Samples:
+        """Return speech ``(N,)`` as `hear` does that of one utterance, in whose place it is.
+
+        Args:
+            speech: At 16 kHz.
+            index: Of the utterance: babble is that of others.
+            snrs_db: As `hear` takes them.
+            rng: Likewise.
+            augmentation: Likewise.
+            is_paced: Whether it may be faster or slower than it was spoken.
+        """
+        snr_db = snrs_db[int(rng.integers(len(snrs_db)))]
         if augmentation == "llama-avsr":
             speech = mask_sound(speech, rng)
         # One source alone takes no draw: what was trained before there were several is trained so again.
@@ -108,7 +130,7 @@ class TrainingClips:
         noise = self.noise[drawn] or Babble(self.waveforms)
         samples = with_noise(noise, index, speech, snr_db, rng)
         if augmentation in ("cached-lips", "varied-lips") and rng.random() < VARIED:
-            if not self.has_lips:
+            if is_paced:
                 samples = change_speed(samples, rng.uniform(*PACE))
             samples = colour(samples, rng)
         return samples

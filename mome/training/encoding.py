@@ -16,7 +16,7 @@ from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.scales import VIDEO_FRAMES_PER_SECOND
 from mome.speech.audio import SAMPLING_RATE
-from mome.training.ahead import Prepared, prepare
+from mome.training.ahead import SOUND_ALONE, Prepared, prepare
 from mome.training.augmentation import augment
 from mome.training.clips import TrainingClips
 
@@ -95,10 +95,18 @@ def _encode(
     lips = iter(_in_parts(encoders.see, mouths, 1))
     return [
         Features(
-            next(sound, None), next(lips) if mouths else _on(clips.see(index, each.pieces), encoders.device)
+            None if each.samples_N is None else next(sound),
+            _lips(clips, index, each, encoders.device) if each.frames_THW is None else next(lips),
         )
         for index, each in zip(indices, prepared, strict=True)
     ]
+
+
+def _lips(clips: TrainingClips, index: int, prepared: Prepared, device: torch.device) -> Tensor | None:
+    """Return lips that were encoded before; none are of a voice that is heard alone."""
+    if prepared.read_as == SOUND_ALONE:
+        return None
+    return _on(clips.see(index, prepared.pieces), device)
 
 
 def _in_parts(

@@ -45,6 +45,7 @@ from mome.training.state import History, key, load_state, save_state
 from mome.training.status import Report, reporting
 from mome.training.step import backward, scales_of_step, tasks_of
 from mome.training.validation import validate
+from mome.training.voices import Voices, keep_voices
 
 __all__ = ["learning_rate", "run", "source_digest"]
 
@@ -131,9 +132,10 @@ def _train(
     if encoded_once and processes.is_first:
         processes.wait()
     splices = _splices(train, train_split, spoken, params, longest)
+    voices = _voices(train, source, params, longest, work, processes)
     pace = Pace()
     with reporting(params.steps, wanted=processes.is_first) as report:
-        history = _fit(recogniser, train, validation, params, state, processes, pace, report, splices)
+        history = _fit(recogniser, train, validation, params, state, processes, pace, report, splices, voices)
     if processes.is_first:
         steps = restore_weights(state.parent, recogniser.trained_parameters(), history, params)
         aligner = None
@@ -166,6 +168,7 @@ def _fit(
     pace: Pace,
     report: Report,
     splices: Splices | None,
+    voices: Voices | None,
 ) -> History:
     """Train; returns the losses by step."""
     parameters, model = recogniser.trained_parameters(), recogniser.model
@@ -185,7 +188,7 @@ def _fit(
     drawn = batches(train.num_frames.tolist(), utterances, params.batch_frames, params.seed)
     numbered = zip(steps, itertools.islice(drawn, done, None), strict=False)
     side = recogniser.encoders.video.picture_side
-    prepared = prepare_steps(train, numbered, side, params, processes, splices)
+    prepared = prepare_steps(train, numbered, side, params, processes, splices, voices)
     for step in progress(steps, f"fine-tune {params.method}") if processes.is_first else steps:
         pace.begin()
         read = next(prepared)
@@ -233,6 +236,22 @@ def _splices(
     lengths = train.num_frames.tolist()
     bounds = joined_lengths(params, max_num_samples, max(lengths))
     return Splices(spoken, train.transcripts, speakers, lengths, params.splicing, bounds)
+
+
+def _voices(
+    train: TrainingClips,
+    source: str,
+    params: TrainParams,
+    max_num_samples: int,
+    work: Path,
+    processes: Processes,
+) -> Voices | None:
+    """Return who is heard in place of some utterances; None for nobody, and where no sound is read alone."""
+    if not params.synthetic_voices or "audio" not in readings(params.task_weights, train.modality):
+        return None
+    bounds = joined_lengths(params, max_num_samples, int(train.num_frames.max()))
+    kept = work / f"voices-{key(source, params.seed, bounds)}"
+    return keep_voices(kept, train.transcripts, bounds, params.seed, processes)
 
 
 def _utterances_per_step(model: AVSRModel, train: TrainingClips, params: TrainParams) -> int:

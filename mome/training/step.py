@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mome.config import TrainParams
 from mome.methods import Method
@@ -15,7 +16,7 @@ from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.records import Modality
 from mome.scales import Scale
-from mome.training.ahead import Step
+from mome.training.ahead import Prepared, Step
 from mome.training.clips import TrainingClips
 from mome.training.encoding import cut, encode_augmented, join
 from mome.training.processes import ALONE, Processes
@@ -25,6 +26,7 @@ __all__ = [
     "backward_tasks",
     "passes_of",
     "read_as",
+    "read_prepared",
     "scales_of_step",
     "tasks_of",
     "text_tokens",
@@ -90,7 +92,7 @@ def backward(
     scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
     features = encode_augmented(recogniser, clips, read.mine, read.prepared, params)
     leaves = cut(features)
-    tasks = read_as(model, [each.transcript for each in read.prepared], leaves, scales, params)
+    tasks = read_prepared(model, read.prepared, leaves, scales, params)
     total = processes.sum(torch.tensor(text_tokens(tasks), device=params.device))
     losses = backward_tasks(model, tasks, params, int(total), processes)
     join(features, leaves)
@@ -113,6 +115,38 @@ def read_as(
         for each, text in zip(features, texts, strict=True)
         for task in tasks_of(each, scales, text, params.task_weights)
     ]
+
+
+def read_prepared(
+    model: AVSRModel,
+    prepared: Sequence[Prepared],
+    features: Sequence[Features],
+    scales: Sequence[Scale],
+    params: TrainParams,
+) -> list[Task]:
+    """Return the tasks of a step: of each utterance those that it is to be read as.
+
+    Args:
+        model: That reads them.
+        prepared: The utterances.
+        features: Of each.
+        scales: To read them at.
+        params: Weights of the tasks.
+    """
+    tasks = []
+    for ready, each in zip(prepared, features, strict=True):
+        wanted = params.task_weights if ready.read_as is None else ready.read_as
+        weights = {modality: weight for modality, weight in params.task_weights.items() if modality in wanted}
+        late = Features(each.audio_TC, _late(each.video_TC, ready.late))
+        tasks += [
+            task._replace(features=late) if task.features.modality == "av" else task
+            for task in tasks_of(each, scales, model.tokens.encode(ready.transcript), weights)
+        ]
+    return tasks
+
+
+def _late(video_TC: Tensor | None, frames: int) -> Tensor | None:
+    return video_TC if video_TC is None or not frames else video_TC.roll(frames, 0)
 
 
 def backward_tasks(

@@ -110,7 +110,9 @@ def test_the_profile_for_ones_own_talkers_teaches_their_voices_and_lips_and_need
     assert talker.train.audio_steps > 0
     assert talker.train.video_steps > 0
     assert talker.train.augmentation == "varied-lips"
-    changed = {"audio_steps", "video_steps", "augmentation", "splicing", "steps"}
+    assert talker.train.audio_lora_rank == 0
+    changed = {"audio_steps", "audio_lora_rank", "video_steps", "augmentation", "splicing", "steps"}
+    changed |= {"synthetic_voices", "async_lips"}
     assert talker.train.model_copy(update={n: getattr(plain.train, n) for n in changed}) == plain.train
 
 

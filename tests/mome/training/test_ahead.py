@@ -13,11 +13,12 @@ from mome.errors import CorpusError
 from mome.model.encoders import Encoders
 from mome.speech.shards import SplitReader
 from mome.speech.sounds import Sounds
-from mome.training.ahead import Prepared, Step, prepare_steps
-from mome.training.clips import TrainingClips, read_clips
+from mome.training.ahead import SOUND_ALONE, Prepared, Step, prepare_steps
+from mome.training.clips import PACE, TrainingClips, read_clips
 from mome.training.processes import ALONE, Processes
 from mome.training.splicing import Splices
 from mome.training.spoken import find_spoken
+from mome.training.voices import Voices
 
 BATCHES = [(step, [(7 * step + place) % 12 for place in range(5)]) for step in range(6)]
 
@@ -42,15 +43,23 @@ def steps(
     first: int = 0,
     processes: Processes = ALONE,
     splices: Splices | None = None,
+    voices: Voices | None = None,
 ) -> list[Step]:
     changed = params.model_copy(update={"loading_processes": loading_processes})
-    return list(prepare_steps(clips, BATCHES[first:], 88, changed, processes, splices))
+    return list(prepare_steps(clips, BATCHES[first:], 88, changed, processes, splices, voices))
 
 
 def planted_splices(clips: TrainingClips) -> Splices:
     found = find_spoken(clips)
     assert found is not None
     return Splices(found, clips.transcripts, ["one"] * len(clips), clips.num_frames.tolist(), 0.4, (10, 1000))
+
+
+def planted_voices() -> Voices:
+    """Ten voices, each of its own length and loudness."""
+    lengths = [16_000 + 800 * number for number in range(10)]
+    samples = [np.full(length, 1000 * (1 + number), np.int16) for number, length in enumerate(lengths)]
+    return Voices(np.concatenate(samples), np.cumsum(lengths), [f"text {number}" for number in range(10)])
 
 
 def check_same(found: Prepared, expected: Prepared) -> None:
@@ -101,21 +110,96 @@ def test_joined_utterances_are_the_same_in_other_processes_and_say_what_they_are
     assert joined > 10
 
 
+def test_a_voice_stands_beside_an_utterance_that_is_heard_and_seen_as_without_it(
+    clips: TrainingClips, params: TrainParams
+) -> None:
+    changed = {"synthetic_voices": 0.5, "noise_snrs_db": [None], "augmentation": "varied-lips"}
+    params = params.model_copy(update=changed)
+    plain = steps(clips, params, 0)
+    expected, ahead = (steps(clips, params, count, voices=planted_voices()) for count in (0, 2))
+    spoken = 0
+    for without, one, other in zip(plain, expected, ahead, strict=True):
+        own = [place for place, each in enumerate(one.prepared) if each.read_as != SOUND_ALONE]
+        assert [one.mine[place] for place in own] == without.mine == one.indices
+        for each, again in zip(one.prepared, other.prepared, strict=True):
+            state = again.rng.bit_generator.state
+            check_same(again, each)
+            again.rng.bit_generator.state = state
+            assert (again.transcript, again.read_as) == (each.transcript, each.read_as)
+        for place, alone in zip(own, without.prepared, strict=True):
+            beside = next(iter(one.prepared[place + 1 : place + 2]), None)
+            has_voice = beside is not None and beside.read_as == SOUND_ALONE
+            assert one.prepared[place].read_as == ({"av", "video"} if has_voice else None)
+            check_same(other.prepared[place], alone)
+            if beside is None or not has_voice:
+                continue
+            spoken += 1
+            assert one.mine[place + 1] == one.mine[place]
+            number = int(beside.transcript.split()[1])
+            assert beside.frames_THW is None
+            assert beside.samples_N is not None
+            slower, faster = (round((16_000 + 800 * number) / pace) for pace in PACE)
+            assert faster - 1 <= len(beside.samples_N) <= slower + 1, "it is paced, though lips are there"
+    assert 8 < spoken < 22, "of thirty about half"
+
+
+def test_lips_are_out_of_step_where_sound_is_heard_well_and_nothing_else_changes(
+    clips: TrainingClips, params: TrainParams
+) -> None:
+    params = params.model_copy(update={"noise_snrs_db": [None, 15, 10, 5, 0]})
+    expected, found, all_late = (
+        steps(clips, params.model_copy(update={"async_lips": share}), 0) for share in (0.0, 0.4, 1.0)
+    )
+    shares = []
+    for plain, some, late in zip(expected, found, all_late, strict=True):
+        for one, two, three in zip(plain.prepared, some.prepared, late.prepared, strict=True):
+            assert one.samples_N is not None
+            state = one.rng.bit_generator.state
+            check_same(two, one)
+            one.rng.bit_generator.state = state
+            check_same(three, one)
+            frames = len(one.samples_N) / 640
+            assert one.late == 0
+            assert three.late == 0 or 0.25 * frames - 1 <= three.late <= 0.75 * frames
+            assert two.late in (0, three.late)
+            shares.append((two.late > 0, three.late > 0))
+    some_late, well_heard = np.mean(shares, axis=0)
+    assert 0.35 < well_heard < 0.85, "three of five levels"
+    assert 0 < some_late < 0.8 * well_heard
+
+
+def test_where_sound_is_read_alone_a_voice_stands_in_the_place_of_an_utterance(
+    clips: TrainingClips, params: TrainParams
+) -> None:
+    heard = TrainingClips(clips.waveforms, [], clips.transcripts)
+    params = params.model_copy(update={"synthetic_voices": 0.5})
+    found = steps(heard, params, 0, voices=planted_voices())
+    assert all(step.mine == step.indices for step in found)
+    said = [each.transcript.startswith("text ") for step in found for each in step.prepared]
+    assert [each.read_as == SOUND_ALONE for step in found for each in step.prepared] == said
+    assert 8 < sum(said) < 22
+
+
 def test_processes_that_share_a_step_prepare_its_clips_as_one_would(
     clips: TrainingClips, params: TrainParams
 ) -> None:
-    joined = planted_splices(clips)
-    whole = steps(clips, params, 0, splices=joined)
-    shares = [steps(clips, params, 0, processes=Processes(rank, 2), splices=joined) for rank in range(2)]
+    params = params.model_copy(update={"synthetic_voices": 0.5})
+    joined, voices = planted_splices(clips), planted_voices()
+    whole = steps(clips, params, 0, splices=joined, voices=voices)
+    shares = [
+        steps(clips, params, 0, processes=Processes(rank, 2), splices=joined, voices=voices)
+        for rank in range(2)
+    ]
     for number, step in enumerate(whole):
         parts = {
-            index: prepared
+            (index, prepared.read_as == SOUND_ALONE): prepared
             for share in shares
             for index, prepared in zip(share[number].mine, share[number].prepared, strict=True)
         }
-        assert parts.keys() == set(step.indices)
+        assert {index for index, _ in parts} == set(step.indices)
+        assert len(parts) == len(step.prepared)
         for index, each in zip(step.mine, step.prepared, strict=True):
-            check_same(parts[index], each)
+            check_same(parts[index, each.read_as == SOUND_ALONE], each)
 
 
 def test_they_are_prepared_in_other_processes(

@@ -13,7 +13,7 @@ from mome.model.avsr import Features
 from mome.model.recogniser import Recogniser
 from mome.speech.shards import SplitReader
 from mome.training import encoding
-from mome.training.ahead import Prepared, prepare
+from mome.training.ahead import SOUND_ALONE, Prepared, prepare
 from mome.training.checkpoint import new_recogniser
 from mome.training.clips import TrainingClips, read_clips
 from mome.training.encoding import cut, encode_augmented, encode_plain, join
@@ -142,3 +142,21 @@ def test_encoded_some_at_a_time_clips_have_the_same_features(
     for one, other in zip(together, parts, strict=True):
         torch.testing.assert_close(other.audio_TC, one.audio_TC, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(other.video_TC, one.video_TC, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_encoded_before", [False, True])
+@torch.no_grad()
+def test_a_voice_beside_an_utterance_has_no_lips(
+    recogniser: Recogniser, clips: TrainingClips, params: TrainParams, is_encoded_before: bool
+) -> None:
+    lips = [torch.zeros(1, 8).half()] * len(clips)
+    seen = TrainingClips(clips.waveforms, lips, clips.transcripts) if is_encoded_before else clips
+    own, other = ready(seen, params, {0: 1, 1: 2})
+    voice = other._replace(frames_THW=None, read_as=SOUND_ALONE)
+
+    first, second = encode_augmented(recogniser, seen, [0, 0], [own, voice], params)
+
+    assert first.video_TC is not None
+    assert second.video_TC is None
+    (expected,) = recogniser.encoders.hear([voice.samples_N])
+    torch.testing.assert_close(second.audio_TC, expected, atol=1e-5, rtol=1e-5)

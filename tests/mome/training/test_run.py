@@ -107,7 +107,7 @@ def test_two_processes_end_with_the_weights_of_one(
     # Balance is the product of two means over a pass, so its part does depend on who reads what. Adam divides
     # by a gradient's own size, and turns the rounding of the smallest into whole steps: let them be small.
     changed = {"load_balancing_weight": 0.0, "precision": "float32", "learning_rate": 1e-4}
-    params = train_params.model_copy(update=changed)
+    params = train_params.model_copy(update=changed | {"synthetic_voices": 0.5})
     run(params, dataset, foundation, tmp_path / "one", tmp_path / "work-one")
     values = yaml.safe_load(Path("params.yaml").read_text())
     values["train"] = params.model_dump(mode="json")

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mome.config import TrainParams
 from mome.model.avsr import AVSRModel, Features, Task
+from mome.training.ahead import Prepared
 from mome.training.checkpoint import new_recogniser
-from mome.training.step import backward_tasks, passes_of, tasks_of
+from mome.training.step import backward_tasks, passes_of, read_prepared, tasks_of
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +88,45 @@ def test_gradients_do_not_depend_on_what_is_read_at_once(
         for name, expected in gradients.items():
             atol = 1e-5 * expected.abs().max().item()
             torch.testing.assert_close(others_gradients[name], expected, atol=atol, rtol=1e-4)
+
+
+def ready(transcript: str, **of_it: Any) -> Prepared:
+    return Prepared(None, None, np.random.default_rng(0), transcript, **of_it)
+
+
+def test_an_utterance_beside_a_voice_leaves_sound_alone_to_it(model: AVSRModel, params: TrainParams) -> None:
+    whole, heard = Features(torch.randn(80, 4), torch.randn(40, 4)), Features(torch.randn(64, 4), None)
+    prepared = [
+        ready("bin blue"),
+        ready("set red", read_as={"av", "video"}),
+        ready("lay green", read_as={"audio"}),
+    ]
+
+    read = read_prepared(model, prepared, [whole, whole, heard], model.scales, params)
+
+    said = {tuple(model.tokens.encode(each.transcript)): each.transcript for each in prepared}
+    counts = Counter((said[tuple(task.text or ())], task.features.modality) for task in read)
+    # Two rates each of sound and of lips, and four scales of both.
+    assert counts == {
+        ("bin blue", "av"): 4,
+        ("bin blue", "audio"): 2,
+        ("bin blue", "video"): 2,
+        ("set red", "av"): 4,
+        ("set red", "video"): 2,
+        ("lay green", "audio"): 2,
+    }
+
+
+def test_lips_are_out_of_step_only_where_both_are_read(model: AVSRModel, params: TrainParams) -> None:
+    sound, lips = torch.randn(80, 4), torch.arange(40.0)[:, None].expand(40, 4)
+
+    read = read_prepared(model, [ready("bin blue", late=15)], [Features(sound, lips)], model.scales, params)
+
+    for task in read:
+        seen = task.features.video_TC
+        if task.features.modality == "av":
+            assert task.features.audio_TC is sound
+            assert seen is not None
+            assert seen[:, 0].tolist() == [*range(25, 40), *range(25)]
+        elif task.features.modality == "video":
+            assert seen is lips
