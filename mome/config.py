@@ -217,9 +217,6 @@ class TrainParams(Section):
     # Share of the utterances in whose place, where sound is read alone, a synthetic voice says words of the
     # corpus, in English: few talkers are learnt by heart otherwise. 0, as before it was a setting: none.
     synthetic_voices: FiniteFloat = Field(default=0.0, ge=0, le=1)
-    # Share of the utterances that are heard well whose lips are out of step where both are read: sound has to
-    # decide then, as it should where lips are a stranger's. 0, as before it was a setting: none.
-    async_lips: FiniteFloat = Field(default=0.0, ge=0, le=1)
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # sequences of a step: an utterance is one per scale and rate
     batch_frames: int = Field(ge=0)  # video frames (40 ms) of a step instead, over all processes; 0 for none

@@ -21,8 +21,6 @@ from mome.config import Augmentation, TrainParams
 from mome.errors import MomeError
 from mome.modalities import readings
 from mome.records import Modality
-from mome.scales import VIDEO_FRAMES_PER_SECOND
-from mome.speech.audio import SAMPLING_RATE
 from mome.training.clips import TrainingClips
 from mome.training.pieces import Piece
 from mome.training.processes import Processes
@@ -31,8 +29,6 @@ from mome.training.voices import Voices
 
 __all__ = ["SOUND_ALONE", "Prepared", "Step", "prepare", "prepare_steps"]
 
-_WELL_HEARD_DB = 10  # above the noise: of sound alone nearly all words are right then
-_PER_FRAME = SAMPLING_RATE // VIDEO_FRAMES_PER_SECOND  # samples of a video frame
 SOUND_ALONE: frozenset[Modality] = frozenset({"audio"})
 
 
@@ -46,8 +42,6 @@ class Prepared(NamedTuple):
         transcript: What is said in it.
         pieces: What it is joined of; empty for a recording as it is.
         read_as: As what it is read, of all that it may be (`mome.training.step.tasks_of`); None for all.
-        late: By so many video frames its lips are behind the sound where both are read, the last ones going
-            first.
     """
 
     samples_N: np.ndarray | None
@@ -56,7 +50,6 @@ class Prepared(NamedTuple):
     transcript: str
     pieces: Sequence[Piece] = ()
     read_as: Collection[Modality] | None = None
-    late: int = 0
 
 
 class Step(NamedTuple):
@@ -95,22 +88,10 @@ def prepare(
     """
     drawn = None if splices is None else splices.draw(index, rng)
     pieces, transcript = drawn or ((), clips.transcripts[index])
-    samples_N, late = None, 0
-    if len(clips.waveforms):
-        snr_db = params.noise_snrs_db[int(rng.integers(len(params.noise_snrs_db)))]
-        samples_N = clips.hear(index, [snr_db], rng, augmentation, pieces)
-        if augmentation is not None and (snr_db is None or snr_db >= _WELL_HEARD_DB):
-            # Its own draws: whatever else there is of an utterance does not hang on it.
-            late = _lateness(len(samples_N) // _PER_FRAME, params.async_lips, rng.spawn(1)[0])
+    is_heard = len(clips.waveforms) > 0
+    samples_N = clips.hear(index, params.noise_snrs_db, rng, augmentation, pieces) if is_heard else None
     frames_THW = clips.watch(index, side, rng, augmentation, pieces)
-    return Prepared(samples_N, frames_THW, rng, transcript, pieces, late=late)
-
-
-def _lateness(num_frames: int, share: float, rng: np.random.Generator) -> int:
-    """Draw by how many video frames lips are behind: by a quarter to three quarters, or not at all."""
-    if rng.random() >= share:
-        return 0
-    return int(num_frames * rng.uniform(0.25, 0.75))
+    return Prepared(samples_N, frames_THW, rng, transcript, pieces)
 
 
 def prepare_steps(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mome.config import TrainParams
 from mome.methods import Method
@@ -137,16 +136,8 @@ def read_prepared(
     for ready, each in zip(prepared, features, strict=True):
         wanted = params.task_weights if ready.read_as is None else ready.read_as
         weights = {modality: weight for modality, weight in params.task_weights.items() if modality in wanted}
-        late = Features(each.audio_TC, _late(each.video_TC, ready.late))
-        tasks += [
-            task._replace(features=late) if task.features.modality == "av" else task
-            for task in tasks_of(each, scales, model.tokens.encode(ready.transcript), weights)
-        ]
+        tasks += tasks_of(each, scales, model.tokens.encode(ready.transcript), weights)
     return tasks
-
-
-def _late(video_TC: Tensor | None, frames: int) -> Tensor | None:
-    return video_TC if video_TC is None or not frames else video_TC.roll(frames, 0)
 
 
 def backward_tasks(

@@ -112,7 +112,7 @@ def test_the_profile_for_ones_own_talkers_teaches_their_voices_and_lips_and_need
     assert talker.train.augmentation == "varied-lips"
     assert talker.train.audio_lora_rank == 0
     changed = {"audio_steps", "audio_lora_rank", "video_steps", "augmentation", "splicing", "steps"}
-    changed |= {"synthetic_voices", "async_lips"}
+    changed |= {"synthetic_voices"}
     assert talker.train.model_copy(update={n: getattr(plain.train, n) for n in changed}) == plain.train
 
 

@@ -143,31 +143,6 @@ def test_a_voice_stands_beside_an_utterance_that_is_heard_and_seen_as_without_it
     assert 8 < spoken < 22, "of thirty about half"
 
 
-def test_lips_are_out_of_step_where_sound_is_heard_well_and_nothing_else_changes(
-    clips: TrainingClips, params: TrainParams
-) -> None:
-    params = params.model_copy(update={"noise_snrs_db": [None, 15, 10, 5, 0]})
-    expected, found, all_late = (
-        steps(clips, params.model_copy(update={"async_lips": share}), 0) for share in (0.0, 0.4, 1.0)
-    )
-    shares = []
-    for plain, some, late in zip(expected, found, all_late, strict=True):
-        for one, two, three in zip(plain.prepared, some.prepared, late.prepared, strict=True):
-            assert one.samples_N is not None
-            state = one.rng.bit_generator.state
-            check_same(two, one)
-            one.rng.bit_generator.state = state
-            check_same(three, one)
-            frames = len(one.samples_N) / 640
-            assert one.late == 0
-            assert three.late == 0 or 0.25 * frames - 1 <= three.late <= 0.75 * frames
-            assert two.late in (0, three.late)
-            shares.append((two.late > 0, three.late > 0))
-    some_late, well_heard = np.mean(shares, axis=0)
-    assert 0.35 < well_heard < 0.85, "three of five levels"
-    assert 0 < some_late < 0.8 * well_heard
-
-
 def test_where_sound_is_read_alone_a_voice_stands_in_the_place_of_an_utterance(
     clips: TrainingClips, params: TrainParams
 ) -> None:

@@ -115,18 +115,3 @@ def test_an_utterance_beside_a_voice_leaves_sound_alone_to_it(model: AVSRModel, 
         ("set red", "video"): 2,
         ("lay green", "audio"): 2,
     }
-
-
-def test_lips_are_out_of_step_only_where_both_are_read(model: AVSRModel, params: TrainParams) -> None:
-    sound, lips = torch.randn(80, 4), torch.arange(40.0)[:, None].expand(40, 4)
-
-    read = read_prepared(model, [ready("bin blue", late=15)], [Features(sound, lips)], model.scales, params)
-
-    for task in read:
-        seen = task.features.video_TC
-        if task.features.modality == "av":
-            assert task.features.audio_TC is sound
-            assert seen is not None
-            assert seen[:, 0].tolist() == [*range(25, 40), *range(25)]
-        elif task.features.modality == "video":
-            assert seen is lips
