@@ -56,16 +56,16 @@ def calls(
     """
     made = []
     rng = np.random.default_rng(_SEED)
-    single = [spoken.clip for spoken in render_all(plan_corpus(0, 0, count * sentences, _SEED))]
+    plan = plan_corpus(0, 0, count * sentences, _SEED)
+    single = [spoken.clip for spoken in render_all(plan, with_mouths=with_lips)]
     clips = [_joined(single[first : first + sentences]) for first in range(0, len(single), sentences)]
     voices = [clip.samples for clip in clips if clip.samples is not None]
     for index, clip in enumerate(clips):
-        assert clip.mouth is not None
         wav = io.BytesIO()
         samples = with_babble(voices, index, snr_db, rng)
         soundfile.write(wav, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
         files = {"file": wav.getvalue()}
-        if with_lips and index % _WITH_LIPS == 0:
+        if clip.mouth is not None and index % _WITH_LIPS == 0:
             files["video"] = encode_mouth(clip.mouth)
         scale = str(scales[index % len(scales)]) if scales else None
         made.append(Call(form(files, scale), clip.duration_s))
@@ -73,9 +73,10 @@ def calls(
 
 
 def _joined(clips: Sequence[Clip]) -> Clip:
+    mouths = [clip.mouth for clip in clips if clip.mouth is not None]
     return Clip(
         np.concatenate([clip.samples for clip in clips if clip.samples is not None]),
-        np.concatenate([clip.mouth for clip in clips if clip.mouth is not None]),
+        np.concatenate(mouths) if mouths else None,
     )
 
 

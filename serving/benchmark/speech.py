@@ -49,7 +49,7 @@ class _Word(NamedTuple):
 def synthetic_speech(count: int) -> list[Spoken]:
     """Return sentences of the embedded corpus's unseen speakers; their phonemes say when they speak."""
     made = []
-    for clip in render_all(plan_corpus(0, 0, count, _SEED)):
+    for clip in render_all(plan_corpus(0, 0, count, _SEED), with_mouths=False):
         assert clip.clip.samples is not None
         heard = [phoneme for phoneme in clip.phonemes if phoneme.symbol != "_"]
         text = clip.utterance.transcript
