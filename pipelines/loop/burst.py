@@ -93,8 +93,9 @@ class Side:
 
     @property
     def scales(self) -> Counter[str]:
-        """How many were read at which scale."""
-        return sum((each.scales for each in self.answers), Counter())
+        """How many were read at which scale; who was refused was read at none."""
+        read = sum((each.scales for each in self.answers), Counter())
+        return Counter({scale: count for scale, count in read.items() if scale})
 
 
 def _missed(answers: Answers, latency_ms: float) -> int:
