@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from mome.model.precision import mixed_precision
 from mome.model.recogniser import Recogniser
 from mome.records import Modality
 from mome.scales import Scale
-from mome.training.ahead import Prepared, Step
+from mome.training.ahead import Step
 from mome.training.clips import TrainingClips
 from mome.training.encoding import cut, encode_augmented, join
 from mome.training.processes import ALONE, Processes
@@ -25,7 +25,6 @@ __all__ = [
     "backward_tasks",
     "passes_of",
     "read_as",
-    "read_prepared",
     "scales_of_step",
     "tasks_of",
     "text_tokens",
@@ -91,7 +90,8 @@ def backward(
     scales = scales_of_step(model.method, model.scales, np.random.default_rng([params.seed, step, 0]))
     features = encode_augmented(recogniser, clips, read.mine, read.prepared, params)
     leaves = cut(features)
-    tasks = read_prepared(model, read.prepared, leaves, scales, params)
+    transcripts = [each.transcript for each in read.prepared]
+    tasks = read_as(model, transcripts, leaves, scales, params, [each.read_as for each in read.prepared])
     total = processes.sum(torch.tensor(text_tokens(tasks), device=params.device))
     losses = backward_tasks(model, tasks, params, int(total), processes)
     join(features, leaves)
@@ -106,38 +106,29 @@ def read_as(
     features: Sequence[Features],
     scales: Sequence[Scale],
     params: TrainParams,
+    only: Sequence[Collection[Modality] | None] | None = None,
 ) -> list[Task]:
-    """Return the tasks of some utterances, given what is said in each: all that `tasks_of` makes of it."""
-    texts = [model.tokens.encode(transcript) for transcript in transcripts]
-    return [
-        task
-        for each, text in zip(features, texts, strict=True)
-        for task in tasks_of(each, scales, text, params.task_weights)
-    ]
-
-
-def read_prepared(
-    model: AVSRModel,
-    prepared: Sequence[Prepared],
-    features: Sequence[Features],
-    scales: Sequence[Scale],
-    params: TrainParams,
-) -> list[Task]:
-    """Return the tasks of a step: of each utterance those that it is to be read as.
+    """Return the tasks of some utterances, given what is said in each: what `tasks_of` makes of it.
 
     Args:
         model: That reads them.
-        prepared: The utterances.
+        transcripts: What is said.
         features: Of each.
         scales: To read them at.
         params: Weights of the tasks.
+        only: As what each is read; None, of one or of all, is as everything.
     """
-    tasks = []
-    for ready, each in zip(prepared, features, strict=True):
-        wanted = params.task_weights if ready.read_as is None else ready.read_as
-        weights = {modality: weight for modality, weight in params.task_weights.items() if modality in wanted}
-        tasks += tasks_of(each, scales, model.tokens.encode(ready.transcript), weights)
-    return tasks
+    texts = [model.tokens.encode(transcript) for transcript in transcripts]
+    return [
+        task
+        for each, text, these in zip(features, texts, only or [None] * len(texts), strict=True)
+        for task in tasks_of(each, scales, text, _weights(params, these))
+    ]
+
+
+def _weights(params: TrainParams, only: Collection[Modality] | None) -> Mapping[Modality, float]:
+    weights = params.task_weights
+    return weights if only is None else {each: weight for each, weight in weights.items() if each in only}
 
 
 def backward_tasks(

@@ -93,9 +93,8 @@ class Side:
 
     @property
     def scales(self) -> Counter[str]:
-        """How many were read at which scale; who was refused was read at none."""
-        read = sum((each.scales for each in self.answers), Counter())
-        return Counter({scale: count for scale, count in read.items() if scale})
+        """How many were read at which scale; "" for replies that began before it was known (docs/api.md)."""
+        return sum((each.scales for each in self.answers), Counter())
 
 
 def _missed(answers: Answers, latency_ms: float) -> int:
@@ -160,7 +159,7 @@ def table(sides: Sequence[Side], latency_ms: float) -> str:
     """Return the sides as Markdown; below, which bursts were held, when which scale was served, and why."""
     rows = []
     for side in sides:
-        served = ", ".join(f"{scale} {count}" for scale, count in sorted(side.scales.items()))
+        served = ", ".join(f"{scale or 'not told'} {count}" for scale, count in sorted(side.scales.items()))
         missed = f"{side.missed(latency_ms)} ({side.refused} refused)"
         over = sum(not _holds(each) for each in side.decisions)
         words = f"{over} of {len(side.decisions)}" if side.decisions else ""

@@ -33,7 +33,7 @@ class Answers:
         seconds: Of recordings that were answered.
         errors: Kinds of errors of connections.
         request_ids: Of the answers with a text, as the request log has them.
-        scales: At which they were read.
+        scales: At which they were read; "" where the reply began before that was known (docs/api.md).
         resets_s: When each whose connection broke began and ended, on `time.monotonic`.
     """
 

@@ -3,17 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from mome.config import TrainParams
 from mome.model.avsr import AVSRModel, Features, Task
-from mome.training.ahead import Prepared
 from mome.training.checkpoint import new_recogniser
-from mome.training.step import backward_tasks, passes_of, read_prepared, tasks_of
+from mome.training.step import backward_tasks, passes_of, read_as, tasks_of
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +87,15 @@ def test_gradients_do_not_depend_on_what_is_read_at_once(
             torch.testing.assert_close(others_gradients[name], expected, atol=atol, rtol=1e-4)
 
 
-def ready(transcript: str, **of_it: Any) -> Prepared:
-    return Prepared(None, None, np.random.default_rng(0), transcript, **of_it)
-
-
 def test_an_utterance_beside_a_voice_leaves_sound_alone_to_it(model: AVSRModel, params: TrainParams) -> None:
     whole, heard = Features(torch.randn(80, 4), torch.randn(40, 4)), Features(torch.randn(64, 4), None)
-    prepared = [
-        ready("bin blue"),
-        ready("set red", read_as={"av", "video"}),
-        ready("lay green", read_as={"audio"}),
-    ]
+    texts = ["bin blue", "set red", "lay green"]
 
-    read = read_prepared(model, prepared, [whole, whole, heard], model.scales, params)
+    read = read_as(
+        model, texts, [whole, whole, heard], model.scales, params, [None, {"av", "video"}, {"audio"}]
+    )
 
-    said = {tuple(model.tokens.encode(each.transcript)): each.transcript for each in prepared}
+    said = {tuple(model.tokens.encode(text)): text for text in texts}
     counts = Counter((said[tuple(task.text or ())], task.features.modality) for task in read)
     # Two rates each of sound and of lips, and four scales of both.
     assert counts == {
