@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve
 
 from mome.speech.audio import SAMPLING_RATE
@@ -59,17 +59,24 @@ def echo(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def colour(samples: Samples, rng: np.random.Generator) -> Samples:
     """Another microphone: random gains in a few bands, and sometimes a telephone's band limit."""
-    spectrum = rfft(samples)
-    frequency = np.linspace(0, SAMPLING_RATE / 2, len(spectrum))
+    length = _fast(len(samples))
+    spectrum = rfft(samples, n=length)
+    frequency = np.arange(len(spectrum)) * SAMPLING_RATE / length
     corners = np.array([0, 250, 500, 1000, 2000, 4000, 8000])
     gain_db = np.interp(frequency, corners, rng.normal(0, 4, len(corners)))
     if rng.random() < 0.4:
         gain_db[frequency > rng.uniform(3300, 4000)] -= 60
-    return irfft(spectrum * 10 ** (gain_db / 20), n=len(samples)).astype(np.float32)
+    return irfft(spectrum * 10 ** (gain_db / 20), n=length)[: len(samples)].astype(np.float32)
 
 
 def _stationary_noise(num_samples: int, rng: np.random.Generator) -> Samples:
     """Noise with a random spectral tilt between white and brown."""
-    spectrum = rfft(rng.normal(0, 1, num_samples))
+    length = _fast(num_samples)
+    spectrum = rfft(rng.normal(0, 1, length))
     tilt = np.maximum(np.arange(len(spectrum)), 20.0) ** -rng.uniform(0, 1)
-    return irfft(spectrum * tilt, n=num_samples).astype(np.float32)
+    return irfft(spectrum * tilt, n=length)[:num_samples].astype(np.float32)
+
+
+def _fast(num_samples: int) -> int:
+    """Return the next length whose transform is quick: one with a large prime factor takes six times as long."""
+    return int(next_fast_len(num_samples, real=True))

@@ -7,7 +7,7 @@ import pytest
 
 from mome.foundation.lessons import frame_labels
 from mome.foundation.words import VOCABULARY, draw_sentence
-from mome.speech.augmentation import change_speed, spoil
+from mome.speech.augmentation import change_speed, colour, spoil
 from mome.synthesis.phonemes import PHONEMES
 from mome.synthesis.speech import Phoneme
 
@@ -27,12 +27,37 @@ def test_a_tone_played_faster_is_higher_and_shorter(factor: float) -> None:
     assert peak_hz == pytest.approx(440 * factor, abs=2)
 
 
-def test_spoiling_keeps_length_and_stays_finite() -> None:
+@pytest.mark.parametrize("length", [16_000, 16_007])  # the second is a prime number
+def test_each_band_of_a_coloured_sound_has_its_gain_whatever_its_length(length: int) -> None:
+    time_s = np.arange(length) / 16_000
+    hertz = np.array([250, 500, 1000, 2000, 6000])
+    for seed in range(6):
+        gains_db, is_telephone = _drawn(seed)
+        coloured = colour(
+            np.sin(2 * np.pi * hertz[:, None] * time_s).sum(0).astype(np.float32), np.random.default_rng(seed)
+        )
+        assert len(coloured) == length
+        # Away from the ends, where a sound that begins suddenly has all frequencies.
+        inside = slice(4000, 12_000)
+        found = [2 * abs(np.mean(coloured[inside] * np.exp(2j * np.pi * f * time_s[inside]))) for f in hertz]
+        # At the corners; 6 kHz lies halfway between the last two.
+        expected_db = [*gains_db[1:5], gains_db[5:7].mean() - 60 * is_telephone]
+        np.testing.assert_allclose(20 * np.log10(found), expected_db, atol=1 if is_telephone else 0.1)
+
+
+def _drawn(seed: int) -> tuple[np.ndarray, bool]:
+    """Return what `colour` draws first."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 4, 7), rng.random() < 0.4
+
+
+@pytest.mark.parametrize("length", [16_000, 16_007])
+def test_spoiling_keeps_length_and_stays_finite(length: int) -> None:
     rng = np.random.default_rng(0)
-    voices = [rng.normal(0, 0.1, 16_000).astype(np.float32) for _ in range(4)]
+    voices = [rng.normal(0, 0.1, length).astype(np.float32) for _ in range(4)]
     for _ in range(20):
         spoilt = spoil(voices[0], voices[1:], rng)
-        assert len(spoilt) == 16_000
+        assert len(spoilt) == length
         assert np.isfinite(spoilt).all()
 
 
