@@ -78,5 +78,5 @@ def _stationary_noise(num_samples: int, rng: np.random.Generator) -> Samples:
 
 
 def _fast(num_samples: int) -> int:
-    """Return the next length whose transform is quick: one with a large prime factor takes six times as long."""
+    """Return the next length that is quick to transform: a large prime factor takes six times as long."""
     return int(next_fast_len(num_samples, real=True))

@@ -9,10 +9,10 @@ products in bfloat16 make up for that; in float32 nothing does (docs/performance
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
-import os
+import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mome.machine.team import in_team
+
 __all__ = ["Way", "add_gathered", "best_way", "read_few"]
 
 _log = logging.getLogger(__name__)
@@ -28,13 +30,14 @@ _log = logging.getLogger(__name__)
 Way = Literal["dense", "few", "many"]
 
 _MANY = 64  # tokens, from which it pays to sort them and to share them out among threads
+_MOST = 256  # tokens of a part, which stay in a core's own memory from one expert to the next
 _LEAST_WIDTH = 512
 
 
 class _Part(NamedTuple):
-    """A stretch of the tokens, which a thread of its own computes."""
+    """A stretch of the tokens; ``share`` numbers the thread that computes it."""
 
-    number: int
+    share: int
     tokens: slice
     pairs: slice
     tokens_P: np.ndarray
@@ -175,13 +178,14 @@ class _Gathered(torch.autograd.Function):
         x_gradients_ND = torch.zeros_like(x_ND)
         # Each thread sums for itself what all tokens change.
         down_TMWD, up_TMWD = (
-            each_MWD.new_zeros(len(parts), *each_MWD.shape) for each_MWD in (down_weight_MWD, up_weight_MWD)
+            each_MWD.new_zeros(parts[-1].share + 1, *each_MWD.shape)
+            for each_MWD in (down_weight_MWD, up_weight_MWD)
         )
 
         def go_up(part: _Part) -> None:
             part.add_rows(inside_gradients_PW, down_weight_MWD, x_gradients_ND)
-            part.sum_products(inside_gradients_PW, x_ND, down_TMWD[part.number])
-            part.sum_products(out_PW, summed_ND, up_TMWD[part.number])
+            part.sum_products(inside_gradients_PW, x_ND, down_TMWD[part.share])
+            part.sum_products(out_PW, summed_ND, up_TMWD[part.share])
 
         _each(go_up, parts)
         bias_gradients_MW = inside_PW.new_zeros(down_weight_MWD.shape[:2])
@@ -199,15 +203,15 @@ class _Gathered(torch.autograd.Function):
 
 def _parts(ids_NK: Tensor, num_experts: int) -> list[_Part]:
     num_tokens, num_chosen = ids_NK.shape
-    count = min(torch.get_num_threads(), max(1, num_tokens * 2 // _MANY))
-    bounds = [num_tokens * number // count for number in range(count + 1)]
+    shares = min(torch.get_num_threads(), max(1, num_tokens * 2 // _MANY))
+    each = math.ceil(num_tokens / (shares * _MOST))  # parts of a share
+    bounds = [num_tokens * number // (shares * each) for number in range(shares * each + 1)]
     parts = []
-    for number in range(count):
-        start, end = bounds[number : number + 2]
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
         tokens_P, places_P = np.empty((2, (end - start) * num_chosen), np.int64)
         firsts_M1 = np.empty(num_experts + 1, np.int64)
         pairs = slice(start * num_chosen, end * num_chosen)
-        parts.append(_Part(number, slice(start, end), pairs, tokens_P, places_P, firsts_M1))
+        parts.append(_Part(number // each, slice(start, end), pairs, tokens_P, places_P, firsts_M1))
     return parts
 
 
@@ -218,18 +222,14 @@ def _experts(parts: Sequence[_Part]) -> Tensor:
 
 
 def _each(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
-    """Do all parts at the same time."""
-    if len(parts) == 1:
-        work(parts[0])
-    else:
-        # Asked for what each returns, which is nothing, so that an error is raised.
-        list(_threads(os.getpid(), len(parts)).map(work, parts))
+    """Do all parts, the shares at the same time."""
 
+    def do(share: int) -> None:
+        for part in parts:
+            if part.share == share:
+                work(part)
 
-@functools.lru_cache(maxsize=4)
-def _threads(_process: int, count: int) -> ThreadPoolExecutor:
-    # By process: threads do not survive a fork.
-    return ThreadPoolExecutor(count, thread_name_prefix="experts")
+    in_team(do, parts[-1].share + 1)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
