@@ -240,14 +240,14 @@ def _array(tensor: Tensor) -> np.ndarray:
 def _kernels() -> ModuleType | None:
     # Only here: it takes seconds to load, and most processes have no use for it.
     try:
-        from mome.tuners.mome import kernels
+        from mome.tuners.mome import cpu_kernels
     except (ImportError, OSError) as error:
         _log.warning(
             "experts are computed as dense products, which takes longer: %s; pip install 'mome[kernels]'",
             error,
         )
         return None
-    return kernels
+    return cpu_kernels
 
 
 def _loaded() -> ModuleType:

@@ -177,8 +177,8 @@ def test_without_the_compiler_the_dense_products_stand_in_and_it_is_said_once(
     monkeypatch: pytest.MonkeyPatch, always: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "mome.tuners.mome.kernels", raising=False)
-    monkeypatch.delattr(mome_package, "kernels", raising=False)
+    monkeypatch.delitem(sys.modules, "mome.tuners.mome.cpu_kernels", raising=False)
+    monkeypatch.delattr(mome_package, "cpu_kernels", raising=False)
     gathered._kernels.cache_clear()
     experts = new_experts(64, 8, 6, 2, 1)
     x_BTD = torch.randn(1, 80, 64)
@@ -192,7 +192,7 @@ def test_without_the_compiler_the_dense_products_stand_in_and_it_is_said_once(
 
 
 def test_pairs_are_sorted_by_expert_and_then_by_token() -> None:
-    kernels = importlib.import_module("mome.tuners.mome.kernels")
+    kernels = importlib.import_module("mome.tuners.mome.cpu_kernels")
     rng = np.random.default_rng(0)
     ids_NK = np.stack([rng.permutation(7)[:3] for _ in range(40)])
     tokens_P, places_P, firsts_M1 = np.empty(120, np.int64), np.empty(120, np.int64), np.empty(8, np.int64)
