@@ -16,8 +16,10 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import get_args
 
@@ -38,13 +40,16 @@ from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.faces.loading import load_faces
 from mome.speech.faces.models import CASCADE, FaceModels
-from mome.speech.media import Clip
-from mome.speech.shards import shard_sum, write_manifest, write_shard
+from mome.speech.shards import encode_clip, shard_sum, write_manifest, write_members
 from mome.storage import resumed_folder, write_text
 
 __all__ = ["finish", "run", "write_measured"]
 
 _WORTH_A_PROCESS = 32  # fewer utterances are done before a second process has started
+_AT_A_TIME = 8  # recordings of a shard that a process is given, so that all have as much to do
+
+Shard = tuple[str, list[Located]]  # its file name and its recordings, or a few of them
+Read = tuple[Utterance, Mapping[str, bytes]]  # a recording, and what a shard holds of it: nothing if unusable
 
 
 @stoppable()
@@ -83,11 +88,8 @@ def run(params: PrepareParams, repo: str, revision: str, output: Path, processes
         shutil.rmtree(folder / "face_models", ignore_errors=True)
         face_models = face_models.copy_into(folder)
         shards = list(_shards(located, params.utterances_per_shard))
-        write = partial(_write_once, raw, folder, face_models)
-        utterances = [
-            utterance for part in _each(write, shards, processes or available_cores()) for utterance in part
-        ]
-        finish(folder, card, revision, utterances)
+        read = partial(_read, raw, face_models)
+        finish(folder, card, revision, _write_each(folder, shards, read, processes or available_cores()))
 
 
 def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[Utterance]) -> None:
@@ -103,7 +105,7 @@ def finish(folder: Path, card: CorpusCard, revision: str, utterances: Sequence[U
     write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
 
 
-def _shards(located: list[Located], size: int) -> Iterator[tuple[str, list[Located]]]:
+def _shards(located: list[Located], size: int) -> Iterator[Shard]:
     """Yield the name and the recordings of every shard: split by split, in the order of the corpus."""
     for split in get_args(Split):
         members = [each for each in located if each.row.split == split]
@@ -111,16 +113,40 @@ def _shards(located: list[Located], size: int) -> Iterator[tuple[str, list[Locat
             yield f"{split}-{start // size:05d}.tar", members[start : start + size]
 
 
-def _each(
-    write: partial[list[Utterance]], shards: list[tuple[str, list[Located]]], processes: int
-) -> Iterator[list[Utterance]]:
-    """Write the shards, several at a time if that is worth it, and yield their utterances in order."""
-    if processes == 1 or sum(len(members) for _, members in shards) < _WORTH_A_PROCESS:
-        yield from map(write, shards)
+def _write_each(
+    folder: Path, shards: Sequence[Shard], read: Callable[[Shard], list[Read]], processes: int
+) -> list[Utterance]:
+    """Write the shards that an earlier preparation did not, and return the utterances of all in order.
+
+    The rows of a shard are written after it, so that one whose rows are there is whole.
+    """
+    known = {name: _known(folder, name, located) for name, located in shards}
+    left = [(name, located) for name, located in shards if not known[name]]
+    with closing(_read_each(left, read, processes)) as recordings:
+        for name, located in left:
+            utterances = _write(folder / "shards" / name, islice(recordings, len(located)))
+            rows = "".join(f"{utterance.model_dump_json()}\n" for utterance in utterances)
+            write_text(_rows_of(folder, name), rows)
+            known[name] = utterances
+    return [utterance for name, _ in shards for utterance in known[name]]
+
+
+def _read_each(
+    shards: Sequence[Shard], read: Callable[[Shard], list[Read]], processes: int
+) -> Generator[Read]:
+    """Read the recordings of shards, several at a time if that is worth it, and yield them in order."""
+    count = sum(len(located) for _, located in shards)
+    pieces = [
+        (name, located[start : start + _AT_A_TIME])
+        for name, located in shards
+        for start in range(0, len(located), _AT_A_TIME)
+    ]
+    if processes == 1 or count < _WORTH_A_PROCESS:
+        yield from progress(chain.from_iterable(map(read, pieces)), "preparing", total=count)
         return
     # Spawned, not forked: DVC has just used threads, and a lock that one of them held would stay locked.
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(shards))) as pool:
-        yield from progress(pool.imap(write, shards), "preparing", total=len(shards))
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(pieces))) as pool:
+        yield from progress(chain.from_iterable(pool.imap(read, pieces)), "preparing", total=count)
 
 
 def _key(*inputs: object) -> str:
@@ -128,34 +154,23 @@ def _key(*inputs: object) -> str:
     return hashlib.sha256(repr((mome.__version__, *inputs)).encode()).hexdigest()[:16]
 
 
-def _write_once(
-    raw: Path, folder: Path, face_models: FaceModels, shard: tuple[str, list[Located]]
-) -> list[Utterance]:
-    """Write a shard unless an earlier preparation did, and return its rows.
-
-    They are written after it, so that a shard whose rows are there is whole.
-    """
-    name, located = shard
-    rows = folder / ".done" / f"{name}.jsonl"
-    ids = [each.row.utterance_id for each in located]
-    if (known := _read_rows_of(folder / "shards" / name, rows)) and [u.utterance_id for u in known] == ids:
-        return known
-    utterances = write_measured(raw, folder / "shards", shard, face_models)
-    write_text(rows, "".join(f"{utterance.model_dump_json()}\n" for utterance in utterances))
-    return utterances
-
-
-def _read_rows_of(shard: Path, rows: Path) -> list[Utterance]:
+def _known(folder: Path, name: str, located: Sequence[Located]) -> list[Utterance]:
     """Return the rows of a shard that is done, else none: also where a machine went down over the two."""
     try:
-        shard_sum(shard)
-        return [Utterance.model_validate_json(line) for line in rows.read_bytes().splitlines()]
+        shard_sum(folder / "shards" / name)
+        lines = _rows_of(folder, name).read_bytes().splitlines()
+        rows = [Utterance.model_validate_json(line) for line in lines]
     except (OSError, CorpusError, ValidationError):
         return []
+    return rows if [row.utterance_id for row in rows] == [each.row.utterance_id for each in located] else []
+
+
+def _rows_of(folder: Path, name: str) -> Path:
+    return folder / ".done" / f"{name}.jsonl"
 
 
 def write_measured(
-    raw: Path, output: Path, shard: tuple[str, list[Located]], face_models: FaceModels = CASCADE
+    raw: Path, output: Path, shard: Shard, face_models: FaceModels = CASCADE
 ) -> list[Utterance]:
     """Decode and measure the recordings of one shard, write it, and return its rows of the manifest.
 
@@ -165,18 +180,30 @@ def write_measured(
         shard: Its file name and its recordings, as `locate` finds them.
         face_models: That find the mouths.
     """
+    return _write(output / shard[0], _read(raw, face_models, shard))
+
+
+def _read(raw: Path, face_models: FaceModels, shard: Shard) -> list[Read]:
+    """Decode, measure and encode recordings of a shard."""
     name, located = shard
+    found: list[Read] = []
+    for row, audio, video in read_recordings(raw, located):
+        utterance, clip = measure(row, audio, video, face_models)
+        if clip is None:
+            found.append((utterance, {}))
+        else:
+            utterance = utterance.model_copy(update={"shard": name})
+            found.append((utterance, encode_clip(utterance, clip)))
+    return found
+
+
+def _write(path: Path, recordings: Iterable[Read]) -> list[Utterance]:
     utterances: list[Utterance] = []
-
-    def usable() -> Iterator[tuple[Utterance, Clip]]:
-        for row, audio, video in read_recordings(raw, located):
-            utterance, clip = measure(row, audio, video, face_models)
-            if clip is not None:
-                utterance = utterance.model_copy(update={"shard": name})
-                yield utterance, clip
-            utterances.append(utterance)
-
-    write_shard(output / name, usable())
+    members: dict[str, bytes] = {}
+    for utterance, encoded in recordings:
+        utterances.append(utterance)
+        members |= encoded
+    write_members(path, members)
     return utterances
 
 

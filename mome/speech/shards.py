@@ -36,11 +36,13 @@ from mome.storage import new_file
 
 __all__ = [
     "SplitReader",
+    "encode_clip",
     "read_manifest",
     "read_split",
     "shard_sum",
     "shard_sums",
     "write_manifest",
+    "write_members",
     "write_shard",
 ]
 
@@ -90,13 +92,29 @@ def write_shard(path: Path, utterances: Iterable[tuple[Utterance, Clip]]) -> Non
     """
     members: dict[str, bytes] = {}
     for utterance, clip in utterances:
-        try:
-            if clip.samples is not None:
-                members[_member_name(utterance.utterance_id, ".flac")] = encode_flac(clip.samples)
-            if clip.mouth is not None:
-                members[_member_name(utterance.utterance_id, ".mp4")] = encode_mouth(clip.mouth)
-        except MediaError as error:
-            raise MediaError(f"utterance {utterance.utterance_id}: {error}") from error
+        members |= encode_clip(utterance, clip)
+    write_members(path, members)
+
+
+def encode_clip(utterance: Utterance, clip: Clip) -> dict[str, bytes]:
+    """Return the members of a shard that hold a clip, by name.
+
+    Raises:
+        MediaError: If its samples are not finite; the message names the utterance.
+    """
+    members: dict[str, bytes] = {}
+    try:
+        if clip.samples is not None:
+            members[_member_name(utterance.utterance_id, ".flac")] = encode_flac(clip.samples)
+        if clip.mouth is not None:
+            members[_member_name(utterance.utterance_id, ".mp4")] = encode_mouth(clip.mouth)
+    except MediaError as error:
+        raise MediaError(f"utterance {utterance.utterance_id}: {error}") from error
+    return members
+
+
+def write_members(path: Path, members: Mapping[str, bytes]) -> None:
+    """Write what `encode_clip` returned of all utterances of a shard, as `write_shard` does."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     infos = []
     for name, content in sorted(members.items()):

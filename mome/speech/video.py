@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 from mome.errors import MediaError, TooLongError
 from mome.scales import VIDEO_FRAMES_PER_SECOND
@@ -102,9 +103,10 @@ def read_video(source: Path | bytes, longest_s: float = MAX_DURATION_S) -> Video
         stream.thread_count = 1  # a clip is small; several are decoded at a time where speed matters
         declared_rate = float(stream.average_rate or stream.base_rate or 0)
         promised = promised_s(source, container, stream)
+        converter = VideoReformatter()
         try:
             for frame in container.decode(stream):
-                image = _gray(frame)
+                image = _gray(frame, converter)
                 images.append(image)
                 size += image.nbytes
                 times.append(None if frame.time is None else float(frame.time))
@@ -161,6 +163,7 @@ def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[
         last: Frames | None = None
         start_s = last_s = before_s = wrong_s = 0.0
         shown = 0
+        converter = VideoReformatter()
         try:
             for frame in container.decode(stream):
                 time_s = last_s + step_s if frame.time is None else float(frame.time) - wrong_s
@@ -177,7 +180,7 @@ def _shown(source: Path | bytes, name: str, longest_s: float) -> Iterator[tuple[
                     yield last, start_s, max(0, until - shown)
                     shown = max(shown, until)
                     before_s, last_s = time_s - last_s, time_s
-                last = _gray(frame)
+                last = _gray(frame, converter)
         except av.FFmpegError:
             if last is None:
                 raise
@@ -232,12 +235,13 @@ def encode_mouth(frames: Frames) -> bytes:
     return buffer.getvalue()
 
 
-def _gray(frame: av.VideoFrame) -> Frames:
+def _gray(frame: av.VideoFrame, converter: VideoReformatter) -> Frames:
+    """Return a frame's brightness; one converter serves a whole video, for it takes a millisecond to make."""
     if frame.format.name in ("yuv420p", "yuvj420p") and frame.color_range == 2:
         plane = frame.planes[0]
         gray = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     else:
-        gray = np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8)
+        gray = np.asarray(converter.reformat(frame, format="gray").to_ndarray(), dtype=np.uint8)
     # A telephone stores a portrait video lying down, with a note on how far to turn it (counter-clockwise).
     return _small_enough(np.ascontiguousarray(np.rot90(gray, round(frame.rotation / 90) % 4)))
 

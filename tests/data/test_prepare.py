@@ -1,9 +1,12 @@
 """A corpus revision becomes a dataset, whole or not at all."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +63,23 @@ def test_two_processes_give_what_one_gives(tmp_path, revision, prepare_params, m
     assert all(
         (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files
     )
+
+
+def test_the_recordings_of_one_shard_are_shared_out_among_processes(tmp_path):
+    shard = ("train-00000.tar", list(range(40)))
+    read = partial(_read_beside_another, tmp_path)
+    found = list(prepare._read_each([shard], read, processes=2))
+    assert [number for number, _ in found] == list(range(40))
+    assert len({process for _, process in found}) == 2
+
+
+def _read_beside_another(folder, shard):
+    """Stand in for reading: wait until a second process has been given something as well."""
+    (folder / str(os.getpid())).touch()
+    until = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    return [(number, os.getpid()) for number in shard[1]]
 
 
 def test_no_process_at_all_is_refused(tmp_path, revision, prepare_params):
