@@ -142,6 +142,8 @@ class _ResNet(nn.Module):
     def forward(self, picture_BTHW: Tensor) -> Tensor:
         batch, frames = picture_BTHW.shape[:2]
         hidden = self.frontend3D(picture_BTHW[:, None]).transpose(1, 2).flatten(0, 1)
+        # Channels side by side, as a processor convolves them: else every convolution moves them twice.
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
         for stage in self.trunk.children():
             hidden = stage(hidden)
         return hidden.mean(dim=(2, 3)).view(batch, frames, -1)

@@ -1,9 +1,9 @@
 """What coming steps hear and see, made ready while a step computes.
 
 Decoding, babble and masks need no model. For the recordings of the papers they take longer than a GPU
-takes for the step, so other processes do them ahead of time, in order. What they draw follows from
-[seed, step, place], as always: a training that is continued, or that several processes share, hears and
-sees the same.
+takes for the step, so other processes do them ahead of time, in order; without any, a thread makes the next
+step ready. What they draw follows from [seed, step, place], as always: a training that is continued, or that
+several processes share, hears and sees the same.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mome.modalities import readings
 from mome.records import Modality
 from mome.training.clips import TrainingClips
 from mome.training.pieces import Piece
+from mome.training.prefetch import one_ahead
 from mome.training.processes import Processes
 from mome.training.splicing import Splices
 from mome.training.voices import Voices
@@ -127,7 +128,7 @@ def prepare_steps(
         # They share what is held in memory, and read the open files on.
         multiprocessing_context="fork" if params.loading_processes else None,
     )
-    for step in loader:
+    for step in loader if params.loading_processes else one_ahead(loader):
         if isinstance(step, MomeError):
             raise step
         yield step

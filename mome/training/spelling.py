@@ -29,6 +29,7 @@ from mome.model.precision import mixed_precision
 from mome.model.video_encoder import VideoEncoder
 from mome.training.batches import batches
 from mome.training.clips import TrainingClips
+from mome.training.prefetch import one_ahead
 from mome.training.spoken import Spoken
 
 __all__ = ["Batch", "Indices", "Spelling", "classes_at", "paced", "teach"]
@@ -80,8 +81,8 @@ def _steps(
     encoder.train().requires_grad_(True)
     optimiser = Optimiser([encoder, spelling], steps=steps, matrix_rate=_MATRIX_RATE, rate=_RATE)
     loss = torch.zeros(())
-    for indices in itertools.islice(batches(clips.num_frames.tolist(), 0, _FRAMES, params.seed), steps):
-        inputs, labels = draw(indices)
+    chosen = itertools.islice(batches(clips.num_frames.tolist(), 0, _FRAMES, params.seed), steps)
+    for indices, (inputs, labels) in one_ahead((indices, draw(indices)) for indices in chosen):
         with mixed_precision(params.device, params.precision):
             features_BTD, lengths = encoder([each.to(params.device) for each in inputs])
             loss = spelling.loss(features_BTD, lengths, indices, labels)
