@@ -14,6 +14,7 @@ __all__ = ["Floats", "Head", "fit"]
 _SHRINKAGE = 0.1  # of the covariance towards a sphere, so that few frames will do
 _FEW = 5.0  # frames of the mean over all, which a class that is rarely heard leans on
 _LEAST_SPREAD = 1e-5
+_AT_ONCE = 8192  # frames that are held in double precision
 
 Floats = NDArray[np.float32]
 
@@ -51,11 +52,20 @@ def fit(features_TD: Floats, labels_T: NDArray[np.int64], num_classes: int) -> H
     sums_KD[there] = np.add.reduceat(values_TD[order_T], begins, axis=0)
     means_KD = sums_KD / (counts_K[:, None] + _FEW)  # the mean over all is zero
     values_TD -= means_KD[labels_T]
-    covariance_DD = values_TD.T @ values_TD / len(values_TD)
+    covariance_DD = _products(values_TD) / len(values_TD)
     width = len(covariance_DD)
     sphere = _SHRINKAGE * np.trace(covariance_DD) / width
-    covariance_DD = (1 - _SHRINKAGE) * covariance_DD + sphere * np.eye(width, dtype=np.float32)
-    weight_KD = np.linalg.solve(covariance_DD, means_KD.T).T
+    covariance_DD = (1 - _SHRINKAGE) * covariance_DD + sphere * np.eye(width)
+    weight_KD = np.linalg.solve(covariance_DD, means_KD.T.astype(np.float64)).T
     bias_K = -0.5 * (weight_KD * means_KD).sum(axis=1)
-    weight_KD = (weight_KD / spread_D).astype(np.float32)
-    return Head(weight_KD, (bias_K - weight_KD @ centre_D).astype(np.float32))
+    weight_KD /= spread_D
+    return Head(weight_KD.astype(np.float32), (bias_K - weight_KD @ centre_D).astype(np.float32))
+
+
+def _products(values_TD: Floats) -> NDArray[np.float64]:
+    """Return ``valuesᵀ · values``, in double precision: in single it differs with the threads that sum it."""
+    total_DD = np.zeros((values_TD.shape[1],) * 2)
+    for start in range(0, len(values_TD), _AT_ONCE):
+        part_TD = values_TD[start : start + _AT_ONCE].astype(np.float64)
+        total_DD += part_TD.T @ part_TD
+    return total_DD

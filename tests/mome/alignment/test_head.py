@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_limits
 
 from mome.alignment.head import fit
 
@@ -33,3 +34,15 @@ def test_the_most_frequent_class_has_no_advantage() -> None:
     head = fit(features, np.repeat([0, 1], [9_000, 1_000]), 2)
     between = head(np.zeros((1, 2), np.float32))[0]
     assert abs(between[0] - between[1]) < 0.2
+
+
+def test_it_is_the_same_however_many_threads_sum() -> None:
+    rng = np.random.default_rng(0)
+    features_TD = (rng.normal(size=(20_000, 128)) @ rng.normal(size=(128, 128))).astype(np.float32)
+    labels_T = rng.integers(0, 23, len(features_TD))
+    heads = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            heads.append(fit(features_TD, labels_T, 23))
+    for one, other in zip(*heads, strict=True):
+        np.testing.assert_array_equal(one, other)
