@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mome.tuners.mome import MomeConfig
 from mome.tuners.mome.experts import Experts
-from mome.tuners.mome.router import load_balancing_loss
+from mome.tuners.mome.router import Router, load_balancing_loss
 from tests.small_llms import small_llm
 
 
@@ -45,6 +45,22 @@ def test_the_dense_products_equal_a_loop_over_experts(num_experts: int, top_k: i
     expected = loop_over_experts(experts, x_BTD.flatten(0, 1), top_k)
     # The router works in float32, which is what bounds the agreement.
     torch.testing.assert_close(experts(x_BTD).flatten(0, 1), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [63, 64, 200])
+@pytest.mark.parametrize("num_experts", [5, 8, 23])
+def test_scores_of_many_wide_tokens_are_those_of_each_alone(tokens: int, num_experts: int) -> None:
+    torch.manual_seed(1)
+    router = Router(512, num_experts, top_k=2)
+    x_ND, wanted_NE = torch.randn(tokens, 512), torch.randn(tokens, num_experts)
+    scores_NE = router(x_ND).scores_NE
+    expected_NE = torch.stack([torch.softmax(router.gate.weight @ x, 0) for x in x_ND])
+    torch.testing.assert_close(scores_NE, expected_NE, atol=1e-6, rtol=1e-5)
+    (scores_NE * wanted_NE).sum().backward()
+    found = router.gate.weight.grad
+    router.gate.weight.grad = None
+    (expected_NE * wanted_NE).sum().backward()
+    torch.testing.assert_close(found, router.gate.weight.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_the_kept_weights_of_a_token_sum_to_one() -> None:
