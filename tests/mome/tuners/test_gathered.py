@@ -20,9 +20,10 @@ from tests.mome.tuners.test_mome import loop_over_experts
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However narrow the tokens, and few: what many wide ones do."""
+    """However narrow the tokens, and few: what many wide ones do, in several parts for each thread."""
     monkeypatch.setattr(gathered, "_LEAST_WIDTH", 1)
     monkeypatch.setattr(gathered, "_MANY", 1)
+    monkeypatch.setattr(gathered, "_MOST", 16)
 
 
 @pytest.fixture
