@@ -56,7 +56,7 @@ def fit(features_TD: Floats, labels_T: NDArray[np.int64], num_classes: int) -> H
     width = len(covariance_DD)
     sphere = _SHRINKAGE * np.trace(covariance_DD) / width
     covariance_DD = (1 - _SHRINKAGE) * covariance_DD + sphere * np.eye(width)
-    weight_KD = np.linalg.solve(covariance_DD, means_KD.T.astype(np.float64)).T
+    weight_KD = np.linalg.solve(covariance_DD, means_KD.T).T
     bias_K = -0.5 * (weight_KD * means_KD).sum(axis=1)
     weight_KD /= spread_D
     return Head(weight_KD.astype(np.float32), (bias_K - weight_KD @ centre_D).astype(np.float32))

@@ -12,7 +12,6 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 
@@ -62,12 +61,11 @@ def _openmp() -> ctypes.CDLL | None:
         return None
     try:
         # What is loaded already, by torch: a second library would have threads of its own.
-        found: Any = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        found.GOMP_parallel.argtypes = [_Region, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        found.GOMP_parallel.restype = None
+        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+        library.GOMP_parallel.argtypes = [_Region, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        library.GOMP_parallel.restype = None
     except (OSError, AttributeError):
         return None
-    library: ctypes.CDLL = found
     return library
 
 
