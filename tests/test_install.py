@@ -5,8 +5,10 @@ pip is one that only says and writes down what it is told to.
 
 import re
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 import install
@@ -22,6 +24,10 @@ with open({calls!r}, "a") as calls:
 if "versions" in sys.argv:
     print("torch (2.14.1)", {versions!r}, sep=chr(10))
     sys.exit(0)
+if "compileall" in sys.argv:
+    print("Listing 'site-packages'...", "Compiling 'a.py'...", "*** a template", sep=chr(10), flush=True)
+    time.sleep({compiling})
+    sys.exit(1)
 {body}
 """
 
@@ -40,13 +46,11 @@ class Planted:
         self.environment = folder / ".venv"
         self.calls = folder / "calls"
 
-    def pip(self, body: str = "pass", versions: str = CPU) -> Path:
+    def pip(self, body: str = "pass", versions: str = CPU, compiling: float = 0) -> Path:
         program = self.environment / "bin" / "python"
         program.parent.mkdir(parents=True)
-        versions = f"Available versions: {versions}"
-        program.write_text(
-            PIP.format(python=sys.executable, calls=str(self.calls), versions=versions, body=body)
-        )
+        told = {"versions": f"Available versions: {versions}", "body": body, "compiling": compiling}
+        program.write_text(PIP.format(python=sys.executable, calls=str(self.calls), **told))
         program.chmod(0o755)
         return self.environment
 
@@ -73,16 +77,51 @@ def test_a_build_for_the_cpu_needs_no_second_sentence(
     said = capfd.readouterr().out
     assert "torch 2.13.0+cpu for the CPU" in said
     assert "TORCH_INDEX" not in said
-    question, everything = planted.asked()
+    question, everything, _ = planted.asked()
     assert "--index-url" not in question
     assert everything.endswith(
         f"--constraint {install.ROOT / 'constraints.txt'} --editable {install.ROOT}[all]"
     )
 
 
+def test_modules_are_compiled_on_all_cores_and_a_file_that_cannot_be_stops_nothing(
+    planted: Planted, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = planted.environment / "lib" / "python3.11" / "site-packages"
+    folder.mkdir(parents=True)
+    install.install(planted.pip(compiling=0.5))
+    said = capfd.readouterr().out
+    *_, everything, compiled = planted.asked()
+    assert "--no-compile" in everything
+    assert compiled == f"compileall -j 0 {folder}"
+    assert "1 modules compiled" in said
+    assert said.splitlines()[-1].startswith("Installed in ")
+
+
+def test_nothing_goes_on_behind_an_interruption(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = planted.environment.parent / "started"
+    body = f"""
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+pathlib.Path({str(started)!r}).write_text(str(child.pid))
+child.wait()
+"""
+
+    def interrupt(*_: object) -> None:
+        while not (started.exists() and started.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(install, "_show", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        install.install(planted.pip(body))
+    pid = int(started.read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def test_torch_alone_comes_from_the_index_of_torch(planted: Planted) -> None:
     install.install(planted.pip(), INDEX)
-    question, torch, everything = planted.asked()
+    question, torch, everything, _ = planted.asked()
     (locked,) = (line for line in LOCKED if line.startswith("torch=="))
     assert question.endswith(f"--index-url {INDEX}")
     assert torch.endswith(f"--no-deps --index-url {INDEX} {locked}")
