@@ -18,13 +18,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_rows", "dot_rows", "read_few", "sort_pairs", "sum_products"]
+__all__ = ["add_rows", "dot_rows", "read_few", "read_many", "sort_pairs", "sum_products"]
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
-_COLUMNS = 1024  # of eight rows, with which they stay near
+_COLUMNS = 1024  # of four rows and two tokens, with which they stay near
 _ZERO, _ROOT_OF_HALF = np.float32(0), np.float32(0.5**0.5)
 
 
@@ -47,12 +47,11 @@ def _dot(a: Floats, b: Floats) -> np.float32:
 
 
 @_compiled
-def _dot_four(tokens: tuple[Floats, ...], rows: tuple[Floats, ...], out: Floats, p: int, w: int) -> None:
-    """Four tokens with four rows: eight loads for sixteen products."""
-    x0, x1, x2, x3 = tokens
+def _dot_eight(tokens: tuple[Floats, ...], rows: tuple[Floats, ...], out: Floats, p: int, w: int) -> None:
+    """Two tokens with four rows: six loads for eight products, as many as AVX2 has registers to sum in."""
+    x0, x1 = tokens
     r0, r1, r2, r3 = rows
     a00 = a01 = a02 = a03 = a10 = a11 = a12 = a13 = _ZERO
-    a20 = a21 = a22 = a23 = a30 = a31 = a32 = a33 = _ZERO
     for d in range(x0.shape[0]):
         b0, b1, b2, b3 = r0[d], r1[d], r2[d], r3[d]
         a00 += x0[d] * b0
@@ -63,32 +62,20 @@ def _dot_four(tokens: tuple[Floats, ...], rows: tuple[Floats, ...], out: Floats,
         a11 += x1[d] * b1
         a12 += x1[d] * b2
         a13 += x1[d] * b3
-        a20 += x2[d] * b0
-        a21 += x2[d] * b1
-        a22 += x2[d] * b2
-        a23 += x2[d] * b3
-        a30 += x3[d] * b0
-        a31 += x3[d] * b1
-        a32 += x3[d] * b2
-        a33 += x3[d] * b3
-    sums = ((a00, a01, a02, a03), (a10, a11, a12, a13), (a20, a21, a22, a23), (a30, a31, a32, a33))
-    for i in range(4):
+    sums = ((a00, a01, a02, a03), (a10, a11, a12, a13))
+    for i in range(2):
         for j in range(4):
             out[p + i, w + j] += sums[i][j]
 
 
 @_compiled
-def _eight(x_ND: Floats, tokens: Integers, start: int, end: int) -> tuple[Floats, ...]:
+def _four(x_ND: Floats, tokens: Integers, start: int, end: int) -> tuple[Floats, ...]:
     # One by one: a block of them would not be known to lie without gaps.
     return (
         x_ND[tokens[0], start:end],
         x_ND[tokens[1], start:end],
         x_ND[tokens[2], start:end],
         x_ND[tokens[3], start:end],
-        x_ND[tokens[4], start:end],
-        x_ND[tokens[5], start:end],
-        x_ND[tokens[6], start:end],
-        x_ND[tokens[7], start:end],
     )
 
 
@@ -99,18 +86,44 @@ def _add(y: Floats, factor: np.float32, row: Floats) -> None:
 
 
 @_compiled
-def _add_eight(
-    out_ND: Floats, targets_Q: Integers, start: int, factors_Q8: Floats, rows: tuple[Floats, ...]
-) -> None:
-    """Add to each target eight rows in one go: what they are added to is loaded and stored once."""
-    r0, r1, r2, r3, r4, r5, r6, r7 = rows
-    for q in range(targets_Q.shape[0]):
-        y = out_ND[targets_Q[q], start:]
-        f0, f1, f2, f3 = factors_Q8[q, 0], factors_Q8[q, 1], factors_Q8[q, 2], factors_Q8[q, 3]
-        f4, f5, f6, f7 = factors_Q8[q, 4], factors_Q8[q, 5], factors_Q8[q, 6], factors_Q8[q, 7]
+def _add_four(y: Floats, factors_4: Floats, rows: tuple[Floats, ...]) -> None:
+    r0, r1, r2, r3 = rows
+    f0, f1, f2, f3 = factors_4
+    for d in range(y.shape[0]):
+        y[d] += f0 * r0[d] + f1 * r1[d] + f2 * r2[d] + f3 * r3[d]
+
+
+@_compiled
+def _add_four_each(out_ND: Floats, targets_Q: Integers, factors_Q4: Floats, rows: tuple[Floats, ...]) -> None:
+    """Add to each target four rows, to three at once: seven loads and three stores for twelve products.
+
+    A processor keeps no more than eight lines that lie a multiple of 4 KiB apart, as rows mostly do: one more
+    row, and each would be fetched again for the next target.
+    """
+    r0, r1, r2, r3 = rows
+    in_threes = len(targets_Q) - len(targets_Q) % 3
+    for q in range(0, in_threes, 3):
+        y0, y1, y2 = out_ND[targets_Q[q]], out_ND[targets_Q[q + 1]], out_ND[targets_Q[q + 2]]
+        f00, f01, f02, f03 = factors_Q4[q, 0], factors_Q4[q, 1], factors_Q4[q, 2], factors_Q4[q, 3]
+        f10, f11, f12, f13 = (
+            factors_Q4[q + 1, 0],
+            factors_Q4[q + 1, 1],
+            factors_Q4[q + 1, 2],
+            factors_Q4[q + 1, 3],
+        )
+        f20, f21, f22, f23 = (
+            factors_Q4[q + 2, 0],
+            factors_Q4[q + 2, 1],
+            factors_Q4[q + 2, 2],
+            factors_Q4[q + 2, 3],
+        )
         for d in range(r0.shape[0]):
-            low = f0 * r0[d] + f1 * r1[d] + f2 * r2[d] + f3 * r3[d]
-            y[d] += low + f4 * r4[d] + f5 * r5[d] + f6 * r6[d] + f7 * r7[d]
+            b0, b1, b2, b3 = r0[d], r1[d], r2[d], r3[d]
+            y0[d] += f00 * b0 + f01 * b1 + f02 * b2 + f03 * b3
+            y1[d] += f10 * b0 + f11 * b1 + f12 * b2 + f13 * b3
+            y2[d] += f20 * b0 + f21 * b1 + f22 * b2 + f23 * b3
+    for q in range(in_threes, len(targets_Q)):
+        _add_four(out_ND[targets_Q[q]], factors_Q4[q], rows)
 
 
 @_compiled
@@ -137,21 +150,19 @@ def read_few(
         out_ND: Added to.
     """
     _, width, depth = down_MWD.shape
-    in_eights = width - width % 8
-    numbers_W, target = np.arange(width), np.empty(1, np.int64)
-    inside_1W = np.empty((1, width), np.float32)
+    in_fours = width - width % 4
+    numbers_W = np.arange(width)
+    inside_W = np.empty(width, np.float32)
     for n in range(x_ND.shape[0]):
-        target[0] = n
         for k in range(ids_NK.shape[1]):
             m, weight = ids_NK[n, k], weights_NK[n, k]
             for w in range(width):
-                inside_1W[0, w] = weight * _gelu(_dot(x_ND[n], down_MWD[m, w]) + down_bias_MW[m, w])
+                inside_W[w] = weight * _gelu(_dot(x_ND[n], down_MWD[m, w]) + down_bias_MW[m, w])
             _add(out_ND[n], weight, up_bias_MD[m])
-            for w in range(0, in_eights, 8):
-                rows = _eight(up_MWD[m], numbers_W[w : w + 8], 0, depth)
-                _add_eight(out_ND, target, 0, inside_1W[:, w : w + 8], rows)
-            for w in range(in_eights, width):
-                _add(out_ND[n], inside_1W[0, w], up_MWD[m, w])
+            for w in range(0, in_fours, 4):
+                _add_four(out_ND[n], inside_W[w : w + 4], _four(up_MWD[m], numbers_W[w : w + 4], 0, depth))
+            for w in range(in_fours, width):
+                _add(out_ND[n], inside_W[w], up_MWD[m, w])
 
 
 @_compiled
@@ -191,24 +202,40 @@ def dot_rows(x_ND: Floats, tokens_P: Integers, firsts_M1: Integers, rows_MWD: Fl
         rows_MWD: Of each expert.
         out_PW: Added to.
     """
-    num_experts, width, _ = rows_MWD.shape
+    num_experts, width, depth = rows_MWD.shape
     in_fours = width - width % 4
-    for m in range(num_experts):
-        p, end = firsts_M1[m], firsts_M1[m + 1]
-        while end - p >= 4:
-            t0, t1, t2, t3 = tokens_P[p], tokens_P[p + 1], tokens_P[p + 2], tokens_P[p + 3]
-            tokens = (x_ND[t0], x_ND[t1], x_ND[t2], x_ND[t3])
+    numbers_W = np.arange(width)
+    for start in range(0, depth, _COLUMNS):
+        end = min(depth, start + _COLUMNS)
+        for m in range(num_experts):
+            first, last = firsts_M1[m], firsts_M1[m + 1]
+            in_twos = last - (last - first) % 2
             for w in range(0, in_fours, 4):
-                rows = (rows_MWD[m, w], rows_MWD[m, w + 1], rows_MWD[m, w + 2], rows_MWD[m, w + 3])
-                _dot_four(tokens, rows, out_PW, p, w)
-            for w in range(in_fours, width):
-                for i in range(4):
-                    out_PW[p + i, w] += _dot(x_ND[tokens_P[p + i]], rows_MWD[m, w])
-            p += 4
-        while p < end:
-            for w in range(width):
-                out_PW[p, w] += _dot(x_ND[tokens_P[p]], rows_MWD[m, w])
-            p += 1
+                rows = _four(rows_MWD[m], numbers_W[w : w + 4], start, end)
+                for p in range(first, in_twos, 2):
+                    tokens = (x_ND[tokens_P[p], start:end], x_ND[tokens_P[p + 1], start:end])
+                    _dot_eight(tokens, rows, out_PW, p, w)
+            for p in range(first, last):
+                for w in range(in_fours if p < in_twos else 0, width):
+                    out_PW[p, w] += _dot(x_ND[tokens_P[p], start:end], rows_MWD[m, w, start:end])
+
+
+@_compiled
+def _activate(
+    inside_PW: Floats,
+    bias_MW: Floats,
+    weights_NK: Floats,
+    places_P: Integers,
+    firsts_M1: Integers,
+    factors_PW: Floats,
+) -> None:
+    num_chosen = weights_NK.shape[1]
+    for m in range(bias_MW.shape[0]):
+        for p in range(firsts_M1[m], firsts_M1[m + 1]):
+            weight = weights_NK[places_P[p] // num_chosen, places_P[p] % num_chosen]
+            for w in range(bias_MW.shape[1]):
+                inside_PW[p, w] += bias_MW[m, w]
+                factors_PW[p, w] = weight * _gelu(inside_PW[p, w])
 
 
 @_compiled
@@ -225,18 +252,16 @@ def add_rows(
         out_ND: Added to.
     """
     num_experts, width, depth = rows_MWD.shape
-    in_eights = width - width % 8
+    in_fours = width - width % 4
     numbers_W = np.arange(width)
     for m in range(num_experts):
         first, last = firsts_M1[m], firsts_M1[m + 1]
-        for start in range(0, depth, _COLUMNS):
-            end = min(depth, start + _COLUMNS)
-            for w in range(0, in_eights, 8):
-                rows = _eight(rows_MWD[m], numbers_W[w : w + 8], start, end)
-                _add_eight(out_ND, tokens_P[first:last], start, factors_PW[first:last, w : w + 8], rows)
-            for w in range(in_eights, width):
-                for p in range(first, last):
-                    _add(out_ND[tokens_P[p], start:], factors_PW[p, w], rows_MWD[m, w, start:end])
+        for w in range(0, in_fours, 4):
+            rows = _four(rows_MWD[m], numbers_W[w : w + 4], 0, depth)
+            _add_four_each(out_ND, tokens_P[first:last], factors_PW[first:last, w : w + 4], rows)
+        for w in range(in_fours, width):
+            for p in range(first, last):
+                _add(out_ND[tokens_P[p]], factors_PW[p, w], rows_MWD[m, w])
 
 
 @_compiled
@@ -256,12 +281,47 @@ def sum_products(
     numbers_W = np.arange(width)
     for m in range(num_experts):
         first, last = firsts_M1[m], firsts_M1[m + 1]
-        in_eights = last - (last - first) % 8
-        for start in range(0, depth, _COLUMNS):
-            end = min(depth, start + _COLUMNS)
-            for p in range(first, in_eights, 8):
-                tokens = _eight(x_ND, tokens_P[p : p + 8], start, end)
-                _add_eight(out_MWD[m], numbers_W, start, factors_PW[p : p + 8].T, tokens)
-            for p in range(in_eights, last):
-                for w in range(width):
-                    _add(out_MWD[m, w, start:], factors_PW[p, w], x_ND[tokens_P[p], start:end])
+        in_fours = last - (last - first) % 4
+        for p in range(first, in_fours, 4):
+            tokens = _four(x_ND, tokens_P[p : p + 4], 0, depth)
+            _add_four_each(out_MWD[m], numbers_W, factors_PW[p : p + 4].T, tokens)
+        for p in range(in_fours, last):
+            for w in range(width):
+                _add(out_MWD[m, w], factors_PW[p, w], x_ND[tokens_P[p]])
+
+
+@_compiled
+def read_many(
+    x_ND: Floats,
+    ids_NK: Integers,
+    weights_NK: Floats,
+    down_MWD: Floats,
+    down_bias_MW: Floats,
+    up_MWD: Floats,
+    tokens_P: Integers,
+    places_P: Integers,
+    firsts_M1: Integers,
+    inside_PW: Floats,
+    factors_PW: Floats,
+    out_ND: Floats,
+) -> None:
+    """Add to ``out_ND`` what its experts say of each token, without their last biases, expert by expert.
+
+    Args:
+        x_ND: Tokens.
+        ids_NK: Experts of each.
+        weights_NK: Of these experts.
+        down_MWD: Rows of each expert that a token is multiplied with.
+        down_bias_MW: Added to these products, before the GELU.
+        up_MWD: Rows that are summed, each as far as its product says.
+        tokens_P: As `sort_pairs` fills it, like the two that follow.
+        places_P: See there.
+        firsts_M1: See there.
+        inside_PW: Filled with what goes into the GELU, for each sorted pair; zero before.
+        factors_PW: Filled with what comes out of it, weighted.
+        out_ND: Added to.
+    """
+    sort_pairs(ids_NK, tokens_P, places_P, firsts_M1)
+    dot_rows(x_ND, tokens_P, firsts_M1, down_MWD, inside_PW)
+    _activate(inside_PW, down_bias_MW, weights_NK, places_P, firsts_M1, factors_PW)
+    add_rows(factors_PW, tokens_P, firsts_M1, up_MWD, out_ND)

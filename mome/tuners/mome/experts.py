@@ -1,7 +1,8 @@
 """The experts: a routed and shared mixture of small feed-forward blocks."""
 
 # Shape letters: B batch, T tokens, N = B·T, D token width, E routed experts, M all experts (routed,
-# then shared), W bottleneck width, K experts per token, S scales, P chosen positions of N.
+# then shared), W bottleneck width, K experts per token, S scales or shared experts, V = S·W, R rows,
+# P chosen positions of N.
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from mome.tuners.mome.router import Router, Routing
 
 __all__ = ["Experts"]
 
+_EIGHT = 8  # rows
 _INIT_STD = 0.02  # as transformers has it for a model that says nothing else
 
 
@@ -78,23 +80,21 @@ class Experts(nn.Module):
         top_k_N = self._top_k(x_BTD, scales_B)
         if wanted_P is None and can_fuse(x_ND):
             return self._fused(x_ND, top_k_N).view_as(x_BTD)
-        routing = self.router(x_ND, top_k_N)
-        self.routing = routing
-        ids_NK, weights_NK = routing.expert_ids_NK, routing.weights_NK
+        read_PD = x_ND if wanted_P is None else x_ND.index_select(0, wanted_P)
+        way = best_way(read_PD, self.up_weight_MWD)
+        logits_NE, shared_NV = self._meet_all(x_ND) if way == "many" else (self.router.gate(x_ND), None)
+        self.routing = routing = self.router.route(logits_NE, x_ND.dtype, top_k_N)
+        ids_PK, weights_PK = routing.expert_ids_NK, routing.weights_NK
         if wanted_P is not None:
-            x_ND, ids_NK, weights_NK = (each.index_select(0, wanted_P) for each in (x_ND, ids_NK, weights_NK))
-        way = best_way(x_ND, self.up_weight_MWD)
-        if way == "dense":
-            out_ND = self._dense(x_ND, self._gates(x_ND, ids_NK, weights_NK))
+            ids_PK, weights_PK = ids_PK.index_select(0, wanted_P), weights_PK.index_select(0, wanted_P)
+            shared_NV = None if shared_NV is None else shared_NV.index_select(0, wanted_P)
+        if shared_NV is not None:
+            out_PD = self._gathered(read_PD, shared_NV, ids_PK, weights_PK)
+        elif way == "few":
+            out_PD = self._few(read_PD, ids_PK, weights_PK)
         else:
-            ids_NK, weights_NK = self._with_shared(ids_NK, weights_NK)
-            down = self.down_weight_MWD, self.down_bias_MW
-            if way == "few":
-                out_ND = read_few(x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD, self.up_bias_MD)
-            else:
-                biases_ND = self._gates(x_ND, ids_NK, weights_NK) @ self.up_bias_MD
-                out_ND = add_gathered(biases_ND, x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD)
-        return out_ND if wanted_P is not None else out_ND.view_as(x_BTD)
+            out_PD = self._dense(read_PD, self._gates(read_PD, ids_PK, weights_PK))
+        return out_PD if wanted_P is not None else out_PD.view_as(x_BTD)
 
     def _fused(self, x_ND: Tensor, top_k_N: Tensor | None) -> Tensor:
         """Return the output for tokens ``(N, D)`` on a GPU, by kernels of its own."""
@@ -122,6 +122,37 @@ class Experts(nn.Module):
         # In place: a sum of two products would go through all of the output once more. Mixed precision
         # leaves what works in place alone, so that the digits are chosen here.
         return out_ND.addmm_(gates_NM.to(out_ND.dtype), self.up_bias_MD.to(out_ND.dtype))
+
+    def _few(self, x_ND: Tensor, ids_NK: Tensor, weights_NK: Tensor) -> Tensor:
+        """Return the output for a few tokens ``(N, D)``, by way of what each has chosen."""
+        ids_NK, weights_NK = self._with_shared(ids_NK, weights_NK)
+        down = self.down_weight_MWD, self.down_bias_MW
+        return read_few(x_ND, ids_NK, weights_NK, *down, self.up_weight_MWD, self.up_bias_MD)
+
+    def _meet_all(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what every token meets: logits ``(N, E)`` and the inside of shared experts ``(N, V)``."""
+        _, shared_SWD = self._by_kind(self.down_weight_MWD)
+        _, bias_SW = self._by_kind(self.down_bias_MW)
+        counts = self.num_experts, bias_SW.numel()
+        # A processor's library takes as long for 32 rows as for 31, or even for 23.
+        none_RD = x_ND.new_zeros(-sum(counts) % _EIGHT, x_ND.shape[1])
+        rows_RD = torch.cat([self.router.gate.weight, shared_SWD.flatten(0, 1), none_RD])
+        logits_NE, inside_NV, _ = nn.functional.linear(x_ND, rows_RD).split([*counts, len(none_RD)], 1)
+        return logits_NE, nn.functional.gelu(inside_NV + bias_SW.flatten())
+
+    def _gathered(self, x_ND: Tensor, shared_NV: Tensor, ids_NK: Tensor, weights_NK: Tensor) -> Tensor:
+        """Return the output for many tokens ``(N, D)``, by way of what each has chosen."""
+        down_EWD, _ = self._by_kind(self.down_weight_MWD)
+        down_bias_EW, _ = self._by_kind(self.down_bias_MW)
+        up_EWD, shared_SWD = self._by_kind(self.up_weight_MWD)
+        # The last biases are a product anyhow, which takes hardly longer with the shared experts in it.
+        factors_NR = torch.cat([self._gates(x_ND, ids_NK, weights_NK), shared_NV], 1)
+        sum_ND = factors_NR @ torch.cat([self.up_bias_MD, shared_SWD.flatten(0, 1)])
+        return add_gathered(sum_ND, x_ND, ids_NK, weights_NK, down_EWD, down_bias_EW, up_EWD)
+
+    def _by_kind(self, weight_M: Tensor) -> tuple[Tensor, ...]:
+        """Split weights of all experts into those of the routed and of the shared ones."""
+        return weight_M.split([self.num_experts, self.num_shared_experts])
 
     def _top_k(self, x_BTD: Tensor, scales_B: Tensor | None) -> Tensor | None:
         """Return how many experts each token keeps ``(N,)``, or None when all keep the same number."""

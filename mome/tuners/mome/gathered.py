@@ -44,6 +44,13 @@ class _Part(NamedTuple):
     places_P: np.ndarray
     firsts_M1: np.ndarray
 
+    def read(
+        self, of_tokens: Sequence[np.ndarray], weights: Sequence[np.ndarray], of_pairs: Sequence[np.ndarray]
+    ) -> None:
+        *given, out_ND = (each[self.tokens] for each in of_tokens)
+        filled = (each[self.pairs] for each in of_pairs)
+        _loaded().read_many(*given, *weights, self.tokens_P, self.places_P, self.firsts_M1, *filled, out_ND)
+
     def dot_rows(self, x_ND: Tensor, rows_MWD: Tensor, out_PW: Tensor) -> None:
         own_ND, own_PW = _array(x_ND[self.tokens]), _array(out_PW[self.pairs])
         _loaded().dot_rows(own_ND, self.tokens_P, self.firsts_M1, _array(rows_MWD), own_PW)
@@ -145,27 +152,24 @@ class _Gathered(torch.autograd.Function):
         x_ND = x_ND.contiguous()
         parts = _parts(ids_NK, len(down_weight_MWD))
         inside_PW = x_ND.new_zeros(ids_NK.numel(), down_weight_MWD.shape[1])
+        factors_PW = torch.empty_like(inside_PW)
 
-        def go_down(part: _Part) -> None:
-            ids = ids_NK[part.tokens].numpy()
-            _loaded().sort_pairs(ids, part.tokens_P, part.places_P, part.firsts_M1)
-            part.dot_rows(x_ND, down_weight_MWD, inside_PW)
-
-        _each(go_down, parts)
-        places_P = torch.cat([torch.from_numpy(part.places_P) + part.pairs.start for part in parts])
-        inside_PW += down_bias_MW[_experts(parts)]
-        factors_PW = nn.functional.gelu(inside_PW) * weights_NK.flatten()[places_P, None]
-        _each(lambda part: part.add_rows(factors_PW, up_weight_MWD, sum_ND), parts)
+        # In one go: what little Python does between two kernels, one thread does after the other.
+        of_tokens = [_array(each) for each in (x_ND, ids_NK, weights_NK, sum_ND)]
+        weights = [_array(each) for each in (down_weight_MWD, down_bias_MW, up_weight_MWD)]
+        of_pairs = [_array(each) for each in (inside_PW, factors_PW)]
+        _each(lambda part: part.read(of_tokens, weights, of_pairs), parts)
         ctx.mark_dirty(sum_ND)
-        ctx.save_for_backward(x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW, places_P)
+        ctx.save_for_backward(x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW)
         ctx.parts = parts
         return sum_ND
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, summed_ND: Tensor) -> tuple[Tensor | None, ...]:
-        x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW, places_P = ctx.saved_tensors
+        x_ND, weights_NK, down_weight_MWD, up_weight_MWD, inside_PW = ctx.saved_tensors
         parts: Sequence[_Part] = ctx.parts
+        places_P = torch.cat([torch.from_numpy(part.places_P) + part.pairs.start for part in parts])
         summed_ND = summed_ND.contiguous()
         active_PW = torch.zeros_like(inside_PW)
         _each(lambda part: part.dot_rows(summed_ND, up_weight_MWD, active_PW), parts)

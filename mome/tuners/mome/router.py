@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 __all__ = ["Router", "Routing", "load_balancing_loss"]
 
-_EIGHT = 8  # rows
-_MANY, _WIDE = 64, 512  # tokens and their width, from which a copy of the weights is cheap beside the product
-
 
 class Routing(NamedTuple):
     """Where tokens went: all probabilities, the kept weights (they sum to one), the kept experts.
@@ -52,7 +49,7 @@ class Router(nn.Module):
     def __init__(self, d_model: int, num_experts: int, top_k: int) -> None:
         super().__init__()
         self.top_k = top_k
-        self.gate: nn.Linear = _Gate(d_model, num_experts, bias=False)
+        self.gate = nn.Linear(d_model, num_experts, bias=False)
 
     def forward(self, x_ND: Tensor, top_k_N: Tensor | None = None) -> Routing:
         """Route tokens ``(N, D)``, each to ``top_k`` experts or to as many as ``top_k_N`` says."""
@@ -73,19 +70,6 @@ class Router(nn.Module):
     def is_kept(self, top_k_N: Tensor) -> Tensor:
         """Return which slots ``(N, K)`` tokens fill that keep so many experts."""
         return torch.arange(self.top_k, device=top_k_N.device) < top_k_N[:, None]
-
-
-class _Gate(nn.Linear):
-    """One row for each expert, by a product that takes them in eights."""
-
-    def forward(self, x_ND: Tensor) -> Tensor:
-        missing = -self.out_features % _EIGHT
-        is_large = len(x_ND) >= _MANY and self.in_features >= _WIDE
-        if not (missing and is_large and x_ND.device.type == "cpu" and x_ND.dtype == torch.float32):
-            return super().forward(x_ND)
-        # With 23 rows a processor's library takes one and a half to twice as long as with 24.
-        weight_ED = nn.functional.pad(self.weight, (0, 0, 0, missing))
-        return nn.functional.linear(x_ND, weight_ED)[:, : self.out_features]
 
 
 def load_balancing_loss(routings: Sequence[Routing], counts_GN: Tensor) -> Tensor:
