@@ -126,12 +126,12 @@ def _pip(environment: Path, arguments: list[str], packages: int) -> None:
     Raises:
         Broken: If pip ends with an error.
     """
-    command = ["pip", "install", "--no-compile", "--progress-bar", "off", "--no-input"]
+    quiet = ["--progress-bar", "off", "--no-input", "--disable-pip-version-check"]
     # What pip downloads grows in a folder of our own, where it can be weighed.
     with tempfile.TemporaryDirectory(prefix="mome-install-") as downloads:
         status, said = _run(
             environment,
-            [*command, "--disable-pip-version-check", *arguments],
+            ["pip", "install", "--no-compile", *quiet, *arguments],
             {"TMPDIR": downloads},
             lambda said: _progress(said, packages, Path(downloads), environment),
         )
@@ -168,7 +168,7 @@ def _run(
         reader = threading.Thread(target=_read, args=(process.stdout, said))
         reader.start()
         try:
-            _show(reader, lambda: progress(list(said)))
+            _show(reader, lambda: progress(said))
         except BaseException:  # an interruption: nothing may go on behind the prompt, nor what it started
             os.killpg(process.pid, signal.SIGTERM)
             raise

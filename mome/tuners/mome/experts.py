@@ -82,8 +82,13 @@ class Experts(nn.Module):
             return self._fused(x_ND, top_k_N).view_as(x_BTD)
         read_PD = x_ND if wanted_P is None else x_ND.index_select(0, wanted_P)
         way = best_way(read_PD, self.up_weight_MWD)
-        logits_NE, shared_NV = self._meet_all(x_ND) if way == "many" else (self.router.gate(x_ND), None)
-        self.routing = routing = self.router.route(logits_NE, x_ND.dtype, top_k_N)
+        shared_NV: Tensor | None = None
+        if way == "many":
+            logits_NE, shared_NV = self._meet_all(x_ND)
+            routing = self.router.route(logits_NE, x_ND.dtype, top_k_N)
+        else:
+            routing = self.router(x_ND, top_k_N)
+        self.routing = routing
         ids_PK, weights_PK = routing.expert_ids_NK, routing.weights_NK
         if wanted_P is not None:
             ids_PK, weights_PK = ids_PK.index_select(0, wanted_P), weights_PK.index_select(0, wanted_P)
