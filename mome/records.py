@@ -77,7 +77,7 @@ Spending = Literal["cheapest", "finest"]
 ChosenBy = Literal["caller", "published", "auto"]  # who chose the scale of a request
 # Of `mome.speech.noise_estimate`, to be raised with its weights: measurements of two are not comparable.
 # Here, for who only compares records opens no recording.
-ESTIMATOR = "network-1"
+ESTIMATOR = "network-2"
 MODALITY_NAMES: dict[Modality, str] = {  # as people read them, the richest first
     "av": "sound and lips",
     "audio": "sound alone",

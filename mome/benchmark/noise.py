@@ -1,6 +1,7 @@
 """How far the noise estimate is from the truth: clips of speech in every noise at every level, and a table.
 
-    python -m mome.benchmark.noise --speech NAME=FOLDER ... --voices FOLDER [--noise FOLDER] [--output FILE]
+    OPENBLAS_NUM_THREADS=1 python -m mome.benchmark.noise --speech NAME=FOLDER ... --voices FOLDER \
+        [--noise FOLDER] [--output FILE]
 
 Clips of 2 to 4 s are cut or joined from recordings that the estimator was never taught, which is any.
 """
@@ -22,10 +23,11 @@ from mome.errors import ConfigError
 from mome.progress import progress
 from mome.records import NoiseKind
 from mome.reporting.markdown import columns
-from mome.speech.audio import SAMPLING_RATE, Samples, read_audio, resample
+from mome.speech.audio import SAMPLING_RATE, Samples
 from mome.speech.noise import babble, mix_at_snr
 from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
 from mome.speech.noises import BURSTY_DB, burstiness_db
+from mome.speech.recordings import find_recordings, read_recording
 from mome.storage import write_text
 
 __all__ = ["Heard", "listen_to", "tables"]
@@ -34,7 +36,6 @@ LEVELS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
 _TALKERS = (2, 4, 8, 16)
 _SHORTEST_S, _LONGEST_S = 2.0, 4.0
 _NAMED_BELOW_DB = 15.0
-_SUFFIXES = frozenset({".flac", ".mp4", ".mpg", ".wav"})
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,16 @@ def tables(heard: Sequence[Heard]) -> str:
         columns(
             ["noise", *(f"{level:g} dB" for level in LEVELS_DB), "bias", "mean absolute"],
             [
-                [
-                    noise,
-                    *(
-                        _error([each for each in noisy if (each.noise, each.snr_db) == (noise, level)])
-                        for level in LEVELS_DB
-                    ),
-                    *_bias([each for each in noisy if each.noise == noise]),
-                ]
-                for noise in noises
-            ]
-            + [["all", *[""] * len(LEVELS_DB), *_bias(noisy)]],
+                *(
+                    _errors_by_level(noise, [each for each in noisy if each.noise == noise])
+                    for noise in noises
+                ),
+                *(
+                    _errors_by_level(f"all {kind}", [each for each in noisy if each.kind == kind])
+                    for kind in ("babble", "steady", "bursts")
+                ),
+                _errors_by_level("all", noisy),
+            ],
         ),
         "Bias in dB by corpus, and what the clips read as they are (10th, 50th, 90th of 100):",
         columns(
@@ -175,6 +175,11 @@ def _errors(heard: Sequence[Heard]) -> np.ndarray:
     return np.array([(each.estimate.snr_db or 0.0) - (each.snr_db or 0.0) for each in heard])
 
 
+def _errors_by_level(name: str, heard: Sequence[Heard]) -> list[str]:
+    levels = (_error([each for each in heard if each.snr_db == level]) for level in LEVELS_DB)
+    return [name, *levels, *_bias(heard)]
+
+
 def _error(heard: Sequence[Heard]) -> str:
     errors = _errors(heard)
     return f"{errors.mean():+.1f} ± {errors.std():.1f}" if len(errors) else "–"
@@ -218,7 +223,7 @@ def _clips(paths: Sequence[Path], rng: np.random.Generator) -> list[Samples]:
     clips: list[Samples] = []
     parts: list[Samples] = []
     for path in paths:
-        parts += [_read(path), np.zeros(int(rng.uniform(0.1, 0.25) * SAMPLING_RATE), np.float32)]
+        parts += [read_recording(path), np.zeros(int(rng.uniform(0.1, 0.25) * SAMPLING_RATE), np.float32)]
         joined = np.concatenate(parts)
         wanted = int(rng.uniform(_SHORTEST_S, _LONGEST_S) * SAMPLING_RATE)
         if len(joined) >= _SHORTEST_S * SAMPLING_RATE:
@@ -228,15 +233,8 @@ def _clips(paths: Sequence[Path], rng: np.random.Generator) -> list[Samples]:
     return clips
 
 
-def _read(path: Path) -> Samples:
-    audio = read_audio(path)
-    return resample(audio.samples, audio.sampling_rate, SAMPLING_RATE)
-
-
 def _files(folder: Path, most: int, rng: np.random.Generator) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise ConfigError(f"{folder} holds no recording; expected {', '.join(sorted(_SUFFIXES))} files")
+    found = find_recordings(folder)
     return [found[index] for index in sorted(rng.permutation(len(found))[:most])]
 
 
@@ -264,9 +262,11 @@ def _command() -> None:
             overheard, paths = overheard[::2], overheard[1::2]
         speech[name] = _clips(paths, rng)
     recordings = (
-        {path.stem: _read(path) for path in _files(given.noise, given.recordings, rng)} if given.noise else {}
+        {path.stem: read_recording(path) for path in _files(given.noise, given.recordings, rng)}
+        if given.noise
+        else {}
     )
-    voices = [_read(path) for path in overheard]
+    voices = [read_recording(path) for path in overheard]
     found = tables(list(listen_to(speech, voices, recordings, given.clips, given.seed)))
     if given.output is not None:
         write_text(given.output, found)

@@ -16,9 +16,24 @@ def _teach() -> None:
     parser.add_argument("--pieces", type=int, default=6000, help="of speech, 4 s each; default: 6000")
     parser.add_argument("--steps", type=int, default=1200, help="of training; default: 1200")
     parser.add_argument("--seed", type=int, default=23, help="default: 23")
+    parser.add_argument(
+        "--recordings",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="of people, a voice each, every folder heard as often as the synthetic voices; default: none",
+    )
     parser.add_argument("--start", type=Path, help="weights to go on from; default: none")
     given = parser.parse_args()
-    run(given.output, pieces=given.pieces, steps=given.steps, seed=given.seed, start=given.start)
+    run(
+        given.output,
+        pieces=given.pieces,
+        steps=given.steps,
+        seed=given.seed,
+        recordings=given.recordings,
+        start=given.start,
+    )
 
 
 if __name__ == "__main__":

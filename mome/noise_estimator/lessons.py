@@ -36,6 +36,7 @@ _NOISY_DB = (-12.0, 25.0)
 _CLEAN_DB = (25.0, 45.0)
 _NOISY_SHARE = 0.85
 _BABBLE, _STEADY, _BURSTS = 0.46, 0.27, 0.27  # of the noisy ones: babble is the hardest
+_TWO_SHARE, _SECOND_DB = 0.4, (-12.0, 0.0)  # of the noises without people: how often two, the second how loud
 _ROOM_DB = (30.0, 70.0)  # no recording is silent behind the speech
 _KIND_BELOW_DB, _NONE_ABOVE_DB = 18.0, 25.0  # between them it does not matter what the noise is
 
@@ -65,10 +66,16 @@ class Batch:
     kinds_B: Tensor
 
 
-def make_sounds(talkers: Sequence[Talker], count: int, seed: int) -> Sounds:
-    """Make ``count`` pieces of speech and half as many of each kind of noise."""
+def make_sounds(groups: Sequence[Sequence[Talker]], count: int, seed: int) -> Sounds:
+    """Make ``count`` pieces of speech and half as many of each kind of noise.
+
+    Args:
+        groups: Of talkers; each group is heard as often as the others, and babble is made of one of them.
+        count: Of pieces of speech.
+        seed: Of everything that is drawn.
+    """
     made: dict[str, NDArray[np.int16]] = {}
-    with multiprocessing.get_context("spawn").Pool(available_cores(), _hold, (talkers,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(available_cores(), _hold, (groups,)) as pool:
         for place, name in enumerate(("speech", "babble", "steady", "bursts")):
             wanted = count if name == "speech" else count // 2
             tasks = [
@@ -85,7 +92,7 @@ def mix(sounds: Sounds, batch_size: int, rng: np.random.Generator) -> Batch:
     num_samples = int(rng.uniform(_SHORTEST_S * SAMPLING_RATE, _LENGTH))
     names = rng.choice(["babble", "steady", "bursts"], batch_size, p=[_BABBLE, _STEADY, _BURSTS])
     speech_BN = np.stack([_cut(sounds.speech, num_samples, rng) for _ in range(batch_size)])
-    noise_BN = np.stack([_cut(sounds.noises[name], num_samples, rng) for name in names])
+    noise_BN = np.stack([_noise(sounds, name, num_samples, rng) for name in names])
     noisy_B = rng.random(batch_size) < _NOISY_SHARE
     level_db_B = np.where(noisy_B, rng.uniform(*_NOISY_DB, batch_size), rng.uniform(*_CLEAN_DB, batch_size))
     noise_BN *= _amplitude(-level_db_B)
@@ -112,6 +119,15 @@ def mix(sounds: Sounds, batch_size: int, rng: np.random.Generator) -> Batch:
     )
 
 
+def _noise(sounds: Sounds, name: str, num_samples: int, rng: np.random.Generator) -> Samples:
+    """Return a piece of that kind; a kitchen is rarely of one noise, so two may sound together."""
+    noise = _cut(sounds.noises[name], num_samples, rng)
+    if name == "babble" or rng.random() >= _TWO_SHARE:
+        return noise
+    other = _cut(sounds.noises[str(rng.choice(["steady", "bursts"]))], num_samples, rng)
+    return unit_power(noise + other * np.float32(10 ** (rng.uniform(*_SECOND_DB) / 20)))
+
+
 def _cut(pieces: NDArray[np.int16], num_samples: int, rng: np.random.Generator) -> Samples:
     start = int(rng.integers(_LENGTH - num_samples + 1))
     piece = pieces[rng.integers(len(pieces)), start : start + num_samples]
@@ -122,12 +138,12 @@ def _amplitude(level_db_B: NDArray[np.floating]) -> Samples:
     return (10 ** (level_db_B / 20)).astype(np.float32)[:, None]
 
 
-_talkers: Sequence[Talker] = ()  # of a process that makes sounds
+_groups: Sequence[Sequence[Talker]] = ()  # of talkers, in a process that makes sounds
 
 
-def _hold(talkers: Sequence[Talker]) -> None:
-    global _talkers
-    _talkers = talkers
+def _hold(groups: Sequence[Sequence[Talker]]) -> None:
+    global _groups
+    _groups = groups
 
 
 def _make(task: tuple[str, list[int], int]) -> NDArray[np.int16]:
@@ -141,9 +157,10 @@ def _sound(name: str, rng: np.random.Generator) -> Samples:
         return steady(_LENGTH, rng)
     if name == "bursts":
         return bursts(_LENGTH, rng)
+    talkers = _groups[int(rng.integers(len(_groups)))]
     if name == "babble":
-        return babble(_talkers, _LENGTH, rng)
-    return speech(_talkers[int(rng.integers(len(_talkers)))], _LENGTH, rng)
+        return babble(talkers, _LENGTH, rng)
+    return speech(talkers[int(rng.integers(len(talkers)))], _LENGTH, rng)
 
 
 def _stored(sound: Samples) -> NDArray[np.int16]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mome.machine.processor import use_threads
 from mome.noise_estimator.lessons import NO_KIND, Batch, Sounds, make_sounds, mix
 from mome.noise_estimator.network import NoiseNetwork, Outputs
-from mome.noise_estimator.voices import make_talkers
+from mome.noise_estimator.voices import make_talkers, recorded_talkers
 from mome.numpy_weights import load_weights, save_weights
 from mome.progress import progress
 
@@ -26,7 +26,15 @@ _TOLERANCE_DB = 3.0  # of the Huber loss: what is that wrong is not hopeless yet
 _PEOPLE_PER_PIECE = 3
 
 
-def run(output: Path, *, pieces: int, steps: int, seed: int, start: Path | None = None) -> None:
+def run(
+    output: Path,
+    *,
+    pieces: int,
+    steps: int,
+    seed: int,
+    recordings: Sequence[Path] = (),
+    start: Path | None = None,
+) -> None:
     """Train and write the network.
 
     Args:
@@ -34,10 +42,16 @@ def run(output: Path, *, pieces: int, steps: int, seed: int, start: Path | None 
         pieces: Of speech, 4 s each, and as many of noise and a half more.
         steps: Of training.
         seed: Of everything that is drawn.
+        recordings: Folders of people's recordings; each is heard as often as the synthetic voices.
         start: Weights to go on from; none for new ones.
+
+    Raises:
+        ConfigError: If a folder holds no speech.
+        MediaError: If a recording cannot be decoded.
     """
     use_threads("auto")
-    sounds = make_sounds(make_talkers(pieces // _PEOPLE_PER_PIECE, seed), pieces, seed)
+    people = [recorded_talkers(folder) for folder in recordings]
+    sounds = make_sounds([make_talkers(pieces // _PEOPLE_PER_PIECE, seed), *people], pieces, seed)
     begun = None if start is None else load_weights(NoiseNetwork(), start)
     save_weights(train(sounds, steps, seed, begun), output)
 

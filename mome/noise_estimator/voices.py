@@ -1,4 +1,4 @@
-"""Synthetic talkers for the noise estimator: many languages, rooms and microphones, a voice each.
+"""Talkers for the noise estimator: synthetic ones of many languages, and people on recordings.
 
 The accents of other languages read English words too: what counts is that sounds and melodies differ.
 """
@@ -15,19 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from mome.errors import ConfigError
 from mome.foundation.words import draw_sentence
 from mome.machine.processor import available_cores
 from mome.progress import progress
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.augmentation import change_speed, colour, echo
 from mome.speech.noises import unit_power
+from mome.speech.recordings import find_recordings, read_recording
 from mome.synthesis.speakers import voice_variants
 from mome.synthesis.speech import Voice, speak
 
-__all__ = ["Talker", "babble", "make_talkers", "speech", "talk"]
+__all__ = ["Talker", "babble", "make_talkers", "recorded_talkers", "speech", "talk"]
 
 Samples = NDArray[np.float32]
-Talker = list[Samples]  # sentences of one voice at unit power
+Talker = list[Samples]  # sentences, or recordings, of one voice at unit power
 
 _SENTENCES = 3
 _TALKERS_PER_PROCESS = 50
@@ -47,6 +49,21 @@ def make_talkers(count: int, seed: int) -> list[Talker]:
         return [talker for part in made for talker in part][:count]
 
 
+def recorded_talkers(folder: Path) -> list[Talker]:
+    """Take each recording of a folder for one person; what is shorter than a moment of speech is left out.
+
+    Raises:
+        ConfigError: If there is no recording, or none with enough to hear.
+        MediaError: If one of them cannot be decoded.
+    """
+    paths = find_recordings(folder)
+    heard = [read_recording(path) for path in progress(paths, f"read {folder.name}", total=len(paths))]
+    talkers = [[unit_power(each)] for each in heard if len(each) >= _SHORTEST and each.any()]
+    if not talkers:
+        raise ConfigError(f"{folder}: every recording is silent or shorter than {_SHORTEST} samples")
+    return talkers
+
+
 def talk(talker: Talker, num_samples: int, rng: np.random.Generator, pauses: float) -> Samples:
     """Return ``(num_samples,)`` of a talker from some place on; ``pauses`` is how probable one is."""
     sentences: list[Samples] = []
@@ -59,7 +76,7 @@ def talk(talker: Talker, num_samples: int, rng: np.random.Generator, pauses: flo
         if rng.random() < pauses:
             sentences.append(np.zeros(int(rng.uniform(0.05, 0.7) * SAMPLING_RATE), np.float32))
             length += len(sentences[-1])
-    start = int(rng.integers(SAMPLING_RATE))
+    start = int(rng.integers(length - num_samples))
     return np.concatenate(sentences)[start : start + num_samples]
 
 

@@ -7,6 +7,7 @@ Its weights are made by ``python -m mome.noise_estimator``, whose torch twin a t
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -50,14 +51,14 @@ def listen(powers_TM: Array) -> Heard:
     """
     weights = _weights()
     seen_TM = contrast(powers_TM[None])[0]
-    hidden_TC = np.maximum(_convolved(seen_TM, weights, 0), 0.0)
+    hidden_TC = _rectified(_convolved(seen_TM, weights, 0))
     for layer in range(1, len(DILATIONS)):
-        hidden_TC = hidden_TC + np.maximum(_convolved(hidden_TC, weights, layer), 0.0)
+        hidden_TC += _rectified(_convolved(hidden_TC, weights, layer))
     speech_TM = _sigmoid(hidden_TC @ weights["mask.weight"] + weights["mask.bias"])
-    speech = float((speech_TM * powers_TM).sum(dtype=np.float64))
-    noise = float(((1.0 - speech_TM) * powers_TM).sum(dtype=np.float64))
-    raw_db = 10.0 * np.log10((speech + 1e-30) / (noise + 1e-30))
-    raw_db = float(np.clip(raw_db, -MAX_RAW_SNR_DB, MAX_RAW_SNR_DB))
+    speech = float(np.vdot(speech_TM, powers_TM))
+    noise = float(np.vdot(np.float32(1.0) - speech_TM, powers_TM))
+    raw_db = 10.0 * math.log10((speech + 1e-30) / (noise + 1e-30))
+    raw_db = min(MAX_RAW_SNR_DB, max(-MAX_RAW_SNR_DB, raw_db))
     summary = np.concatenate(
         [
             hidden_TC.mean(axis=0),
@@ -70,21 +71,28 @@ def listen(powers_TM: Array) -> Heard:
     inner_H = np.maximum(summary @ weights["inner.weight"] + weights["inner.bias"], 0.0)
     correction, log_variance, *logits = (inner_H @ weights["outer.weight"] + weights["outer.bias"]).tolist()
     odds = np.exp(np.array(logits) - max(logits))
-    error_db = float(np.exp(0.5 * np.clip(log_variance, -2.0, 6.0)))
+    error_db = math.exp(0.5 * min(6.0, max(-2.0, log_variance)))
     return Heard(raw_db + 10.0 * correction, error_db, tuple((odds / odds.sum()).tolist()))
 
 
 def _convolved(frames_TC: Array, weights: dict[str, Array], layer: int) -> Array:
     """Return the layer's dilated convolution over time, with zeros beyond both ends."""
-    kernel_KCC, bias_C = weights[f"layers.{layer}.weight"], weights[f"layers.{layer}.bias"]
-    taps, step, num_frames = len(kernel_KCC), DILATIONS[layer], len(frames_TC)
-    reach = taps // 2 * step
-    padded = np.zeros((num_frames + 2 * reach, frames_TC.shape[1]), np.float32)
-    padded[reach : reach + num_frames] = frames_TC
-    summed = padded[:num_frames] @ kernel_KCC[0] + bias_C
-    for tap in range(1, taps):
-        summed += padded[tap * step : tap * step + num_frames] @ kernel_KCC[tap]
+    kernel_KCC, step = weights[f"layers.{layer}.weight"], DILATIONS[layer]
+    taps, (num_frames, num_channels) = len(kernel_KCC), frames_TC.shape
+    # What the taps of a frame see, side by side: one product for all of them.
+    seen_TKC = np.zeros((num_frames, taps, num_channels), np.float32)
+    for tap in range(taps):
+        shift = (tap - taps // 2) * step
+        first, end = max(0, -shift), num_frames - max(0, shift)
+        if first < end:
+            seen_TKC[first:end, tap] = frames_TC[first + shift : end + shift]
+    summed = seen_TKC.reshape(num_frames, -1) @ kernel_KCC.reshape(-1, kernel_KCC.shape[2])
+    summed += weights[f"layers.{layer}.bias"]
     return summed
+
+
+def _rectified(values: Array) -> Array:
+    return np.maximum(values, np.float32(0.0), out=values)
 
 
 def _sigmoid(values: Array) -> Array:

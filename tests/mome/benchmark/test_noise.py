@@ -22,7 +22,9 @@ def test_errors_names_and_cost_are_those_of_the_clips() -> None:
     text = tables(clips)
     assert re.search(r"\| white \|.*\+2\.0 ± 1\.0.*\| \+2\.0 \| 2\.0 \|", text)
     assert re.search(r"\| babble of 2 \| babble \| 50% \| 0% \| 50% \| 0% \|", text)
-    assert "| all |  |  |  |  |  |  | -1.0 | 3.0 |" in text
+    assert "| all babble | – | -4.0 ± 0.0 | – | – | – | – | -4.0 | 4.0 |" in text
+    assert "| all steady | – | +2.0 ± 1.0 | – | – | – | – | +2.0 | 2.0 |" in text
+    assert "| all | – | -1.0 ± 3.1 | – | – | – | – | -1.0 | 3.0 |" in text
     assert "Kind named right below 15 dB: 75%" in text
     assert "10 s of sound: 5.0 ms, over 6 clips" in text
 

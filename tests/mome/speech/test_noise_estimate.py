@@ -9,15 +9,18 @@ import pytest
 import soundfile
 import torch
 
+from mome.benchmark.noise import listen_to
 from mome.noise_estimator.network import NoiseNetwork
 from mome.numpy_weights import load_weights
 from mome.speech.audio import Samples, resample
 from mome.speech.noise import babble, mix_at_snr
-from mome.speech.noise_bands import HOP, NUM_BANDS, WINDOW, band_powers
+from mome.speech.noise_bands import HOP, NUM_BANDS, WINDOW, band_powers, contrast
 from mome.speech.noise_estimate import NoiseEstimate, estimate_noise
 from mome.speech.noise_network import NETWORK_KINDS, WEIGHTS, listen
+from mome.speech.recordings import find_recordings, read_recording
 
-FSDD = Path("../shared/corpora/fsdd/recordings")
+CORPORA_FOLDER = Path("../shared/corpora")
+FSDD = CORPORA_FOLDER / "fsdd/recordings"
 SPEAKERS = ("jackson", "nicolas", "yweweler", "george")
 Voices = dict[str, list[Samples]]
 
@@ -109,6 +112,32 @@ def test_most_clips_are_told_what_they_are_drowned_in(corpus: Callable[[], Voice
     assert named.count(kind) >= 0.75 * len(named), named
 
 
+@pytest.mark.skipif(not CORPORA_FOLDER.is_dir(), reason="needs ../shared/corpora")
+def test_people_and_noises_that_were_never_taught_are_measured_as_docs_control_says() -> None:
+    rng = np.random.default_rng(7)
+    strangers = find_recordings(CORPORA_FOLDER / "librispeech")[1::2]  # the others taught it
+    readers = [read_recording(path) for path in strangers[:24]]
+    talker = find_recordings(CORPORA_FOLDER / "grid/s1")[::75]
+    speech = {
+        "librispeech": [each[8_000:48_000] for each in readers[1::2]],
+        "grid": [read_recording(path) for path in talker],
+        "fsdd": [digits(speaker, 5, rng) for speaker in SPEAKERS for _ in range(3)],
+    }
+    noises = {path.stem: read_recording(path) for path in find_recordings(CORPORA_FOLDER / "noise")}
+    noisy = [
+        each for each in listen_to(speech, readers[::2], noises, clips=10, seed=7) if each.snr_db is not None
+    ]
+    errors = {
+        kind: np.array([each.estimate.snr_db - each.snr_db for each in noisy if each.kind == kind])
+        for kind in ("babble", "steady", "bursts")
+    }
+    assert np.abs(np.concatenate(list(errors.values()))).mean() <= 2.5
+    for kind, those in errors.items():
+        assert abs(those.mean()) <= 1.5, kind  # of so few; of many docs/control.md says
+    below = [each for each in noisy if each.snr_db < 15]
+    assert sum(each.estimate.kind == each.kind for each in below) >= 0.88 * len(below)
+
+
 @pytest.mark.parametrize(
     "samples",
     [
@@ -175,6 +204,42 @@ def test_a_recording_of_a_minute_and_one_of_a_moment_are_measured() -> None:
     voice = sentences()["f2"][0]
     assert estimate_noise(np.tile(voice, 40)).snr_db is not None
     assert estimate_noise(voice[:500]).snr_db is None
+
+
+def test_frames_are_compared_with_the_quietest_tenth_as_numpy_counts_it() -> None:
+    rng = np.random.default_rng(8)
+    loudness = 10 ** rng.uniform(-4, -1, 90)
+    samples = (rng.normal(size=(90, 160)) * loudness[:, None] + 0.3).astype(np.float32)
+    power = samples.astype(np.float64).var(axis=1)
+    smooth_db = 10 * np.log10(np.convolve(power, np.ones(5) / 5, mode="same"))
+    threshold_db = max(np.quantile(smooth_db, 0.1) + 2.0, smooth_db.max() - 35.0)
+    expected = float((smooth_db > threshold_db).mean())
+    assert 0.2 < expected < 0.95
+    assert estimate_noise(samples.ravel()).speech_share == pytest.approx(expected, abs=1e-9)
+
+
+def test_bands_are_sums_of_bins_and_the_contrast_is_by_their_width() -> None:
+    sound = np.random.default_rng(2).normal(size=(2, WINDOW + 5 * HOP)).astype(np.float32)
+    frames = np.stack([sound[:, start : start + WINDOW] for start in range(0, 6 * HOP, HOP)], axis=1)
+    bins = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))) ** 2
+    centres = np.concatenate([np.arange(40), np.geomspace(40, 320, 26)])
+    shares = np.stack([np.interp(np.arange(321), centres, one) for one in np.eye(66)], axis=1)
+    powers = band_powers(sound)
+    np.testing.assert_allclose(powers, bins @ shares, rtol=1e-3, atol=1e-4 * bins.mean())
+    density = powers / shares.sum(axis=0)
+    expected = np.log(density / density.mean(axis=(1, 2), keepdims=True) + 1e-5) / 3
+    np.testing.assert_allclose(contrast(powers), expected, atol=1e-4)
+
+
+def test_the_ratio_of_a_recording_far_beyond_full_scale_is_that_at_full_scale() -> None:
+    voice = sentences()["f2"][0]
+    loud, usual = estimate_noise(voice * np.float32(1e9)).snr_db, estimate_noise(voice).snr_db
+    assert loud == pytest.approx(usual, abs=0.01)
+
+
+def test_what_is_too_loud_to_be_squared_has_a_level_and_no_ratio() -> None:
+    estimate = estimate_noise(sentences()["f2"][0] * np.float32(1e30))
+    assert estimate.snr_db is None and np.isfinite(estimate.level_db)
 
 
 def test_samples_that_are_no_numbers_count_as_silence() -> None:
