@@ -1,4 +1,4 @@
-"""The noise estimator's training: synthetic voices in synthetic noise, and the network that learns from them.
+"""The noise estimator's training: voices, synthetic and of people, in synthetic noise, and the network.
 
 What it makes is `mome/speech/noise_network.safetensors`; only whoever wants another one needs this folder.
 """

@@ -39,21 +39,21 @@ _HARM: dict[TestedNoise, float] = {
 # and of clips as they are. What it calls a noise, in shares.
 _MEASURED_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, CLEAN_DB)
 _BIAS: dict[TestedNoise, tuple[float, ...]] = {
-    "babble": (2.6, 0.7, 0.6, -0.5, -2.4, -4.3, -2.0),
-    "steady": (0.2, -0.2, -0.5, -2.1, -3.4, -5.7, -2.0),
-    "bursts": (-0.8, -1.0, -0.4, -0.1, -2.1, -3.3, -2.0),
+    "babble": (-0.1, -1.0, 0.1, -0.4, -1.5, -1.6, 6.0),
+    "steady": (0.3, 0.2, -0.1, -0.2, -0.5, -0.8, 6.0),
+    "bursts": (-0.5, -0.6, -0.5, -1.0, -0.4, -0.2, 6.0),
 }
 _SPREAD: dict[TestedNoise, tuple[float, ...]] = {
-    "babble": (2.0, 2.4, 2.5, 2.5, 3.4, 4.9, 5.5),
-    "steady": (1.1, 1.1, 1.2, 2.6, 3.6, 4.5, 5.5),
-    "bursts": (0.8, 1.4, 1.4, 1.8, 4.3, 4.7, 5.5),
+    "babble": (2.2, 2.1, 2.1, 1.6, 1.9, 1.7, 5.5),
+    "steady": (0.7, 0.7, 0.8, 0.8, 1.2, 1.6, 5.5),
+    "bursts": (0.7, 1.0, 1.0, 1.3, 1.8, 2.2, 5.5),
 }
 _NAMES: tuple[NoiseKind, ...] = ("babble", "steady", "bursts", "none")
 _NAMED: dict[TestedNoise | None, tuple[float, ...]] = {
-    "babble": (0.78, 0.22, 0.0, 0.0),
+    "babble": (1.0, 0.0, 0.0, 0.0),
     "steady": (0.0, 1.0, 0.0, 0.0),
-    "bursts": (0.0, 0.06, 0.94, 0.0),
-    None: (0.0, 0.49, 0.17, 0.34),
+    "bursts": (0.0, 0.0, 1.0, 0.0),
+    None: (0.01, 0.0, 0.03, 0.96),
 }
 _QUIET_DB = 17.5  # above it a noise is named as that of clips as they are
 # For means over normal spreads: as many values as are equally likely.
