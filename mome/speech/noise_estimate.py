@@ -87,7 +87,7 @@ def _centred(samples: Samples) -> tuple[Samples, float]:
     heard = samples.astype(np.float32, copy=False)
     if not len(heard):
         return heard, 0.0
-    if not max(heard.max(), -heard.min()) < _LOUDEST:  # nor is it for what is no number
+    if not max(heard.max(), -heard.min()) < _LOUDEST:  # as it is not, either, where one is NaN
         heard = np.clip(np.nan_to_num(heard, nan=0.0, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST)
     offset = float(heard.mean())
     return heard - np.float32(offset), offset
