@@ -18,6 +18,9 @@ export DVC_NO_ANALYTICS = 1
 export GX_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
 
+# NumPy's products are small here, and its threads would take the cores from torch's and from processes beside it.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: help run test lint format compile readme images monitor-ui clean
 
 help: ## show this list

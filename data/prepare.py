@@ -36,6 +36,7 @@ from mome.errors import ConfigError, CorpusError
 from mome.machine.memory import memory_watched
 from mome.machine.processor import available_cores
 from mome.machine.stopping import stoppable
+from mome.machine.threads import one_thread_each
 from mome.progress import progress
 from mome.records import Modality, Split, Utterance
 from mome.speech.faces.loading import load_faces
@@ -145,7 +146,9 @@ def _read_each(
         yield from progress(chain.from_iterable(map(read, pieces)), "preparing", total=count)
         return
     # Spawned, not forked: DVC has just used threads, and a lock that one of them held would stay locked.
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(pieces))) as pool:
+    with one_thread_each():
+        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(pieces)))
+    with pool:
         yield from progress(chain.from_iterable(pool.imap(read, pieces)), "preparing", total=count)
 
 

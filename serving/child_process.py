@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from mome.machine.threads import ONE_THREAD
+
 __all__ = ["ignore_signals", "start_child"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-# One thread each: there is one process per core.
-_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # glibc gives every larger array back, and the next one has to pay for its pages anew: up to 32 MiB are kept.
 _KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**25)}
 
@@ -48,4 +48,4 @@ def ignore_signals() -> None:
 def _environment() -> dict[str, str]:
     # A Bento's code is on no path but this process's own.
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**_KEPT, **os.environ, **_ALONE, "PYTHONPATH": path}
+    return {**_KEPT, **os.environ, **ONE_THREAD, "PYTHONPATH": path}

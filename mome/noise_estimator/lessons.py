@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mome.machine.processor import available_cores
+from mome.machine.threads import one_thread_each
 from mome.noise_estimator.voices import Talker, babble, speech
 from mome.progress import progress
 from mome.speech.audio import SAMPLING_RATE
@@ -75,7 +76,9 @@ def make_sounds(groups: Sequence[Sequence[Talker]], count: int, seed: int) -> So
         seed: Of everything that is drawn.
     """
     made: dict[str, NDArray[np.int16]] = {}
-    with multiprocessing.get_context("spawn").Pool(available_cores(), _hold, (groups,)) as pool:
+    with one_thread_each():
+        pool = multiprocessing.get_context("spawn").Pool(available_cores(), _hold, (groups,))
+    with pool:
         for place, name in enumerate(("speech", "babble", "steady", "bursts")):
             wanted = count if name == "speech" else count // 2
             tasks = [

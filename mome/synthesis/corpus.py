@@ -13,6 +13,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from mome.machine.processor import available_cores
+from mome.machine.threads import one_thread_each
 from mome.records import Split
 from mome.speech.audio import SAMPLING_RATE
 from mome.speech.media import Clip
@@ -94,7 +95,9 @@ def render_all(
     ]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(processes or available_cores(), maxtasksperchild=1) as pool:
+    with one_thread_each():
+        pool = context.Pool(processes or available_cores(), maxtasksperchild=1)
+    with pool:
         for clips in pool.imap(partial(_render_part, with_mouths=with_mouths), parts, chunksize=1):
             yield from clips
 
