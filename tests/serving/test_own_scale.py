@@ -170,7 +170,7 @@ def test_every_piece_of_a_long_recording_has_its_own(serve: Callable[..., Served
     short = EVALUATED.model_copy(update={"utterance_s": 8.0})  # so long are its pieces, about
     site = serve(evaluated=short, promise=PROMISE)
     pause = np.zeros(16_000, np.float32)
-    # A piece may have both, and is read as what its mixture is taken for; the noisy ones alone are most of it.
+    # A piece may have both, and is read as its mixture is taken for; the noisy ones alone are most of it.
     long = np.concatenate([syllables(20.0), pause, noisy(syllables(40.0), -5.0)])
     reply = site.post(wav(long), compression_scale="auto", response_format="verbose_json").json()
     at = [(each["end"], each["x_mome"]["scale"]) for each in reply["segments"]]
