@@ -1,9 +1,9 @@
 """How far the noise estimate is from the truth: clips of speech in every noise at every level, and a table.
 
-    OPENBLAS_NUM_THREADS=1 python -m mome.benchmark.noise --speech NAME=FOLDER ... --voices FOLDER \
-        [--noise FOLDER] [--output FILE]
+    python -m mome.benchmark.noise --speech NAME=FOLDER ... --voices FOLDER [--noise FOLDER] [--output FILE]
 
-Clips of 2 to 4 s are cut or joined from recordings that the estimator was never taught, which is any.
+Clips of 2 to 4 s are cut or joined from recordings that the estimator was never taught (docs/control.md says
+which it was). The time is that of one core where ``OPENBLAS_NUM_THREADS=1`` is set.
 """
 
 from __future__ import annotations

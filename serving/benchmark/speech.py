@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mome.errors import ServiceError
-from mome.speech.audio import SAMPLING_RATE, read_audio, resample
+from mome.speech.audio import SAMPLING_RATE
+from mome.speech.recordings import read_recording
 from mome.synthesis import plan_corpus, render_all
 
 __all__ = ["Samples", "Spoken", "every_recording", "real_speech", "synthetic_speech"]
@@ -101,8 +102,7 @@ def _aligned(table: Path) -> dict[str, list[_Word]]:
 
 
 def _read(path: Path, words: Sequence[_Word]) -> Spoken:
-    sound = read_audio(path)
-    samples = resample(sound.samples, sound.sampling_rate, SAMPLING_RATE)
+    samples = read_recording(path)
     if words:
         text = " ".join(word.text for word in words)
         return Spoken(samples, words[0].start_s, words[-1].end_s, words[0].end_s, text)

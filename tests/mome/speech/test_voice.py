@@ -5,17 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mome.speech.audio import SAMPLING_RATE, read_audio, resample
+from mome.speech.audio import SAMPLING_RATE
 from mome.speech.noise_estimate import estimate_noise
+from mome.speech.recordings import read_recording
 from mome.speech.voice import hear_voice, is_silent, no_speech_probability, voiced_s
 
 CORPORA = Path("../shared/corpora")
 TIME_S = np.arange(2 * SAMPLING_RATE) / SAMPLING_RATE
-
-
-def read(path: Path) -> np.ndarray:
-    audio = read_audio(path)
-    return resample(audio.samples, audio.sampling_rate, SAMPLING_RATE)
 
 
 @pytest.mark.parametrize("pitch_hz", [80, 120, 220, 350])
@@ -86,7 +82,7 @@ def test_a_word_in_half_a_minute_of_hum_is_spoken(name: str) -> None:
     hum = 0.05 * hum / np.sqrt(np.square(hum).mean())
     assert not hear_voice(hum.astype(np.float32)).is_spoken
     for path in sorted((CORPORA / "fsdd" / "recordings").glob("*.wav"))[::250]:
-        word = read(path)
+        word = read_recording(path)
         heard = hum.copy()
         heard[200_000 : 200_000 + len(word)] += 0.15 * word / np.sqrt(np.square(word).mean())
         assert hear_voice(heard.astype(np.float32)).is_spoken, path.name
@@ -97,7 +93,7 @@ def test_real_speech_is_spoken_after_music_and_beside_it() -> None:
     music = np.tile(melody(3, 3), 3)
     music = 0.05 * music / np.sqrt(np.square(music).mean())
     for path in sorted((CORPORA / "librispeech").glob("*.flac"))[::10]:
-        speech = read(path)[:48000]
+        speech = read_recording(path)[:48000]
         speech = 0.05 * speech / np.sqrt(np.square(speech).mean())
         beside = speech + music[: len(speech)]
         after = np.concatenate([music, speech])
@@ -108,7 +104,7 @@ def test_real_speech_is_spoken_after_music_and_beside_it() -> None:
 @pytest.mark.skipif(not CORPORA.is_dir(), reason="needs the recordings of ../shared/corpora")
 def test_real_noise_is_no_voice_however_loud() -> None:
     for path in sorted((CORPORA / "noise").glob("*.flac")):
-        noise = read(path)
+        noise = read_recording(path)
         pieces = [noise[start : start + 32000] for start in range(0, len(noise) - 32000, 64000)]
         for gain in (1.0, 0.01):
             judged = [no_speech_probability(voiced_s(gain * piece)) for piece in pieces]
@@ -124,7 +120,7 @@ def test_real_speech_is_heard_however_quiet() -> None:
         *sorted((CORPORA / "fsdd" / "recordings").glob("*.wav"))[::200],
     ]
     for path in paths:
-        speech = read(path)[:64000]
+        speech = read_recording(path)[:64000]
         quiet = np.rint(speech * 0.01 * 32768).astype(np.float32) / 32768
         for heard in (speech, quiet):
             assert no_speech_probability(hear_voice(heard).heard_s) < 0.5, path.name
